@@ -1,0 +1,1 @@
+//! One request and its answer: the words every room speaks.

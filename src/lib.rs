@@ -1,0 +1,7 @@
+//! Portcullis, an API gateway: the rooms of the house in floor order.
+//!
+//! A request walks `listener -> pipeline -> route -> policy -> action -> upstream`, and its answer walks back.
+//! `ARCHITECTURE.md` tells what each room is for and which rooms it may know.
+
+pub mod config;
+pub mod exchange;
