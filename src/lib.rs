@@ -3,5 +3,12 @@
 //! A request walks `listener -> pipeline -> route -> policy -> action -> upstream`, and its answer walks back.
 //! `ARCHITECTURE.md` tells what each room is for and which rooms it may know.
 
-pub mod config;
 pub mod exchange;
+
+pub mod config;
+
+pub mod store;
+
+pub mod policy;
+
+pub mod action;

@@ -1,1 +1,225 @@
-//! One request and its answer: the words every room speaks.
+//! One request and its answer: the words that every room speaks.
+//!
+//! Start with [`Exchange`]: everything that is known of one request while it walks through the gate. This room knows
+//! no socket, no configuration and no other room.
+
+pub mod body;
+pub mod error;
+pub mod headers;
+pub mod identity;
+pub mod problem;
+pub mod record;
+pub mod target;
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Instant;
+
+use http::{Method, StatusCode, Version};
+
+pub use body::{Body, BodyStream, Frame};
+pub use error::{Blame, Error, ErrorKind};
+pub use headers::{HeaderId, Headers};
+pub use identity::Identity;
+pub use record::Record;
+pub use target::Target;
+
+use smallvec::SmallVec;
+
+/// A shared name: of a listener, a route, an upstream, a policy.
+pub type Name = std::sync::Arc<str>;
+
+/// Which of the gate's cores (one thread, one runtime each) is at work: an index from 0.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CoreId(pub usize);
+
+/// Whether the client came over TLS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Scheme {
+    /// Cleartext.
+    Http,
+    /// TLS, here or at a trusted proxy in front.
+    Https,
+}
+
+impl Scheme {
+    /// The scheme's name in lower case.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Scheme::Http => "http",
+            Scheme::Https => "https",
+        }
+    }
+}
+
+/// Who sent the request, as far as the network tells.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    /// The other end of the socket.
+    pub peer: SocketAddr,
+    /// The client's address: the peer's, or the first untrusted one from the right where the peer is a trusted proxy.
+    pub ip: IpAddr,
+    /// Whether the peer is a trusted proxy.
+    pub trusted: bool,
+    /// The scheme the client used.
+    pub scheme: Scheme,
+}
+
+/// The request id: made here, or taken from a trusted proxy.
+#[derive(Clone, Debug)]
+pub enum RequestId {
+    /// Made by the gate: a UUID in text.
+    Made([u8; 36]),
+    /// Taken over; `[A-Za-z0-9._-]{1,128}`.
+    Given(Box<str>),
+}
+
+impl RequestId {
+    /// A new UUID version 7 (RFC 9562 section 5.7): unique, and sortable by time in logs.
+    pub fn make(unix_millis: u64, random: u128) -> RequestId {
+        let random = random.to_be_bytes();
+        let mut ten = [0u8; 10];
+        ten.copy_from_slice(&random[..10]);
+        let mut text = [0u8; 36];
+        uuid::Builder::from_unix_timestamp_millis(unix_millis, &ten)
+            .into_uuid()
+            .hyphenated()
+            .encode_lower(&mut text);
+        RequestId::Made(text)
+    }
+
+    /// The id in a form that can stand in a header, if it may be taken over.
+    pub fn given(text: &[u8]) -> Option<RequestId> {
+        let fits = (1..=128).contains(&text.len())
+            && text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+        fits.then(|| RequestId::Given(String::from_utf8_lossy(text).into()))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        match self {
+            RequestId::Made(text) => std::str::from_utf8(text).unwrap_or_default(),
+            RequestId::Given(text) => text,
+        }
+    }
+}
+
+/// A request: as it came and was judged, or as it goes to an upstream.
+#[derive(Debug)]
+pub struct Request {
+    /// The method; case-sensitive.
+    pub method: Method,
+    /// The normalised path and the query as sent.
+    pub target: Target,
+    /// The version the client spoke.
+    pub version: Version,
+    /// The lines, with exactly one `host`; framing and hop-by-hop lines have been taken out.
+    pub headers: Headers,
+    /// The content.
+    pub body: Body,
+}
+
+impl Request {
+    /// The host the client asked for, with its port if it sent one.
+    pub fn host(&self) -> &str {
+        self.headers
+            .get_id(HeaderId::Host)
+            .and_then(|host| std::str::from_utf8(host).ok())
+            .unwrap_or_default()
+    }
+}
+
+/// An answer, before it is framed for the client.
+#[derive(Debug)]
+pub struct Response {
+    /// The final status.
+    pub status: StatusCode,
+    /// The lines without framing: `content-length` stands here only where there is no body to measure (HEAD, 304).
+    pub headers: Headers,
+    /// The content.
+    pub body: Body,
+}
+
+impl Response {
+    /// An answer without lines or content.
+    pub fn new(status: StatusCode) -> Response {
+        Response { status, headers: Headers::new(), body: Body::Empty }
+    }
+}
+
+/// A path parameter: its name in the pattern and where its raw value stands in the path.
+#[derive(Clone, Debug)]
+pub struct Param {
+    /// The name between the braces.
+    pub name: Name,
+    /// First byte in the normalised path.
+    pub start: u32,
+    /// One past the last byte.
+    pub end: u32,
+}
+
+/// What stands still while an exchange runs: the names behind the numbers. Implemented by the pinned snapshot.
+pub trait Place {
+    /// The name of the listener the request came in by.
+    fn listener(&self) -> &str;
+    /// The name of a rule (the route's pattern as written), empty where none was found yet.
+    fn route(&self, rule: Option<u32>) -> &str;
+    /// The name of an upstream.
+    fn upstream(&self, upstream: u32) -> &str;
+}
+
+/// The state of the strictest rate limit that was asked, for the headers of the answer.
+#[derive(Clone, Debug)]
+pub struct Quota {
+    /// The name of the limit as configured.
+    pub name: Name,
+    /// How many requests a window admits.
+    pub limit: u64,
+    /// The window in seconds, rounded up.
+    pub window: u64,
+    /// How many are left.
+    pub remaining: u64,
+    /// Seconds until the window starts anew, rounded up, at least 1.
+    pub reset: u64,
+}
+
+/// One request on its walk through the gate, and the facts its log line will tell.
+pub struct Exchange {
+    /// The request id: sent to upstreams, to the client and to the log.
+    pub id: RequestId,
+    /// The core this exchange runs on.
+    pub core: CoreId,
+    /// Who is asking.
+    pub client: Client,
+    /// The point in time after which nobody waits for an answer's head any more.
+    pub deadline: Instant,
+    /// The request; what a client may not say has been taken out.
+    pub request: Request,
+    /// Who the client is, once authentication has run.
+    pub identity: Option<std::sync::Arc<Identity>>,
+    /// The path parameters of the matched rule.
+    pub params: SmallVec<[Param; 4]>,
+    /// Where in the path the part that `*` matched begins; the path's length where the rule has none.
+    pub rest: u32,
+    /// The matched rule, as an index into the listener's rules.
+    pub rule: Option<u32>,
+    /// The names behind the numbers.
+    pub place: Rc<dyn Place>,
+    /// The strictest rate limit so far.
+    pub quota: Option<Quota>,
+    /// What the log line will tell.
+    pub record: Record,
+}
+
+impl Exchange {
+    /// The raw value (still percent-encoded) of a path parameter.
+    pub fn param(&self, name: &str) -> Option<&str> {
+        let param = self.params.iter().find(|param| &*param.name == name)?;
+        self.request.target.path().get(param.start as usize..param.end as usize)
+    }
+
+    /// What `*` matched, from its slash on; empty where it matched nothing.
+    pub fn rest(&self) -> &str {
+        self.request.target.path().get(self.rest as usize..).unwrap_or_default()
+    }
+}

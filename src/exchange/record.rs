@@ -1,0 +1,61 @@
+//! The facts of one exchange that its log line and its metrics tell.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::error::{Error, ErrorKind};
+
+/// Written while the exchange runs, told when its body has ended.
+#[derive(Debug)]
+pub struct Record {
+    /// When the first byte of the head was seen.
+    pub started: Instant,
+    /// The status that was sent, 0 where none was.
+    pub status: u16,
+    /// The gate's own error, if it made one.
+    pub error: Option<ErrorKind>,
+    /// The word that refines the error.
+    pub reason: &'static str,
+    /// The private part of the error.
+    pub source: Option<Box<str>>,
+    /// Bytes of the request's body that were read.
+    pub bytes_in: u64,
+    /// Bytes of the answer's body that were sent.
+    pub bytes_out: u64,
+    /// The upstream that was called, as its number in the snapshot.
+    pub upstream: Option<u32>,
+    /// The endpoint of the last attempt.
+    pub endpoint: Option<SocketAddr>,
+    /// How many attempts were made.
+    pub attempts: u32,
+    /// From the first attempt to the last byte of the upstream's answer head.
+    pub upstream_time: Duration,
+}
+
+impl Record {
+    /// A record that starts now.
+    pub fn new(started: Instant) -> Record {
+        Record {
+            started,
+            status: 0,
+            error: None,
+            reason: "",
+            source: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            upstream: None,
+            endpoint: None,
+            attempts: 0,
+            upstream_time: Duration::ZERO,
+        }
+    }
+
+    /// Notes an error; the first one stays, for it is the cause.
+    pub fn note(&mut self, error: &Error) {
+        if self.error.is_none() {
+            self.error = Some(error.kind());
+            self.reason = error.why();
+            self.source = error.private_source().map(Into::into);
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Policies: what guards or changes an exchange on its way in and out.
+//!
+//! Start with [`Policy`]; `chain.rs` runs a rule's policies in the order of their [`Phase`]; `kinds.rs` is the list of
+//! all kinds. A policy is built once, when a configuration is compiled, and shared by every core.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::exchange::{Error, Exchange, Response};
+
+/// A future that stays on its core.
+pub type LocalBoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// What a policy decides.
+pub enum Step<'a> {
+    /// Go on.
+    Continue,
+    /// Answer in place of the action.
+    Respond(Response),
+    /// Refuse.
+    Fail(Error),
+    /// The decision has to be waited for; only this form costs an allocation.
+    Wait(LocalBoxFuture<'a, Result<Option<Response>, Error>>),
+}
+
+/// Where in the fixed order a policy stands.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Phase {
+    /// Limits that need no identity, so that a flood of bad credentials is limited too.
+    LimitBefore,
+    /// Who is it.
+    Authenticate,
+    /// May they.
+    Authorize,
+    /// Limits that need the identity.
+    LimitAfter,
+}
+
+/// What guards or changes an exchange.
+pub trait Policy: Send + Sync {
+    /// Its place in the order.
+    fn phase(&self) -> Phase;
+
+    /// The name of its kind, as written in `policies`.
+    fn kind(&self) -> &'static str;
+
+    /// Looks at the request on its way in.
+    fn on_request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
+        let _ = exchange;
+        Step::Continue
+    }
+
+    /// Looks at the answer on its way out; runs for every policy that was entered, also when the answer is an error.
+    fn on_response<'a>(&'a self, exchange: &'a mut Exchange, answer: &'a mut Response) -> Step<'a> {
+        let _ = (exchange, answer);
+        Step::Continue
+    }
+}
