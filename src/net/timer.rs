@@ -1,0 +1,46 @@
+//! A deadline that moves with every message and almost never comes.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use tokio::time::Sleep;
+
+/// A timer that is armed late: moving its deadline further away costs nothing, because the sleep that is armed
+/// already fires first, sees the later deadline and goes to sleep again. One lives as long as its connection.
+#[derive(Default)]
+pub struct Timer {
+    sleep: Option<(Instant, Pin<Box<Sleep>>)>,
+}
+
+impl Timer {
+    /// A timer that holds nothing until it is first polled.
+    pub const fn new() -> Timer {
+        Timer { sleep: None }
+    }
+
+    /// Ready once `deadline` has passed; until then the task is woken when it does.
+    pub fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let (armed, sleep) = self
+            .sleep
+            .get_or_insert_with(|| (deadline, Box::pin(tokio::time::sleep_until(deadline.into()))));
+        if *armed > deadline {
+            sleep.as_mut().reset(deadline.into());
+            *armed = deadline;
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(deadline.into());
+            *armed = deadline;
+        }
+        Poll::Pending
+    }
+
+    /// Gives the memory back; the next poll starts anew.
+    pub fn release(&mut self) {
+        self.sleep = None;
+    }
+}

@@ -1,0 +1,164 @@
+//! Judges a head before anything else sees it: target, client, id, and what a client may not say.
+//!
+//! Rules of the edge, "One path" and "One speaker". A codec has judged the framing before.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Instant;
+
+use http::{Method, Version};
+use smallvec::SmallVec;
+
+use crate::exchange::headers::same_folded;
+use crate::exchange::{
+    Body, Client, Error, ErrorKind, Exchange, HeaderId, Headers, Record, Request, RequestId, Scheme, Target,
+};
+use crate::snapshot::{ListenerPlan, Pinned};
+
+use super::{Core, Walk};
+
+/// A request as a codec gives it.
+pub struct Arrived<'a> {
+    /// The other end of the socket.
+    pub peer: SocketAddr,
+    /// When the head's first byte was seen.
+    pub started: Instant,
+    /// The method.
+    pub method: Method,
+    /// The target as sent.
+    pub target: &'a [u8],
+    /// The version.
+    pub version: Version,
+    /// The lines, without framing and hop-by-hop lines.
+    pub headers: Headers,
+    /// The content.
+    pub body: Body,
+}
+
+impl Walk {
+    /// Admits a request, or takes note of why not; either way it is answered by [`Walk::serve`].
+    pub fn admit(core: Rc<Core>, pinned: Rc<Pinned>, arrived: Arrived<'_>) -> Walk {
+        let plan = &pinned.plan;
+        let mut headers = arrived.headers;
+        let client = client(plan, arrived.peer, &headers);
+        let given = if client.trusted { headers.get_id(HeaderId::XRequestId).and_then(RequestId::given) } else { None };
+        let id = given.unwrap_or_else(|| core.request_id());
+        strip(&mut headers, client.trusted, &pinned.snapshot.identity_headers);
+
+        let (target, refused) = match Target::parse(arrived.target, plan.path_rules) {
+            Ok(parsed) => {
+                let host = parsed.authority.map_or(Ok(()), |authority| take_authority(&mut headers, &authority));
+                (parsed.target, host.err())
+            }
+            Err(error) => {
+                let error = Error::new(ErrorKind::MalformedRequest).reason("target").detail(error.to_string());
+                (Target::default(), Some(error))
+            }
+        };
+        let too_large = arrived.body.length().is_some_and(|length| length > plan.limits.body);
+        let refused = refused
+            .or_else(|| too_large.then(|| Error::new(ErrorKind::BodyTooLarge).closing()))
+            .or_else(|| expectation(&mut headers));
+
+        let request = Request { method: arrived.method, target, version: arrived.version, headers, body: arrived.body };
+        Walk::new(core, pinned, client, id, request, arrived.started, refused)
+    }
+
+    /// A walk for a head that could not be read: nothing is known but who sent it.
+    pub fn refuse(core: Rc<Core>, pinned: Rc<Pinned>, peer: SocketAddr, started: Instant, error: Error) -> Walk {
+        let client = client(&pinned.plan, peer, &Headers::new());
+        let request = Request {
+            method: Method::from_bytes(b"-").unwrap_or_default(),
+            target: Target::default(),
+            version: Version::HTTP_11,
+            headers: Headers::new(),
+            body: Body::Empty,
+        };
+        let id = core.request_id();
+        Walk::new(core, pinned, client, id, request, started, Some(error))
+    }
+
+    fn new(
+        core: Rc<Core>,
+        pinned: Rc<Pinned>,
+        client: Client,
+        id: RequestId,
+        request: Request,
+        started: Instant,
+        refused: Option<Error>,
+    ) -> Walk {
+        let exchange = Exchange {
+            id,
+            core: core.id,
+            client,
+            deadline: started,
+            rest: request.target.path().len() as u32,
+            request,
+            identity: None,
+            params: SmallVec::new(),
+            rule: None,
+            place: Rc::clone(&pinned) as Rc<dyn crate::exchange::Place>,
+            quota: None,
+            record: Record::new(started),
+        };
+        Walk { exchange, core, pinned, refused, complete: false }
+    }
+}
+
+/// The client as the network tells: behind trusted proxies, the first address from the right that is not one of them.
+fn client(plan: &ListenerPlan, peer: SocketAddr, headers: &Headers) -> Client {
+    let peer_ip = peer.ip().to_canonical();
+    if plan.trusted_proxies.is_empty() || !plan.trusts(peer_ip) {
+        return Client { peer, ip: peer_ip, trusted: false, scheme: Scheme::Http };
+    }
+    let mut ip = peer_ip;
+    let lines: SmallVec<[&[u8]; 4]> = headers.all_id(HeaderId::XForwardedFor).collect();
+    for entry in lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b',')) {
+        let Some(hop) = forwarded_ip(entry) else { break };
+        ip = hop;
+        if !plan.trusts(hop) {
+            break;
+        }
+    }
+    let https = headers.get_id(HeaderId::XForwardedProto).is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"));
+    Client { peer, ip, trusted: true, scheme: if https { Scheme::Https } else { Scheme::Http } }
+}
+
+/// An address as proxies write it: bare, in brackets, or with a port.
+fn forwarded_ip(entry: &[u8]) -> Option<IpAddr> {
+    let entry = std::str::from_utf8(entry).ok()?.trim();
+    if let Ok(ip) = entry.parse::<IpAddr>() {
+        return Some(ip.to_canonical());
+    }
+    if let Ok(address) = entry.parse::<SocketAddr>() {
+        return Some(address.ip().to_canonical());
+    }
+    entry.strip_prefix('[')?.strip_suffix(']')?.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
+}
+
+/// Takes out what only the gate may say, in every spelling that an upstream could fold into it.
+fn strip(headers: &mut Headers, trusted: bool, identity: &[String]) {
+    headers.retain(|id, name, _| {
+        let folded = if id == HeaderId::Other { HeaderId::folded(name) } else { id };
+        if folded.gateway_owned() && !(trusted && folded == id) {
+            return false;
+        }
+        // A second spelling of a name that the gate reads is never passed on beside the first.
+        if id == HeaderId::Other && folded != HeaderId::Other {
+            return false;
+        }
+        !identity.iter().any(|header| same_folded(header.as_bytes(), name))
+    });
+}
+
+/// The authority of an absolute target takes the place of Host (RFC 9112 section 3.2.2).
+fn take_authority(headers: &mut Headers, authority: &str) -> Result<(), Error> {
+    headers
+        .set("host", authority.as_bytes())
+        .map_err(|_| Error::new(ErrorKind::MalformedRequest).reason("host").detail("the target's host is not valid"))
+}
+
+/// An expectation that nobody here can meet; `100-continue` has been taken out by the codec.
+fn expectation(headers: &mut Headers) -> Option<Error> {
+    headers.has_id(HeaderId::Expect).then(|| Error::new(ErrorKind::ExpectationFailed))
+}

@@ -1,0 +1,95 @@
+//! What one core of the gate owns and lends to every exchange on it.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::exchange::{CoreId, RequestId};
+use crate::telemetry::access_log::CoreLog;
+use crate::telemetry::metrics::Metrics;
+
+/// One thread, one runtime, and what is theirs alone.
+pub struct Core {
+    /// Which one.
+    pub id: CoreId,
+    /// This core's part of the access log, unless it is off.
+    pub log: Option<CoreLog>,
+    /// The counters of the process.
+    pub metrics: Arc<Metrics>,
+    random: RefCell<fastrand::Rng>,
+    draining: Cell<bool>,
+    connections: RefCell<Connections>,
+}
+
+#[derive(Default)]
+struct Connections {
+    wakers: Vec<Option<Waker>>,
+    free: Vec<usize>,
+}
+
+impl Core {
+    /// A core at the start of its life.
+    pub fn new(id: CoreId, log: Option<CoreLog>, metrics: Arc<Metrics>) -> Core {
+        Core {
+            id,
+            log,
+            metrics,
+            random: RefCell::new(fastrand::Rng::new()),
+            draining: Cell::new(false),
+            connections: RefCell::new(Connections::default()),
+        }
+    }
+
+    /// A new request id.
+    pub fn request_id(&self) -> RequestId {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        RequestId::make(now.as_millis() as u64, self.random.borrow_mut().u128(..))
+    }
+
+    /// Whether no further request is to be taken.
+    pub fn is_draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Takes no further request: every connection is woken and ends as soon as it is idle.
+    pub fn drain(&self) {
+        self.draining.set(true);
+        self.wake_all();
+    }
+
+    /// Wakes every connection, so that it looks again at what has changed.
+    pub fn wake_all(&self) {
+        for waker in self.connections.borrow().wakers.iter().flatten() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Enters a connection by the waker of its task, so that [`Core::drain`] reaches it.
+    pub fn enter(&self, waker: Waker) -> usize {
+        let mut connections = self.connections.borrow_mut();
+        match connections.free.pop() {
+            Some(at) => {
+                connections.wakers[at] = Some(waker);
+                at
+            }
+            None => {
+                connections.wakers.push(Some(waker));
+                connections.wakers.len() - 1
+            }
+        }
+    }
+
+    /// Forgets a connection.
+    pub fn leave(&self, at: usize) {
+        let mut connections = self.connections.borrow_mut();
+        connections.wakers[at] = None;
+        connections.free.push(at);
+    }
+
+    /// How many connections are open on this core.
+    pub fn open(&self) -> usize {
+        let connections = self.connections.borrow();
+        connections.wakers.len() - connections.free.len()
+    }
+}

@@ -1,0 +1,60 @@
+//! The end of a walk: its record goes to the counters and to the log, once, when the last byte is out.
+
+use std::time::{Instant, SystemTime};
+
+use crate::exchange::{Error, ErrorKind};
+use crate::telemetry::access_log::Entry;
+
+use super::Walk;
+
+impl Walk {
+    /// Counts bytes of the answer's body that were sent.
+    pub fn sent(&mut self, bytes: u64) {
+        self.exchange.record.bytes_out += bytes;
+    }
+
+    /// Notes how many bytes of the request's body were read.
+    pub fn received(&mut self, bytes: u64) {
+        self.exchange.record.bytes_in = bytes;
+    }
+
+    /// Notes that the answer broke off.
+    pub fn broke(&mut self, error: &Error) {
+        self.exchange.record.note(error);
+    }
+
+    /// The answer is out, whole.
+    pub fn complete(&mut self) {
+        self.complete = true;
+    }
+
+    fn record(&mut self) {
+        let duration = Instant::now().saturating_duration_since(self.exchange.record.started);
+        if !self.complete && self.exchange.record.error.is_none() {
+            self.exchange.record.error = Some(ErrorKind::ClientClosed);
+        }
+        if !self.complete && self.exchange.record.status == 0 {
+            self.exchange.record.status = ErrorKind::ClientClosed.status().as_u16();
+        }
+        let exchange = &self.exchange;
+        let record = &exchange.record;
+        if let Some(error) = record.error {
+            self.core.metrics.error(exchange.core.0, error);
+        }
+        if let Some(rule) = self.rule() {
+            rule.metrics.finished(exchange.core.0, record.status, duration, record.bytes_in, record.bytes_out);
+        }
+        let Some(log) = &self.core.log else { return };
+        log.line(&Entry {
+            time: SystemTime::now(),
+            exchange,
+            duration,
+        });
+    }
+}
+
+impl Drop for Walk {
+    fn drop(&mut self) {
+        self.record();
+    }
+}

@@ -1,0 +1,127 @@
+//! The walk of one request: admitted, routed, guarded, answered, recorded.
+//!
+//! Start with [`Walk::serve`]: the whole walk is that one function. `admit.rs` stands before it, `finish.rs` after it.
+
+pub mod admit;
+pub mod core;
+pub mod finish;
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::exchange::problem::problem;
+use crate::exchange::{Error, ErrorKind, Exchange, HeaderId, Response};
+use crate::route::Found;
+use crate::snapshot::{Pinned, Rule};
+
+pub use self::core::Core;
+pub use admit::Arrived;
+
+/// One request on its way. Dropping it writes its record: a walk that ends early was left by its client.
+pub struct Walk {
+    /// What is known of the request.
+    pub exchange: Exchange,
+    core: Rc<Core>,
+    pinned: Rc<Pinned>,
+    /// Why it was not admitted, if so.
+    refused: Option<Error>,
+    complete: bool,
+}
+
+impl Walk {
+    /// Takes the request through the gate and gives the answer, ready to be framed.
+    pub async fn serve(&mut self) -> Response {
+        let pinned = Rc::clone(&self.pinned);
+        let exchange = &mut self.exchange;
+        let (rule, miss) = match self.refused.take() {
+            // What cannot be read is not asked any further: it has neither path nor identity.
+            Some(refused) => return self.answer_error(refused),
+            None => find(&pinned, exchange),
+        };
+        exchange.rule = Some(rule);
+        let Some(rule) = pinned.rule(rule) else { return self.answer_error(ErrorKind::Internal.into()) };
+        rule.metrics.started(exchange.core.0);
+        exchange.deadline = exchange.record.started + rule.timeout;
+
+        let (entered, early) = rule.policies.inward(exchange).await; // policies in
+        let answer = match (early, miss) {
+            (Ok(Some(answer)), _) => Ok(answer),
+            (Ok(None), Some(miss)) => Err(miss),
+            (Ok(None), None) => rule.action.run(exchange).await,
+            (Err(error), _) => Err(error),
+        };
+        let mut answer = answer.unwrap_or_else(|error| told(exchange, &error));
+        rule.policies.outward(entered, exchange, &mut answer).await; // policies out, in reverse, also for errors
+        self.sign(answer)
+    }
+
+    fn answer_error(&mut self, error: Error) -> Response {
+        if self.exchange.rule.is_none() {
+            // Refused before routing: counted with the requests that no route matched.
+            self.exchange.rule = Some(self.pinned.plan.no_route);
+            if let Some(rule) = self.pinned.rule(self.pinned.plan.no_route) {
+                rule.metrics.started(self.exchange.core.0);
+            }
+        }
+        let answer = told(&mut self.exchange, &error);
+        self.sign(answer)
+    }
+
+    /// What stands on every answer.
+    fn sign(&mut self, mut answer: Response) -> Response {
+        answer.headers.remove_id(HeaderId::XRequestId);
+        answer.headers.push_id(HeaderId::XRequestId, self.exchange.id.as_str().as_bytes());
+        if !answer.headers.has_id(HeaderId::Date) {
+            self.core.with_date(|date| answer.headers.push_id(HeaderId::Date, date));
+        }
+        self.exchange.record.status = answer.status.as_u16();
+        answer
+    }
+
+    /// The bounds of the listener this walk belongs to.
+    pub fn limits(&self) -> &crate::snapshot::Limits {
+        &self.pinned.plan.limits
+    }
+
+    fn rule(&self) -> Option<&Rule> {
+        self.exchange.rule.and_then(|rule| self.pinned.rule(rule))
+    }
+
+    /// Whether the request was refused before its framing could be trusted.
+    pub fn is_refused(&self) -> bool {
+        self.refused.is_some()
+    }
+}
+
+/// The rule that answers, and the error that stands in for its action where the request missed.
+fn find(pinned: &Pinned, exchange: &mut Exchange) -> (u32, Option<Error>) {
+    let plan = &pinned.plan;
+    match plan.table.find(exchange.request.target.path(), &exchange.request.method) {
+        Found::Matched { value, params, rest } => {
+            exchange.params = params;
+            exchange.rest = rest;
+            let holds = |when: &Option<crate::route::Predicate>| match when {
+                Some(predicate) => predicate.holds(exchange),
+                None => true,
+            };
+            match value.iter().find(|alternative| holds(&alternative.when)) {
+                Some(alternative) => (alternative.rule, None),
+                None => (plan.no_route, Some(ErrorKind::NoRoute.into())),
+            }
+        }
+        Found::MethodNotAllowed { allow } => {
+            let error = Error::new(ErrorKind::MethodNotAllowed).header("allow", allow);
+            (plan.method_not_allowed, Some(error))
+        }
+        Found::NotFound => (plan.no_route, Some(ErrorKind::NoRoute.into())),
+    }
+}
+
+/// Notes an error and puts it into words.
+fn told(exchange: &mut Exchange, error: &Error) -> Response {
+    exchange.record.note(error);
+    problem(error, exchange.id.as_str())
+}
+
+/// How long a refused connection is still read from, so that the client can read why.
+pub const LINGER: Duration = Duration::from_secs(2);

@@ -1,0 +1,155 @@
+//! The compiled, immutable gateway: what a configuration means.
+//!
+//! Start with [`Snapshot`]; `compile/` makes one from a configuration, [`Live`] is the handle that a reload swaps.
+//! This is the only room that sees configuration and runtime whole.
+
+pub mod compile;
+pub mod explain;
+pub mod live;
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::action::Action;
+use crate::config::value::Cidr;
+use crate::exchange::target::PathRules;
+use crate::exchange::{Name, Place};
+use crate::http1::HeadLimits;
+use crate::policy::chain::Chain;
+use crate::route::{Predicate, Table};
+use crate::telemetry::metrics::RouteMetrics;
+use crate::upstream::Upstream;
+
+pub use live::{Live, Watcher};
+
+/// The bounds of what a listener takes from a client, section "Bounded" of the rules of the edge.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Head size, lines and target size.
+    pub head: HeadLimits,
+    /// Largest request body in bytes.
+    pub body: u64,
+    /// For the whole head, from connecting or from its first byte.
+    pub head_timeout: Duration,
+    /// The longest gap between two bytes of a body, and the span over which `body_rate` is measured.
+    pub body_timeout: Duration,
+    /// The least bytes a second of a body that is waited for.
+    pub body_rate: u64,
+    /// How long a connection may be idle between two requests, and an answer wait for a client that does not read.
+    pub idle: Duration,
+    /// Concurrent HTTP/2 streams a connection.
+    pub streams: u32,
+}
+
+/// What a listener does with a request.
+pub struct ListenerPlan {
+    /// Its name.
+    pub name: Name,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Its bounds.
+    pub limits: Limits,
+    /// How targets are read.
+    pub path_rules: PathRules,
+    /// Peers whose word about the client is taken.
+    pub trusted_proxies: Vec<Cidr>,
+    /// From pattern and method to the rules that may answer, in the order of their `match`.
+    pub table: Table<Vec<Alternative>>,
+    /// Every rule; the numbers in the table point here.
+    pub rules: Vec<Rule>,
+    /// The rule of a request that no route matches.
+    pub no_route: u32,
+    /// The rule of a request whose method no route takes.
+    pub method_not_allowed: u32,
+}
+
+impl ListenerPlan {
+    /// Whether a peer's word about the client is taken.
+    pub fn trusts(&self, ip: IpAddr) -> bool {
+        self.trusted_proxies.iter().any(|cidr| cidr.contains(ip))
+    }
+}
+
+/// One of the rules behind a pattern.
+pub struct Alternative {
+    /// What the request must have beside its path, if anything.
+    pub when: Option<Predicate>,
+    /// The rule, as an index into [`ListenerPlan::rules`].
+    pub rule: u32,
+}
+
+/// A compiled route: what guards it and what it does.
+pub struct Rule {
+    /// The route's key as written; empty for the rules of a miss.
+    pub name: Name,
+    /// What runs before and after the action.
+    pub policies: Chain,
+    /// What it does.
+    pub action: Arc<dyn Action>,
+    /// From the head of the request to the head of the answer.
+    pub timeout: Duration,
+    /// Its counters.
+    pub metrics: Arc<RouteMetrics>,
+}
+
+/// The compiled gateway.
+pub struct Snapshot {
+    /// Counts up with every reload that took effect, from 1.
+    pub version: u64,
+    /// When it was compiled.
+    pub made: SystemTime,
+    /// What each listener does, in the order of the configuration.
+    pub listeners: Vec<Arc<ListenerPlan>>,
+    /// Every upstream; the numbers in records point here.
+    pub upstreams: Vec<Arc<Upstream>>,
+    /// Header names that tell an upstream who the client is: removed from every request.
+    pub identity_headers: Vec<String>,
+    /// Where the admin listener stands, if there is one.
+    pub admin: Option<SocketAddr>,
+    /// What it was compiled from, for the next reload and for those who ask.
+    pub sources: compile::Sources,
+}
+
+impl Snapshot {
+    /// The plan of a listener by name.
+    pub fn listener(&self, name: &str) -> Option<&Arc<ListenerPlan>> {
+        self.listeners.iter().find(|listener| &*listener.name == name)
+    }
+}
+
+/// A snapshot as one exchange holds it: the exchange keeps it alive, and sees this one from start to end.
+pub struct Pinned {
+    /// The snapshot.
+    pub snapshot: Arc<Snapshot>,
+    /// The listener the request came in by.
+    pub plan: Arc<ListenerPlan>,
+}
+
+impl Pinned {
+    /// Pins a snapshot for one of its listeners.
+    pub fn new(snapshot: Arc<Snapshot>, listener: &str) -> Option<Rc<Pinned>> {
+        let plan = Arc::clone(snapshot.listener(listener)?);
+        Some(Rc::new(Pinned { snapshot, plan }))
+    }
+
+    /// The rule with this number.
+    pub fn rule(&self, rule: u32) -> Option<&Rule> {
+        self.plan.rules.get(rule as usize)
+    }
+}
+
+impl Place for Pinned {
+    fn listener(&self) -> &str {
+        &self.plan.name
+    }
+
+    fn route(&self, rule: Option<u32>) -> &str {
+        rule.and_then(|rule| self.rule(rule)).map_or("", |rule| &rule.name)
+    }
+
+    fn upstream(&self, upstream: u32) -> &str {
+        self.snapshot.upstreams.get(upstream as usize).map_or("", |upstream| &upstream.settings().name)
+    }
+}

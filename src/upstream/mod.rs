@@ -1,0 +1,196 @@
+//! The only door to a service: every call that the gate makes for an exchange passes [`Upstream::call`].
+//!
+//! An upstream owns its connection pools (one a core) and the limits of waiting. It is built once, shared by every
+//! core, and kept over a reload while its section of the configuration is unchanged.
+
+pub mod pool;
+pub mod resolve;
+pub mod transport;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use http::Method;
+
+use crate::exchange::{CoreId, Error, ErrorKind, Name, Request, Response};
+
+use pool::Pools;
+use resolve::Address;
+use transport::connection::Connection;
+use transport::http1::{Failure, Waits, round_trip};
+use transport::upload::Upload;
+
+/// How long a call may wait for what.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timeouts {
+    /// For a connection, name resolution included.
+    pub connect: Duration,
+    /// From the request sent to the answer's head, each attempt.
+    pub response: Duration,
+    /// The longest gap between two pieces of a body, in either direction.
+    pub idle: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Timeouts {
+        Timeouts {
+            connect: Duration::from_secs(1),
+            response: Duration::from_secs(15),
+            idle: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What an upstream is made of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Settings {
+    /// Its name in the configuration, or the URL written in place.
+    pub name: Name,
+    /// Host name or address, without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// What the upstream calls itself: `host`, with the port unless it is the scheme's own.
+    pub authority: String,
+    /// The path before every path, without a slash at its end; empty for none.
+    pub base_path: String,
+    /// How long a call may wait.
+    pub timeouts: Timeouts,
+}
+
+/// When the exchange stops waiting for an answer's head, and who lifted the upstream's own limit.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline {
+    /// The end of the exchange; it rests while an upload's bytes move.
+    pub at: Instant,
+    /// The route's own `timeout`, where it is longer than the default: it lifts the upstream's default `response`.
+    pub lifted: Option<Duration>,
+}
+
+/// What the attempts of one call came to, for log and metrics.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Attempts {
+    /// The endpoint of the last attempt.
+    pub endpoint: Option<SocketAddr>,
+    /// How many there were.
+    pub count: u32,
+    /// From the first attempt to the answer's head or the failure.
+    pub time: Duration,
+}
+
+/// A named service with its connections.
+pub struct Upstream {
+    settings: Settings,
+    address: Address,
+    pools: Arc<Pools>,
+}
+
+impl Upstream {
+    /// An upstream for so many cores. Opens nothing.
+    pub fn new(settings: Settings, cores: usize) -> Upstream {
+        let address = Address::new(&settings.host, settings.port);
+        Upstream { settings, address, pools: Arc::new(Pools::new(cores)) }
+    }
+
+    /// What it was made of.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Sends a request and gives the answer as soon as its head is there.
+    ///
+    /// A pooled connection that the service closes in the moment we use it is no failure of the service: the request
+    /// goes out once more on a fresh one, if nothing of an answer came and the request may be repeated
+    /// (RFC 9112 section 9.3.1).
+    ///
+    /// # Errors
+    /// `upstream_failure`, `upstream_timeout`, `deadline_exceeded`, or what the client's body failed with.
+    pub async fn call(
+        &self,
+        core: CoreId,
+        mut request: Request,
+        deadline: Deadline,
+        attempts: &mut Attempts,
+    ) -> Result<Response, Error> {
+        let started = Instant::now();
+        let mut upload = Upload::new(std::mem::take(&mut request.body));
+        let outcome = self.attempt(core, &request, &mut upload, deadline, started, attempts).await;
+        attempts.time = started.elapsed();
+        outcome
+    }
+
+    async fn attempt(
+        &self,
+        core: CoreId,
+        request: &Request,
+        upload: &mut Upload,
+        deadline: Deadline,
+        started: Instant,
+        attempts: &mut Attempts,
+    ) -> Result<Response, Error> {
+        let pooled = self.pools.take(core, started);
+        let reused = pooled.is_some();
+        let connection = match pooled {
+            Some(connection) => connection,
+            None => self.connect(deadline).await?,
+        };
+        attempts.endpoint = Some(connection.peer());
+        attempts.count += 1;
+        match self.round_trip(core, connection, request, upload, deadline, started).await {
+            Ok(response) => Ok(response),
+            Err(failure) if reused && failure.nothing_came && may_repeat(&failure, request, upload) => {
+                upload.rewind();
+                let connection = self.connect(deadline).await?;
+                attempts.endpoint = Some(connection.peer());
+                attempts.count += 1;
+                let again = self.round_trip(core, connection, request, upload, deadline, Instant::now()).await;
+                again.map_err(|failure| failure.error)
+            }
+            Err(failure) => Err(failure.error),
+        }
+    }
+
+    async fn round_trip(
+        &self,
+        core: CoreId,
+        connection: Box<Connection>,
+        request: &Request,
+        upload: &mut Upload,
+        deadline: Deadline,
+        now: Instant,
+    ) -> Result<Response, Failure> {
+        let waits = Waits {
+            deadline: deadline.at,
+            response: deadline.lifted.unwrap_or(self.settings.timeouts.response),
+            idle: self.settings.timeouts.idle,
+            started: now,
+        };
+        round_trip(connection, request, upload, waits, &self.pools, core).await
+    }
+
+    async fn connect(&self, deadline: Deadline) -> Result<Box<Connection>, Error> {
+        let end = deadline.at.min(Instant::now() + self.settings.timeouts.connect);
+        match tokio::time::timeout_at(end.into(), self.address.connect()).await {
+            Ok(Ok((stream, peer))) => Ok(Box::new(Connection::new(stream, peer))),
+            Ok(Err(error)) => Err(Error::new(ErrorKind::UpstreamFailure).reason("connect").source(error)),
+            Err(_) if end == deadline.at => Err(Error::new(ErrorKind::DeadlineExceeded).reason("connect")),
+            Err(_) => Err(Error::new(ErrorKind::UpstreamTimeout).reason("connect")),
+        }
+    }
+
+    /// Closes the idle connections of a core that have been idle too long or that the service has closed.
+    pub fn sweep(&self, core: CoreId, now: Instant) {
+        self.pools.sweep(core, now);
+    }
+}
+
+/// Whether nothing of the request can have been acted on, or acting on it twice is the same as once
+/// (RFC 9110 section 9.2.2), and its body is still there.
+fn may_repeat(failure: &Failure, request: &Request, upload: &Upload) -> bool {
+    let idempotent = matches!(
+        request.method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE
+    );
+    (failure.nothing_sent || idempotent) && upload.can_rewind()
+}

@@ -1,0 +1,76 @@
+//! One connection to an endpoint, with its buffers and its timer; reused until either side ends it.
+
+use std::io;
+use std::net::SocketAddr;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use tokio::net::TcpStream;
+
+use crate::net::{self, Outbox, Timer};
+
+/// Room for one small answer: more than most need, so that one read takes it whole.
+const SMALL_READ: usize = 8 * 1024;
+
+/// Room for a piece of a large body.
+const LARGE_READ: usize = 128 * 1024;
+
+/// One connection to an endpoint.
+pub struct Connection {
+    pub(super) stream: TcpStream,
+    pub(super) read: BytesMut,
+    pub(super) out: Outbox,
+    pub(super) timer: Timer,
+    peer: SocketAddr,
+    idle_since: Option<Instant>,
+}
+
+impl Connection {
+    pub(in crate::upstream) fn new(stream: TcpStream, peer: SocketAddr) -> Connection {
+        Connection {
+            stream,
+            read: BytesMut::new(),
+            out: Outbox::new(),
+            timer: Timer::new(),
+            peer,
+            idle_since: None,
+        }
+    }
+
+    pub(in crate::upstream) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Whether the other side has neither closed nor spoken out of turn. Costs a system call only where the runtime
+    /// already knows that something has happened on the socket.
+    pub(in crate::upstream) fn is_usable(&mut self, now: Instant, max_idle: Duration) -> bool {
+        let rested = self.idle_since.is_some_and(|since| now.saturating_duration_since(since) < max_idle);
+        let quiet = matches!(self.stream.try_read(&mut [0u8; 1]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        rested && quiet
+    }
+
+    /// Prepares the connection for the shelf.
+    pub(in crate::upstream) fn rest(&mut self, now: Instant) {
+        self.idle_since = Some(now);
+        self.out.clear();
+        if self.read.capacity() > 2 * SMALL_READ {
+            self.read = BytesMut::new();
+        }
+    }
+
+    /// Reads once; `expected` is how much of the current body is still to come, if anything is known.
+    pub(super) fn poll_read(&mut self, expected: Option<u64>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let room = match expected {
+            Some(expected) if expected <= SMALL_READ as u64 => SMALL_READ,
+            Some(_) => LARGE_READ,
+            None => SMALL_READ,
+        };
+        self.read.reserve(room);
+        net::poll_read(&mut self.stream, &mut self.read, cx)
+    }
+
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.out.poll_flush(&mut self.stream, cx)
+    }
+}

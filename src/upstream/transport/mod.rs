@@ -1,0 +1,5 @@
+//! How a request reaches an endpoint and its answer comes back, one file a protocol.
+
+pub mod connection;
+pub mod http1;
+pub mod upload;
