@@ -7,6 +7,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 LONGEST = 10  # seconds a run may last
 
 
+class Failed(Exception):
+    """wrk could not do its work, for example because nobody listens any more."""
+
+
 class Wrk:
     """One run of wrk that has been started; `result` waits for its end."""
 
@@ -34,7 +38,7 @@ class Wrk:
             self.stop()
         line = next((l for l in output.splitlines() if l.startswith("RESULT ")), None)
         if line is None:
-            raise RuntimeError("wrk gave no result: " + " / ".join(output.split("\n")[-4:]))
+            raise Failed("wrk gave no result: " + " / ".join(output.split("\n")[-4:]))
         raw = json.loads(line[len("RESULT "):])
         errors = {k: raw[k] for k in ("connect", "read", "write", "status", "timeout") if raw[k]}
         if not raw["requests"]:

@@ -2,12 +2,13 @@
 import http.client
 import resource
 import socket
+import struct
 import sys
 import time
 
 import peers
 import table
-from load import Wrk
+from load import Failed, Wrk
 from process import NotStarted, ask
 
 CONNECTIONS = 10_000
@@ -128,7 +129,7 @@ class Standing:
                        [["portcullis", table.cell(calm, digits=0), table.cell(under, digits=0), run["requests"],
                          table.errors([run])]])
             self.keep("reload", "portcullis", "requests", [run["requests"]])
-        except (NotStarted, OSError, http.client.HTTPException) as error:
+        except (NotStarted, Failed, OSError, http.client.HTTPException) as error:
             self.problem("reload", "portcullis", str(error) or type(error).__name__)
         finally:
             if load:
@@ -176,6 +177,8 @@ def hold(port, path, count):
         while len(held) < count:
             chunk = [socket.create_connection(("127.0.0.1", port), timeout=10) for _ in range(min(CHUNK, count - len(held)))]
             held += chunk
+            for s in chunk:  # closed with a reset: ten thousand TIME_WAITs would use up the ports
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             for s in chunk:
                 s.sendall(request)
             for s in chunk:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import peers
 import table
-from load import Wrk
+from load import Failed, Wrk
 from process import NotStarted, ask, machine_busy
 
 SOURCES = ("user", "orders", "recommendations")
@@ -88,8 +88,9 @@ class Traffic:
         self.bench, self.seconds = bench, seconds
         self.token = peers.bearer()
         self.rows = [(row, [line for line in row.lines if OWNER[line.gateway] in owners]) for row in rows]
-        # An own figure without the one it is for is no row.
-        self.rows = [(row, lines) for row, lines in self.rows if lines and (len(row.lines) > 2 or row.lines[1] in lines)]
+        # The base alone, without the one it is the base for, is no row.
+        self.left_out = [row.name for row, lines in self.rows if row.lines[-1] not in lines and len(row.lines) == 2]
+        self.rows = [(row, lines) for row, lines in self.rows if lines and row.name not in self.left_out]
         self.wanted = list(dict.fromkeys((l.gateway, l.load) for _, lines in self.rows for l in lines))
         self.dead = {}
         self.runs = {}
@@ -134,12 +135,24 @@ class Traffic:
         for load in loads:
             if wrong := probe(peer, load, self.headers(load)):
                 self.dead[gateway, load] = f"{peer.process.name} answers {load.path} {wrong}"
-        Wrk(peer.port, first.path, first.connections, 1, self.headers(first), first.upload).result()
+            else:
+                self._warm(gateway, peer, load)
+
+    def _warm(self, gateway, peer, load):
+        """The first second of each load fills pools and caches, and is not measured."""
+        try:
+            Wrk(peer.port, load.path, load.connections, 1, self.headers(load), load.upload).result()
+        except Failed as error:
+            self.dead[gateway, load] = f"{peer.process.name} under load: {error}: {peer.process.tail()}"
 
     def _run(self, number, gateway, peer, load):
         peer.process.forget_peak()
         before = (peer.process.cpu(), self.bench.upstream.cpu(), _own(), machine_busy())
-        run = Wrk(peer.port, load.path, load.connections, self.seconds, self.headers(load), load.upload).result()
+        try:
+            run = Wrk(peer.port, load.path, load.connections, self.seconds, self.headers(load), load.upload).result()
+        except Failed as error:
+            self.dead[gateway, load] = f"{peer.process.name} under load: {error}: {peer.process.tail()}"
+            return
         after = (peer.process.cpu(), self.bench.upstream.cpu(), _own(), machine_busy())
         spent = [b - a for a, b in zip(before, after)]
         run.update(
@@ -152,13 +165,15 @@ class Traffic:
 
     def report(self):
         """Prints the tables."""
+        for name in self.left_out:
+            print(f"\n{name}: not measured, portcullis is not among the peers")
         for row, lines in self.rows:
-            base = next((line for line in lines if line.label.split(",")[0] == row.base), None)
+            base = next((line for line in lines if line.gateway == row.base), None)
             base_runs = self.runs.get((base.gateway, base.load), []) if base else []
             out = []
             for line in lines:
                 runs = self.runs.get((line.gateway, line.load), [])
-                if not runs:
+                if not runs or (line.gateway, line.load) in self.dead:
                     out.append([line.label, "NOT MEASURED: " + self.dead.get((line.gateway, line.load), "no run was done"), *[""] * 5])
                     continue
                 against = [] if line == base else base_runs
