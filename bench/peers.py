@@ -138,7 +138,7 @@ class Bench:
         return self.portcullis(text, "portcullis-example", {"JWT_SECRET": SECRET})
 
     def many(self, routes):
-        """`routes` routes and no policy; `remark` gives it one more."""
+        """`routes` routes and no policy."""
         return self.portcullis(self.many_text(routes, "first"), "portcullis-many")
 
     def many_text(self, routes, mark, port="PORT", admin="ADMIN"):
