@@ -1,0 +1,149 @@
+"""Who is measured: how each gateway is configured and started."""
+import base64
+import hashlib
+import hmac
+import json
+import os
+import time
+
+from process import Process, free_port
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+SMALL = "/api/v1/svc7/items/42"
+LARGE = "/api/v1/svc7/large"
+UPLOAD = "/api/v1/svc7/upload"
+DASHBOARD = "/api/dashboard/u-42"
+LARGE_BYTES = 100 * 1024
+UPLOAD_BYTES = 1024 * 1024
+SECRET = "a-secret-that-only-the-bench-knows-0123"
+ANSWER = json.dumps({
+    "id": 42, "title": "Brass door knocker", "sku": "DK-0042", "price": {"cents": 4590, "currency": "EUR"},
+    "stock": {"here": 12, "ordered": 30}, "labels": ["door", "brass", "polished"], "changed": "2026-01-31T08:15:00Z",
+}, separators=(",", ":"))
+
+
+def bearer():
+    """The headers of a client with a token (RFC 7515, HS256) that is good for a day."""
+    def part(raw):
+        return base64.urlsafe_b64encode(raw).rstrip(b"=")
+
+    claims = {"sub": "u-42", "iss": "bench", "scope": "read", "exp": int(time.time()) + 86400}
+    signed = part(b'{"alg":"HS256","typ":"JWT"}') + b"." + part(json.dumps(claims).encode())
+    mark = hmac.new(SECRET.encode(), signed, hashlib.sha256).digest()
+    return {"Authorization": "Bearer " + (signed + b"." + part(mark)).decode()}
+
+
+def fill(name, directory, **values):
+    """Writes the configuration `name` with its `<<...>>` filled in, and returns its path."""
+    with open(os.path.join(HERE, "configs", name)) as file:
+        text = file.read()
+    for key, value in {**values, "dir": directory}.items():
+        text = text.replace(f"<<{key}>>", str(value))
+    return write(directory, f"{values.get('port', values['upstream'])}-{name}", text)
+
+
+def write(directory, name, text):
+    """Writes `text` whole or not at all, so that who watches the file never reads half."""
+    path = os.path.join(directory, name)
+    with open(path + ".new", "w") as file:
+        file.write(text)
+    os.replace(path + ".new", path)
+    return path
+
+
+class Peer:
+    """A running gateway, its port, and where it has one the port of its admin listener."""
+
+    def __init__(self, process, port, admin=None, config=None):
+        self.process, self.port, self.admin, self.config = process, port, admin, config
+
+
+class Bench:
+    """The scratch folder, the upstream in it, and how to start each gateway before it."""
+
+    def __init__(self, directory, binary):
+        self.directory, self.binary = directory, binary
+        os.chmod(directory, 0o755)  # nginx's workers leave root for another user
+        with open(os.path.join(directory, "large.bin"), "wb") as file:
+            file.write(os.urandom(LARGE_BYTES))
+        self.upstream_port = free_port()
+        config = fill("upstream.conf", directory, upstream=self.upstream_port, small=ANSWER)
+        self.upstream = Process("upstream", ["nginx", "-p", directory, "-c", config], directory)
+
+    def nginx(self, connections=4096, routes=0):
+        """nginx with one location, or with `routes` of them."""
+        port = free_port()
+        prefixes = [f"/api/v1/svc{n}/" for n in range(routes)] or ["/"]
+        locations = "\n".join(f"        location {p} {{ proxy_pass http://up; }}" for p in prefixes)
+        config = fill("nginx.conf", self.directory, port=port, upstream=self.upstream_port,
+                      connections=connections, locations=locations)
+        return Peer(Process("nginx", ["nginx", "-p", self.directory, "-c", config], self.directory), port)
+
+    def haproxy(self):
+        """HAProxy with one backend."""
+        port = free_port()
+        config = fill("haproxy.cfg", self.directory, port=port, upstream=self.upstream_port)
+        return Peer(Process("haproxy", ["haproxy", "-db", "-q", "-f", config], self.directory), port)
+
+    def portcullis(self, text, name="portcullis", environment=None):
+        """Portcullis on a configuration in which PORT and ADMIN stand for its ports."""
+        port, admin = free_port(), free_port()
+        text = text.replace("PORT", str(port)).replace("ADMIN", str(admin))
+        config = write(self.directory, f"{port}.yaml", text)
+        process = Process(name, [self.binary, "run", "-c", config], self.directory, environment)
+        return Peer(process, port, admin, config)
+
+    def _upstream(self):
+        return f'upstreams:\n  up: {{ url: "http://127.0.0.1:{self.upstream_port}" }}\n'
+
+    def plain(self):
+        """The same work as the plain peers: one route, no policy, no log."""
+        return self.portcullis(
+            "listen: 127.0.0.1:PORT\n" + self._upstream() + "telemetry: { access_log: none }\n"
+            "routes:\n  /*: { upstream: up, host: client }\n")
+
+    def edge(self):
+        """What a gateway is for: 1,000 routes, JWT, rate limit, metrics, access log."""
+        routes = "".join(f"  /api/v1/svc{n}/*: {{ upstream: up }}\n" for n in range(1000))
+        log = os.path.join(self.directory, "access.log")
+        if os.path.exists(log):
+            os.remove(log)  # an earlier round's; it is hundreds of megabytes
+        return self.portcullis(
+            "listen: 127.0.0.1:PORT\nadmin: { listen: 127.0.0.1:ADMIN }\n" + self._upstream() +
+            f'auth:\n  user:\n    jwt: {{ secret: "{SECRET}", algorithms: [HS256] }}\n'
+            "    identity: { x-user-id: sub }\n"
+            "rate_limits:\n  all: { limit: 2000000000, window: 60s, key: client.ip, algorithm: fixed_window, headers: [draft-7] }\n"
+            "policies:\n  rate_limit: all\n  auth: user\n"
+            f'telemetry:\n  access_log: {{ file: "{log}", format: json }}\n'
+            "routes:\n" + routes, "portcullis-edge")
+
+    def aggregate(self):
+        """Three calls to the upstream, one composed answer; no policy, no log."""
+        return self.portcullis(
+            "listen: 127.0.0.1:PORT\n" + self._upstream() + "telemetry: { access_log: none }\n"
+            "routes:\n  GET /api/dashboard/{userId}:\n    aggregate:\n      mode: all\n      sources:\n"
+            '        user:            { upstream: up, path: "/users/{userId}" }\n'
+            '        orders:          { upstream: up, path: "/orders/by-user/{userId}" }\n'
+            '        recommendations: { upstream: up, path: "/recommend/{userId}" }\n', "portcullis-aggregate")
+
+    def example(self):
+        """The edge example as it ships, on ports of ours, its limit out of reach."""
+        with open(os.path.join(ROOT, "examples", "edge.yaml")) as file:
+            text = file.read()
+        for service in (3001, 3002, 3003):
+            text = text.replace(f"127.0.0.1:{service}", f"127.0.0.1:{self.upstream_port}")
+        text = text.replace("127.0.0.1:8080", "127.0.0.1:PORT").replace("127.0.0.1:9901", "127.0.0.1:ADMIN")
+        text = text.replace("limit: 100,", "limit: 2000000000,")
+        return self.portcullis(text, "portcullis-example", {"JWT_SECRET": SECRET})
+
+    def many(self, routes):
+        """`routes` routes and no policy."""
+        return self.portcullis(self.many_text(routes, "first"), "portcullis-many")
+
+    def many_text(self, routes, mark, port="PORT", admin="ADMIN"):
+        """A configuration of `routes` routes, and one at /mark/ that tells it from others."""
+        return (f"listen: 127.0.0.1:{port}\nadmin: {{ listen: 127.0.0.1:{admin} }}\n" + self._upstream() +
+                "telemetry: { access_log: none }\nroutes:\n" +
+                "".join(f"  /api/v1/svc{n}/*: {{ upstream: up }}\n" for n in range(routes)) +
+                f"  /mark/{mark}: {{ upstream: up }}\n")

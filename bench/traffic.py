@@ -1,0 +1,204 @@
+"""The rows that drive load: what each request costs, gateway beside gateway."""
+import http.client
+import resource
+import sys
+from dataclasses import dataclass
+
+import peers
+import table
+from load import Failed, Wrk
+from process import NotStarted, ask, machine_busy
+
+SOURCES = ("user", "orders", "recommendations")
+
+
+@dataclass(frozen=True)
+class Load:
+    """What is sent, over how many connections, and what must come back."""
+
+    path: str
+    connections: int
+    token: bool = False
+    upload: int = 0
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a row: which gateway under which load."""
+
+    label: str
+    gateway: str
+    load: Load
+
+
+@dataclass(frozen=True)
+class Row:
+    """A table: its lines are compared with the first one that was measured as `base`."""
+
+    name: str
+    title: str
+    base: str
+    lines: tuple
+
+
+PLAIN64 = Load(peers.SMALL, 64)
+EDGE64 = Load(peers.SMALL, 64, token=True)
+DASHBOARD64 = Load(peers.DASHBOARD, 64)
+
+
+def _all(load):
+    return tuple(Line(name, name, load) for name in ("nginx", "haproxy", "portcullis"))
+
+
+ROWS = (
+    Row("plain64", "Plain proxy, small answer, 64 connections", "nginx", _all(PLAIN64)),
+    Row("plain8", "Plain proxy, small answer, 8 connections", "nginx", _all(Load(peers.SMALL, 8))),
+    Row("large", "Answer of 100 KiB, 16 connections", "nginx", _all(Load(peers.LARGE, 16))),
+    Row("upload", "Upload of 1 MiB, 8 connections", "nginx", _all(Load(peers.UPLOAD, 8, upload=peers.UPLOAD_BYTES))),
+    Row("edge", "Full edge (1,000 routes, JWT, rate limit, request id, metrics, access log) beside nginx's plain proxy, "
+        "64 connections", "nginx",
+        (Line("nginx, plain", "nginx", PLAIN64), Line("portcullis, edge", "edge", EDGE64))),
+    Row("aggregate", "Three sources composed, beside Portcullis's own plain proxy, 64 connections", "portcullis",
+        (Line("portcullis, plain", "portcullis", PLAIN64), Line("portcullis, aggregate", "aggregate", DASHBOARD64))),
+)
+OWNER = {"nginx": "nginx", "haproxy": "haproxy", "portcullis": "portcullis", "edge": "portcullis", "aggregate": "portcullis"}
+
+
+def probe(peer, load, headers):
+    """What is wrong with one answer, or None: who answers fast but wrongly is not measured."""
+    try:
+        status, body = ask(peer.port, load.path, headers, "POST" if load.upload else "GET", b"u" * load.upload)
+    except (OSError, http.client.HTTPException) as error:
+        return f"not at all: {error!r}"
+    if status != 200:
+        return f"with {status}: {body[:200]!r}"
+    if load.path == peers.LARGE and len(body) != peers.LARGE_BYTES:
+        return f"with {len(body)} bytes"
+    if load.path == peers.SMALL and body.decode() != peers.ANSWER:
+        return f"with a changed body: {body[:200]!r}"
+    if load.path == peers.DASHBOARD and any(f'"{name}"'.encode() not in body for name in SOURCES):
+        return f"without one of its sources: {body[:200]!r}"
+    return None
+
+
+class Traffic:
+    """Starts the gateways anew in each round and lets each carry each load in turn."""
+
+    def __init__(self, bench, rows, owners, seconds):
+        self.bench, self.seconds = bench, seconds
+        self.token = peers.bearer()
+        self.rows = [(row, [line for line in row.lines if OWNER[line.gateway] in owners]) for row in rows]
+        # The base alone, without the one it is the base for, is no row.
+        self.left_out = [row.name for row, lines in self.rows if row.lines[-1] not in lines and len(row.lines) == 2]
+        self.rows = [(row, lines) for row, lines in self.rows if lines and row.name not in self.left_out]
+        self.wanted = list(dict.fromkeys((l.gateway, l.load) for _, lines in self.rows for l in lines))
+        self.dead = {}
+        self.runs = {}
+
+    def headers(self, load):
+        """What a client of this load sends beside the defaults."""
+        return self.token if load.token else {}
+
+    def round(self, number):
+        """One round; who comes first changes from round to round."""
+        gateways = list(dict.fromkeys(gateway for gateway, _ in self.wanted))
+        turn = number % max(1, len(gateways))
+        gateways = [g for g in gateways[turn:] + gateways[:turn] if self._alive(g)]
+        running = {}
+        try:
+            for gateway in gateways:
+                self._start(gateway, running)
+            for load in dict.fromkeys(load for _, load in self.wanted):
+                for gateway in gateways:
+                    if load in self._alive(gateway) and gateway in running:
+                        self._run(number, gateway, running[gateway], load)
+        finally:
+            for peer in running.values():
+                peer.process.stop()
+
+    def _alive(self, gateway):
+        """The loads that this gateway is to carry and has not answered wrongly."""
+        return [load for g, load in self.wanted if g == gateway and (g, load) not in self.dead]
+
+    def _start(self, gateway, running):
+        start = {"portcullis": self.bench.plain}.get(gateway) or getattr(self.bench, gateway)
+        peer = start()
+        running[gateway] = peer
+        loads = self._alive(gateway)
+        first = loads[0]
+        try:
+            peer.process.wait_for(peer.port, first.path, self.headers(first))
+        except NotStarted as error:
+            self.dead.update({(gateway, load): str(error) for load in loads})
+            running.pop(gateway).process.stop()
+            return
+        for load in loads:
+            if wrong := probe(peer, load, self.headers(load)):
+                self.dead[gateway, load] = f"{peer.process.name} answers {load.path} {wrong}"
+            else:
+                self._warm(gateway, peer, load)
+
+    def _warm(self, gateway, peer, load):
+        """The first second of each load fills pools and caches, and is not measured."""
+        try:
+            Wrk(peer.port, load.path, load.connections, 1, self.headers(load), load.upload).result()
+        except Failed as error:
+            self.dead[gateway, load] = f"{peer.process.name} under load: {error}: {peer.process.tail()}"
+
+    def _run(self, number, gateway, peer, load):
+        peer.process.forget_peak()
+        before = (peer.process.cpu(), self.bench.upstream.cpu(), _own(), machine_busy())
+        try:
+            run = Wrk(peer.port, load.path, load.connections, self.seconds, self.headers(load), load.upload).result()
+        except Failed as error:
+            self.dead[gateway, load] = f"{peer.process.name} under load: {error}: {peer.process.tail()}"
+            return
+        after = (peer.process.cpu(), self.bench.upstream.cpu(), _own(), machine_busy())
+        spent = [b - a for a, b in zip(before, after)]
+        run.update(
+            round=number + 1, gateway=gateway, path=load.path, connections=load.connections,
+            cpu=spent[0] / max(1, run["requests"]) * 1e6, upstream_cpu=spent[1] / max(1, run["requests"]) * 1e6,
+            peak=peer.process.peak(), others=max(0.0, spent[3] - sum(spent[:3])) / self.seconds)
+        self.runs.setdefault((gateway, load), []).append(run)
+        print(f"# round {number + 1}  {gateway:11} {load.path:24} c{load.connections:<3} {run['cpu']:8.2f} us/request "
+              f"{run['rps']:8.0f} requests/s  errors {table.errors([run])}", file=sys.stderr, flush=True)
+
+    def report(self):
+        """Prints the tables."""
+        for name in self.left_out:
+            print(f"\n{name}: not measured, portcullis is not among the peers")
+        for row, lines in self.rows:
+            base = next((line for line in lines if line.gateway == row.base), None)
+            base_runs = self.runs.get((base.gateway, base.load), []) if base else []
+            out = []
+            for line in lines:
+                runs = self.runs.get((line.gateway, line.load), [])
+                if not runs or (line.gateway, line.load) in self.dead:
+                    out.append([line.label, "NOT MEASURED: " + self.dead.get((line.gateway, line.load), "no run was done"), *[""] * 5])
+                    continue
+                against = [] if line == base else base_runs
+                out.append([
+                    line.label,
+                    cell(runs, against, "cpu", 2, table.TIE), cell(runs, against, "rps", 0), cell(runs, against, "p50"),
+                    cell(runs, against, "p99"), cell(runs, against, "peak", 1), table.errors(runs)])
+            table.show(f"{row.name}: {row.title}",
+                       ["", "CPU us/request", "requests/s", "p50 ms", "p99 ms", "peak MiB", "errors"], out)
+
+    def failed(self):
+        """Whether a gateway did not start or a run had errors."""
+        return bool(self.dead) or any(run["errors"] for runs in self.runs.values() for run in runs)
+
+    def noise(self):
+        """The median of cores' worth of work on the machine that was none of ours."""
+        return table.median([run["others"] for runs in self.runs.values() for run in runs])
+
+
+def cell(runs, base, key, digits=2, tie=None):
+    """A measured column of `runs` beside that of `base`."""
+    return table.cell([r[key] for r in runs], [r[key] for r in base], digits, tie)
+
+
+def _own():
+    """CPU seconds of this process and of the load generators it has waited for."""
+    mine, waited = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return mine.ru_utime + mine.ru_stime + waited.ru_utime + waited.ru_stime
