@@ -223,7 +223,6 @@ impl<T> Leaf<T> {
 }
 
 /// What two lists share: `Some(None)` if both are absent.
-#[allow(clippy::option_option, reason = "absent, and absent in both, are two answers")]
 fn common(a: &Methods, b: &Methods) -> Option<Option<Method>> {
     match (a, b) {
         (Methods::Any, Methods::Any) => Some(None),
