@@ -7,8 +7,13 @@ pub mod exchange;
 
 pub mod config;
 
+pub mod http1;
+pub mod net;
+
+pub mod route;
 pub mod store;
 
-pub mod policy;
+pub mod upstream;
 
 pub mod action;
+pub mod policy;

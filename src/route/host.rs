@@ -1,0 +1,118 @@
+//! Lists of host names that a request's authority is compared with.
+
+use std::fmt;
+
+/// Host names a listener or a condition answers for: whole names, and `*.example.com` for every name below one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostList {
+    hosts: Vec<Host>,
+}
+
+/// A name in lower case without a trailing dot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Host {
+    Exact(Box<str>),
+    /// `.example.com`: at least one label stands before it.
+    Below(Box<str>),
+}
+
+/// Why a host name cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HostError {
+    /// No name, or an empty label in it.
+    Empty,
+    /// A port: hosts are compared without.
+    Port,
+    /// `*` anywhere but as the whole first label before a name.
+    Star,
+    /// A character that no host name has. International names are written in their `xn--` form.
+    Character(char),
+}
+
+impl fmt::Display for HostError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("a host name has no empty label"),
+            Self::Port => f.write_str("hosts are compared without their port; leave it out"),
+            Self::Star => f.write_str("`*` stands for whole labels at the front, as in `*.example.com`"),
+            Self::Character(c) if !c.is_ascii() => {
+                write!(f, "`{c}` is not allowed in a host; write the name in its `xn--` form")
+            }
+            Self::Character(c) => write!(f, "`{c}` is not allowed in a host"),
+        }
+    }
+}
+
+impl std::error::Error for HostError {}
+
+impl HostList {
+    /// Reads the names of a list.
+    ///
+    /// # Errors
+    /// The place in the list of the first name that cannot be read, and why.
+    pub fn parse<S: AsRef<str>>(names: &[S]) -> Result<Self, (usize, HostError)> {
+        let hosts = names
+            .iter()
+            .enumerate()
+            .map(|(index, name)| Host::parse(name.as_ref()).map_err(|why| (index, why)))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { hosts })
+    }
+
+    /// Whether one of the names stands for `authority`, the value of `Host` or `:authority`. Its port, a trailing
+    /// dot and case do not count (RFC 9110 section 4.2.3).
+    pub fn matches(&self, authority: &str) -> bool {
+        let name = without_port(authority);
+        let name = name.strip_suffix('.').unwrap_or(name).as_bytes();
+        self.hosts.iter().any(|host| match host {
+            Host::Exact(text) => name.eq_ignore_ascii_case(text.as_bytes()),
+            Host::Below(suffix) => {
+                let split = name.len().checked_sub(suffix.len());
+                // An empty label in front (`.example.com`) is no name.
+                split.is_some_and(|at| at > 0 && name[at..].eq_ignore_ascii_case(suffix.as_bytes()))
+                    && name.first() != Some(&b'.')
+            }
+        })
+    }
+}
+
+impl Host {
+    fn parse(text: &str) -> Result<Self, HostError> {
+        if text.starts_with('[') {
+            let inner =
+                text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).ok_or(HostError::Port)?;
+            return match inner.chars().find(|c| !c.is_ascii_hexdigit() && !matches!(c, ':' | '.')) {
+                Some(character) => Err(HostError::Character(character)),
+                None => Ok(Self::Exact(text.to_ascii_lowercase().into())),
+            };
+        }
+        let name = text.strip_suffix('.').unwrap_or(text);
+        let (star, rest) = match name.strip_prefix("*.") {
+            Some(rest) => (true, rest),
+            None => (false, name),
+        };
+        for character in rest.chars() {
+            match character {
+                'a'..='z' | 'A'..='Z' | '0'..='9' | '-' | '_' | '.' => {}
+                '*' => return Err(HostError::Star),
+                ':' => return Err(HostError::Port),
+                other => return Err(HostError::Character(other)),
+            }
+        }
+        if rest.split('.').any(str::is_empty) {
+            return Err(HostError::Empty);
+        }
+        let lower = rest.to_ascii_lowercase();
+        Ok(if star { Self::Below(format!(".{lower}").into()) } else { Self::Exact(lower.into()) })
+    }
+}
+
+fn without_port(authority: &str) -> &str {
+    match authority.rfind([':', ']']) {
+        Some(at) if authority.as_bytes()[at] == b':' => &authority[..at],
+        _ => authority,
+    }
+}
+
+#[cfg(test)]
+mod tests;
