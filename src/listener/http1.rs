@@ -244,8 +244,8 @@ fn framing(answer: &Response, peer: Peer) -> Framing {
         || (peer.was_head && answer.headers.has_id(crate::exchange::HeaderId::ContentLength));
     match answer.body.length() {
         _ if none => Framing::None,
+        Some(0) | None if peer.was_head => Framing::None,
         Some(length) => Framing::Length(length),
-        None if peer.was_head => Framing::None,
         None if peer.version == Version::HTTP_10 => Framing::UntilClose,
         None => Framing::Chunked,
     }
