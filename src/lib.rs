@@ -7,6 +7,8 @@ pub mod exchange;
 
 pub mod config;
 
+pub mod http1;
+
 pub mod store;
 
 pub mod policy;
