@@ -8,7 +8,7 @@ const NAME: usize = 254;
 /// Whether the value names one host and nothing else: an address, an address in brackets or a name, and perhaps a
 /// port. Narrower than RFC 3986 (no percent-encoding, no sub-delimiters, no empty label, no empty port): no name in
 /// DNS needs those, and two readers seldom agree on them.
-pub(super) fn valid(value: &[u8]) -> bool {
+pub fn valid(value: &[u8]) -> bool {
     match value {
         [b'[', rest @ ..] => {
             let Some(end) = memchr::memchr(b']', rest) else { return false };

@@ -18,6 +18,11 @@ mod line;
 
 use crate::exchange::{Error, ErrorKind};
 
+pub use body::{Decoder, Piece};
+pub use encode::ConnectionLine;
+pub use head::{RequestHead, ResponseHead, parse_request, parse_response};
+pub use host::valid as valid_host;
+
 /// How much a head may hold.
 #[derive(Clone, Copy, Debug)]
 pub struct HeadLimits {

@@ -3,7 +3,7 @@
 use std::time::{Instant, SystemTime};
 
 use crate::exchange::{Error, ErrorKind};
-use crate::telemetry::access_log::Entry;
+use crate::telemetry::Entry;
 
 use super::Walk;
 
@@ -45,11 +45,7 @@ impl Walk {
             rule.metrics.finished(exchange.core.0, record.status, duration, record.bytes_in, record.bytes_out);
         }
         let Some(log) = &self.core.log else { return };
-        log.line(&Entry {
-            time: SystemTime::now(),
-            exchange,
-            duration,
-        });
+        log.line(&Entry::of(exchange, SystemTime::now(), duration));
     }
 }
 

@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::action::Action;
-use crate::config::value::Cidr;
+use crate::config::Cidr;
 use crate::exchange::target::PathRules;
-use crate::exchange::{Name, Place};
+use crate::exchange::{Exchange, Name, Place};
 use crate::http1::HeadLimits;
 use crate::policy::chain::Chain;
 use crate::route::{Predicate, Table};
@@ -75,7 +75,7 @@ impl ListenerPlan {
 /// One of the rules behind a pattern.
 pub struct Alternative {
     /// What the request must have beside its path, if anything.
-    pub when: Option<Predicate>,
+    pub when: Option<Predicate<Exchange>>,
     /// The rule, as an index into [`ListenerPlan::rules`].
     pub rule: u32,
 }
