@@ -70,6 +70,11 @@ impl Connection {
         }
     }
 
+    /// Whether no further request is to be taken.
+    fn is_ending(&self) -> bool {
+        self.core.is_draining() || self.watcher.has_left()
+    }
+
     /// Waits for the first byte of the next request; `None` where there will be none.
     async fn idle(&self, limits: &Limits) -> Option<Instant> {
         if !self.wire.buffer().is_empty() {
@@ -78,7 +83,7 @@ impl Connection {
         self.wire.release();
         let until = Instant::now() + limits.idle;
         poll_fn(|cx| {
-            if self.core.is_draining() {
+            if self.is_ending() {
                 return Poll::Ready(None);
             }
             match self.wire.poll_readable(cx) {
@@ -113,7 +118,7 @@ impl Connection {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending => {
                     let begun = !self.wire.buffer().is_empty();
-                    if self.core.is_draining() && !begun {
+                    if self.is_ending() && !begun {
                         return Poll::Ready(Ok(None));
                     }
                     ready!(self.wire.poll_timer(head_by, cx));
@@ -180,7 +185,7 @@ impl Connection {
     async fn answer(&self, mut walk: Walk, mut answer: Response, peer: Peer, limits: &Limits) -> Next {
         let framing = framing(&answer, peer);
         let whole = self.wire.body_done.get();
-        let keep = peer.keep_alive && whole && framing != Framing::UntilClose && !self.core.is_draining();
+        let keep = peer.keep_alive && whole && framing != Framing::UntilClose && !self.is_ending();
         let connection = match (keep, peer.version) {
             (false, _) => ConnectionLine::Close,
             (true, Version::HTTP_10) => ConnectionLine::KeepAlive,
