@@ -236,7 +236,10 @@ fn common(a: &Methods, b: &Methods) -> Option<Option<Method>> {
 /// The one path of a pattern that is literal throughout. Bytes that a path only holds encoded, or that mean
 /// something else raw, need the tree's careful comparison.
 fn static_path(segments: &[Segment]) -> Option<Box<[u8]>> {
-    let mut path = Vec::new();
+    if segments.iter().any(|segment| !matches!(segment, Segment::Literal(_))) {
+        return None;
+    }
+    let mut path = Vec::with_capacity(64);
     for segment in segments {
         let Segment::Literal(text) = segment else { return None };
         if text.iter().any(|byte| matches!(byte, b'/' | b';' | b'%')) {
