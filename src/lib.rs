@@ -12,3 +12,5 @@ pub mod store;
 pub mod policy;
 
 pub mod action;
+
+pub mod telemetry;
