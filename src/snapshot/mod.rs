@@ -51,7 +51,7 @@ pub struct ListenerPlan {
     pub address: SocketAddr,
     /// Its bounds.
     pub limits: Limits,
-    /// How targets are read.
+    /// How targets are read: as the most permissive of the routes wants it, the rules refuse the rest.
     pub path_rules: PathRules,
     /// Peers whose word about the client is taken.
     pub trusted_proxies: Vec<Cidr>,
@@ -90,6 +90,8 @@ pub struct Rule {
     pub action: Arc<dyn Action>,
     /// From the head of the request to the head of the answer.
     pub timeout: Duration,
+    /// Whether `%2F` in a path passes.
+    pub keeps_encoded_slash: bool,
     /// Its counters.
     pub metrics: Arc<RouteMetrics>,
 }
