@@ -99,6 +99,9 @@ impl Walk {
 /// The rule that answers, and the error that stands in for its action where the request missed.
 fn find(pinned: &Pinned, exchange: &mut Exchange) -> (u32, Option<Error>) {
     let plan = &pinned.plan;
+    if plan.hosts.as_ref().is_some_and(|hosts| !hosts.matches(exchange.request.host())) {
+        return (plan.no_route, Some(ErrorKind::NoRoute.into()));
+    }
     match plan.table.find(exchange.request.target.path(), &exchange.request.method) {
         Found::Matched(found) => {
             for (name, span) in found.names.iter().zip(found.spans.iter()) {
