@@ -59,7 +59,11 @@ const MATCH: &[Key] = &[
 
 const TEST: &[Key] = &[
     Key::optional("present", shape::boolean, "Whether it must be there"),
-    Key::optional("regex", shape::text, "A regular expression found in the value; anchor it with ^ and $ to match the whole"),
+    Key::optional(
+        "regex",
+        shape::text,
+        "A regular expression found in the value; anchor it with ^ and $ to match the whole",
+    ),
 ];
 
 /// The largest compiled regular expression, in bytes.

@@ -91,3 +91,6 @@ fn items(body: &Node) -> &[Node] {
         _ => std::slice::from_ref(body),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -187,3 +187,6 @@ impl Loader<'_> {
         Document { root, diagnostics, watch: self.watch, unreadable }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -86,7 +86,9 @@ impl<'a> Section<'a> {
             Some(key) if key.presence == Presence::Later => self.out.add(not_yet(entry.key.span, name)),
             Some(_) => {}
             None => {
-                let what = format!("unknown key {} in {}", quoted(name), quoted(self.name));
+                let place =
+                    if self.name.is_empty() { String::new() } else { format!(" in {}", quoted(self.name)) };
+                let what = format!("unknown key {}{place}", quoted(name));
                 let known =
                     self.table.iter().filter(|key| key.presence != Presence::Later).map(|key| key.name);
                 let list: Vec<String> = known.clone().map(quoted).collect();
@@ -163,3 +165,6 @@ impl<'a> Section<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
