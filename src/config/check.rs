@@ -92,10 +92,9 @@ impl<'a> Names<'a> {
             };
             for item in policy.field(out).one_or_many() {
                 let keyword = item.is_word("none") || (inherits && item.is_word("inherit"));
-                if matches!(item.node().value, Value::Scalar(_)) && !keyword {
-                    if let Some(text) = item.text() {
-                        defined.resolve(&text, out);
-                    }
+                let scalar = matches!(item.node().value, Value::Scalar(_));
+                if let Some(text) = Some(item).filter(|_| scalar && !keyword).and_then(|item| item.text()) {
+                    defined.resolve(&text, out);
                 }
             }
         }

@@ -81,6 +81,9 @@ pub(super) fn schema() -> Schema {
 /// Reads `match`.
 pub(super) fn read(field: Field<'_>) -> Option<Match> {
     let section = Section::open(field, MATCH)?;
+    if field.node().entries().is_empty() {
+        field.error("an empty `match` asks for nothing", "name a condition, or remove the key");
+    }
     Some(Match {
         headers: section.read("headers", Vec::new(), headers),
         query: section.read("query", Vec::new(), |f| tests(f, false)),
