@@ -74,8 +74,12 @@ impl<'a> Section<'a> {
         for entry in entries {
             section.judge(entry);
         }
+        // A key for later may stand in the place of one that is needed: that it is refused says enough.
+        let has_later = table.iter().any(|key| key.presence == Presence::Later && section.has(key.name));
         for key in table.iter().filter(|key| key.presence == Presence::Needed && !section.has(key.name)) {
-            section.missing(key.name);
+            if !has_later {
+                section.missing(key.name);
+            }
         }
         Some(section)
     }
