@@ -107,3 +107,6 @@ pub fn last_chunk(out: &mut Vec<u8>, trailers: Option<&Headers>) {
     }
     out.extend_from_slice(b"\r\n");
 }
+
+#[cfg(test)]
+mod tests;

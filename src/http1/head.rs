@@ -169,3 +169,6 @@ fn framing(facts: &Facts<'_>, version: Version) -> Result<Option<Framing>, HeadE
 fn keep_alive(facts: &Facts<'_>, version: Version) -> bool {
     !facts.close && (version == Version::HTTP_11 || facts.keep_alive)
 }
+
+#[cfg(test)]
+mod tests;

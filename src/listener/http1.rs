@@ -8,7 +8,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use bytes::Buf;
 use http::{Method, StatusCode, Version};
 
 use crate::exchange::{Body, Error, ErrorKind, Frame, Headers, Response};

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::exchange::problem::problem;
+use crate::exchange::target::TargetError;
 use crate::exchange::{Error, ErrorKind, Exchange, HeaderId, Param, Response};
 use crate::route::Found;
-use crate::snapshot::{Alternative, Pinned, Rule};
+use crate::snapshot::{Alternative, ListenerPlan, Pinned, Rule};
 
 pub use self::core::Core;
 pub use admit::Arrived;
@@ -41,7 +42,7 @@ impl Walk {
         };
         exchange.rule = Some(rule);
         let Some(rule) = pinned.rule(rule) else { return self.answer_error(ErrorKind::Internal.into()) };
-        rule.metrics.started(exchange.core.0);
+        rule.metrics.started(exchange.core);
         exchange.deadline = exchange.record.started + rule.timeout;
 
         let (entered, early) = rule.policies.inward(exchange).await; // policies in
@@ -61,7 +62,7 @@ impl Walk {
             // Refused before routing: counted with the requests that no route matched.
             self.exchange.rule = Some(self.pinned.plan.no_route);
             if let Some(rule) = self.pinned.rule(self.pinned.plan.no_route) {
-                rule.metrics.started(self.exchange.core.0);
+                rule.metrics.started(self.exchange.core);
             }
         }
         let answer = told(&mut self.exchange, &error);
@@ -98,6 +99,9 @@ impl Walk {
 /// The rule that answers, and the error that stands in for its action where the request missed.
 fn find(pinned: &Pinned, exchange: &mut Exchange) -> (u32, Option<Error>) {
     let plan = &pinned.plan;
+    if plan.hosts.as_ref().is_some_and(|hosts| !hosts.matches(exchange.request.host())) {
+        return (plan.no_route, Some(ErrorKind::NoRoute.into()));
+    }
     match plan.table.find(exchange.request.target.path(), &exchange.request.method) {
         Found::Matched(found) => {
             for (name, span) in found.names.iter().zip(found.spans.iter()) {
@@ -109,7 +113,7 @@ fn find(pinned: &Pinned, exchange: &mut Exchange) -> (u32, Option<Error>) {
             }
             let holds = |alternative: &&Alternative| alternative.when.as_ref().is_none_or(|when| when.holds(exchange));
             match found.rule.iter().find(holds) {
-                Some(alternative) => (alternative.rule, None),
+                Some(alternative) => (alternative.rule, slash(plan, alternative.rule, exchange)),
                 None => (plan.no_route, Some(ErrorKind::NoRoute.into())),
             }
         }
@@ -119,6 +123,15 @@ fn find(pinned: &Pinned, exchange: &mut Exchange) -> (u32, Option<Error>) {
         }
         Found::NotFound => (plan.no_route, Some(ErrorKind::NoRoute.into())),
     }
+}
+
+/// Targets are read before a route is known; an encoded slash that only other routes take is refused here.
+fn slash(plan: &ListenerPlan, rule: u32, exchange: &Exchange) -> Option<Error> {
+    if !plan.path_rules.encoded_slash_keep || !exchange.request.target.has_encoded_slash() {
+        return None;
+    }
+    let keeps = plan.rules.get(rule as usize).is_some_and(|rule| rule.keeps_encoded_slash);
+    (!keeps).then(|| admit::bad_target(TargetError::EncodedSlash))
 }
 
 /// Notes an error and puts it into words.

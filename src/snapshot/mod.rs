@@ -18,7 +18,7 @@ use crate::exchange::target::PathRules;
 use crate::exchange::{Exchange, Name, Place};
 use crate::http1::HeadLimits;
 use crate::policy::chain::Chain;
-use crate::route::{Predicate, Table};
+use crate::route::{HostList, Predicate, Table};
 use crate::telemetry::metrics::RouteMetrics;
 use crate::upstream::Upstream;
 
@@ -49,9 +49,11 @@ pub struct ListenerPlan {
     pub name: Name,
     /// Where it listens.
     pub address: SocketAddr,
+    /// The hosts it answers for; every host where none are named.
+    pub hosts: Option<HostList>,
     /// Its bounds.
     pub limits: Limits,
-    /// How targets are read.
+    /// How targets are read: as the most permissive of the routes wants it, the rules refuse the rest.
     pub path_rules: PathRules,
     /// Peers whose word about the client is taken.
     pub trusted_proxies: Vec<Cidr>,
@@ -90,6 +92,8 @@ pub struct Rule {
     pub action: Arc<dyn Action>,
     /// From the head of the request to the head of the answer.
     pub timeout: Duration,
+    /// Whether `%2F` in a path passes.
+    pub keeps_encoded_slash: bool,
     /// Its counters.
     pub metrics: Arc<RouteMetrics>,
 }
