@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use crate::exchange::Name;
 use crate::snapshot::compile::Environment;
 use crate::snapshot::{Live, Snapshot};
-use crate::telemetry::{Metrics, OperatorLog};
+use crate::telemetry::OperatorLog;
 
 use super::control::{Control, Inner, Request};
 use super::cores::{Cores, Shared};
@@ -40,8 +40,8 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
     let Options { source, log, stdout, admin, ready, .. } = options;
     raise_open_files(&log);
     let count = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let metrics = Metrics::new(count);
-    let environment = Environment { cores: count, metrics: Arc::clone(&metrics) };
+    let environment = Arc::new(Environment::new(count));
+    let metrics = Arc::clone(&environment.metrics);
     let Compiled { snapshot, diagnostics, watch, unreadable, begun, .. } = source.compile(None, &environment);
     let Some(snapshot) = snapshot else {
         let diagnostics = Box::new(diagnostics);
@@ -69,7 +69,7 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
     let control = Control::new(Inner {
         source: Arc::new(source),
         live,
-        metrics,
+        environment,
         access,
         log: Arc::clone(&log),
         cores,

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::snapshot::compile::Environment;
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{AccessLog, Metrics, OperatorLog};
 
@@ -32,7 +33,7 @@ pub struct Control(Rc<Inner>);
 pub(super) struct Inner {
     pub(super) source: Arc<Source>,
     pub(super) live: Arc<Live>,
-    pub(super) metrics: Arc<Metrics>,
+    pub(super) environment: Arc<Environment>,
     pub(super) access: Option<Arc<AccessLog>>,
     pub(super) log: Arc<OperatorLog>,
     pub(super) cores: Cores,
@@ -61,7 +62,7 @@ impl Control {
 
     /// The numbers of the process.
     pub fn metrics(&self) -> &Metrics {
-        &self.0.metrics
+        &self.0.environment.metrics
     }
 
     /// The operator's log.

@@ -13,7 +13,6 @@ use tokio::sync::mpsc;
 use crate::config::{Config, Severity};
 use crate::exchange::Name;
 use crate::snapshot::Snapshot;
-use crate::snapshot::compile::Environment;
 use crate::telemetry::metrics::Names;
 
 use super::boot::wanted;
@@ -47,8 +46,8 @@ async fn reload(control: &Control, cause: Cause) -> Report {
     let begun = Instant::now();
     let previous = inner.live.get();
     let compiled = {
-        let environment = Environment { cores: inner.cores.count(), metrics: Arc::clone(&inner.metrics) };
-        let (source, previous) = (Arc::clone(&inner.source), Arc::clone(&previous));
+        let (source, environment) = (Arc::clone(&inner.source), Arc::clone(&inner.environment));
+        let previous = Arc::clone(&previous);
         tokio::task::spawn_blocking(move || source.compile(Some(&previous), &environment)).await
     };
     let mut diagnostics = json!({ "errors": 0, "warnings": 0, "diagnostics": [] });
@@ -78,7 +77,7 @@ async fn reload(control: &Control, cause: Cause) -> Report {
             None
         }
         Err(failure) => {
-            inner.metrics.reload_failed();
+            inner.environment.metrics.reload_failed();
             inner.log.error(format_args!(
                 "reload failed ({}): {}; version {version} stays in force",
                 cause.as_str(),
@@ -109,8 +108,8 @@ fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Vec<usize>, Failure> {
 
     let (version, made, names) = (snapshot.version, snapshot.made, names(&snapshot));
     inner.live.swap(Arc::new(snapshot));
-    inner.metrics.reloaded(version, made);
-    inner.metrics.retain(&names);
+    inner.environment.metrics.reloaded(version, made);
+    inner.environment.metrics.retain(&names);
 
     let mut bound = inner.bound.borrow_mut();
     bound.retain(|bound| !changes.closed.contains(&bound.number));

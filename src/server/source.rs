@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::config::{self, Config, Diagnostics, Loaded};
-use crate::policy::kinds;
 use crate::snapshot::Snapshot;
-use crate::snapshot::compile::{Environment, compile};
+use crate::snapshot::compile::{Environment, compile, vocabulary};
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug)]
@@ -52,13 +51,13 @@ impl Source {
         let begun = SystemTime::now();
         let variable = |name: &str| std::env::var(name).ok();
         let loaded = match self {
-            Source::Path(path) => config::load(path, &variable, kinds::VOCABULARY),
-            Source::Text { path, text } => config::load_text(path, text, &variable, kinds::VOCABULARY),
+            Source::Path(path) => config::load(path, &variable, vocabulary()),
+            Source::Text { path, text } => config::load_text(path, text, &variable, vocabulary()),
         };
         let Loaded { config, diagnostics, watch, unreadable } = loaded;
         let config = config.map(Arc::new);
         let snapshot =
-            config.as_ref().and_then(|config| compile(Arc::clone(config), previous, environment, &diagnostics));
+            config.as_ref().and_then(|config| compile(config, previous, environment, &diagnostics));
         let snapshot = snapshot.filter(|_| !diagnostics.has_errors());
         Compiled { snapshot, config, diagnostics, watch, unreadable, begun }
     }
