@@ -1,25 +1,381 @@
-//! The request target (being written).
+//! The request target, parsed and normalised once.
+//!
+//! The form made here is the form that routes match, policies read and upstreams get, so no two stations can
+//! read one request as two different paths. What cannot be brought into one form safely is refused.
 
-/// The normalised path and the query.
-#[derive(Clone, Debug, Default)]
+mod bytes;
+
+use std::fmt;
+
+pub use bytes::percent_decode;
+use bytes::{Class, class, escape_at};
+
+/// A normalised request target: the path, then `?` and the query as they were sent.
+///
+/// The path starts with `/` (only the asterisk-form does not), holds no `//`, no dot segment and no escape of an
+/// unreserved character; other escapes stand exactly as they came. Normalising it again changes nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Target {
     text: String,
     path_end: usize,
+    encoded_slash: bool,
 }
 
+/// A target as it was read from a request line, with the authority that an absolute-form target names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParsedTarget {
+    /// The normalised target.
+    pub target: Target,
+    /// Host and optional port of an absolute-form target, as sent; it replaces `Host` (RFC 9112 section 3.2.2).
+    pub authority: Option<String>,
+}
+
+/// What a path may hold beyond the strict default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PathRules {
+    /// Pass `%2F` on as it came; refused otherwise.
+    pub encoded_slash_keep: bool,
+}
+
+/// Why a target is refused; every one of them is a malformed request (400).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TargetError {
+    /// Neither origin-form, absolute-form nor asterisk-form (RFC 9112 section 3.2).
+    Form,
+    /// The authority of an absolute-form target is empty or holds what no host and port can.
+    Authority,
+    /// The authority names a user (`user@host`).
+    UserInfo,
+    /// A raw character that RFC 3986 does not allow in this place.
+    Character,
+    /// A raw byte above 0x7F.
+    NonAscii,
+    /// A control byte, raw or (in the path) encoded.
+    Control,
+    /// A `#`: fragments never travel.
+    Fragment,
+    /// A backslash in the path, raw or encoded.
+    Backslash,
+    /// `%` without two hexadecimal digits in the path.
+    Escape,
+    /// `%2F` in the path where it is not kept, or one that hides a dot segment.
+    EncodedSlash,
+    /// The path climbs above its root.
+    Climb,
+    /// A dot segment with parameters, as in `..;x`.
+    DotParameters,
+    /// A segment inside the path that is nothing but parameters, as in `/;x/admin`.
+    BareParameters,
+}
+
+impl TargetError {
+    /// A short text that a client may see.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Form => "request target is neither a path nor an http URL",
+            Self::Authority => "invalid authority in request target",
+            Self::UserInfo => "user information in request target",
+            Self::Character => "character not allowed in request target",
+            Self::NonAscii => "non-ASCII byte in request target",
+            Self::Control => "control character in request target",
+            Self::Fragment => "fragment in request target",
+            Self::Backslash => "backslash in path",
+            Self::Escape => "invalid percent-encoding in path",
+            Self::EncodedSlash => "encoded slash in path",
+            Self::Climb => "path climbs above its root",
+            Self::DotParameters => "dot segment with parameters in path",
+            Self::BareParameters => "empty segment with parameters in path",
+        }
+    }
+}
+
+impl fmt::Display for TargetError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason())
+    }
+}
+
+impl std::error::Error for TargetError {}
+
 impl Target {
+    /// Reads the target of a request line (RFC 9112 section 3.2): origin-form, absolute-form with `http` or
+    /// `https`, or `*`. The length is judged by whoever reads the head, and that `*` comes with `OPTIONS` alone
+    /// by whoever knows the method.
+    ///
+    /// The query is kept byte for byte, invalid escapes included: forms in the wild send `?q=100%`, and nothing
+    /// here matches on it. Control bytes, non-ASCII bytes, spaces and `#` are refused there too.
+    ///
+    /// # Errors
+    /// A [`TargetError`] for everything that has no single safe reading.
+    pub fn parse(raw: &[u8], rules: PathRules) -> Result<ParsedTarget, TargetError> {
+        match raw.first() {
+            Some(b'/') => Ok(ParsedTarget { target: normalise(raw, rules)?, authority: None }),
+            Some(b'*') if raw.len() == 1 => {
+                let target = Self { text: "*".to_owned(), path_end: 1, encoded_slash: false };
+                Ok(ParsedTarget { target, authority: None })
+            }
+            _ => parse_absolute(raw, rules),
+        }
+    }
+
+    /// Normalises a path with an optional query that a rewrite produced.
+    ///
+    /// # Errors
+    /// As [`Target::parse`]; only a text that starts with `/` is a target here.
+    pub fn from_rewritten(path_and_query: &str, rules: PathRules) -> Result<Self, TargetError> {
+        if path_and_query.starts_with('/') {
+            normalise(path_and_query.as_bytes(), rules)
+        } else {
+            Err(TargetError::Form)
+        }
+    }
+
     /// The normalised path.
     pub fn path(&self) -> &str {
         &self.text[..self.path_end]
     }
 
-    /// The query, without its question mark.
+    /// What follows the first `?`, byte for byte; an empty query is not the same as none.
     pub fn query(&self) -> Option<&str> {
         self.text.get(self.path_end + 1..)
     }
 
-    /// Path and query.
+    /// Path and query as they go on a request line.
     pub fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// Whether this is the `*` of `OPTIONS *`.
+    pub fn is_asterisk(&self) -> bool {
+        self.text == "*"
+    }
+
+    /// Whether `%2F` was sent in the path: where targets are parsed before their route is known, a route that
+    /// does not keep it refuses then ([`TargetError::EncodedSlash`]).
+    pub fn has_encoded_slash(&self) -> bool {
+        self.encoded_slash
+    }
 }
+
+fn parse_absolute(raw: &[u8], rules: PathRules) -> Result<ParsedTarget, TargetError> {
+    let scheme = [&b"http://"[..], b"https://"]
+        .into_iter()
+        .find(|scheme| raw.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
+        .ok_or(TargetError::Form)?;
+    let rest = &raw[scheme.len()..];
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at(end);
+    let authority = Some(parse_authority(authority)?);
+    let target = if rest.first() == Some(&b'/') {
+        normalise(rest, rules)?
+    } else {
+        // RFC 9110 section 4.2.3: an empty path is `/`.
+        normalise(&[b"/", rest].concat(), rules)?
+    };
+    Ok(ParsedTarget { target, authority })
+}
+
+fn parse_authority(raw: &[u8]) -> Result<String, TargetError> {
+    if raw.contains(&b'@') {
+        return Err(TargetError::UserInfo);
+    }
+    let (host, after) = if raw.first() == Some(&b'[') {
+        let close = memchr::memchr(b']', raw).ok_or(TargetError::Authority)?;
+        let inner = &raw[1..close];
+        if inner.is_empty() || !inner.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')) {
+            return Err(TargetError::Authority);
+        }
+        raw.split_at(close + 1)
+    } else {
+        let end = memchr::memchr(b':', raw).unwrap_or(raw.len());
+        let (host, after) = raw.split_at(end);
+        let allowed = |b: &u8| matches!(class(*b), Class::Unreserved | Class::Delimiter);
+        if !host.iter().all(allowed) {
+            return Err(TargetError::Authority);
+        }
+        (host, after)
+    };
+    let port_fits = match after {
+        [] => true,
+        [b':', port @ ..] => port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    if host.is_empty() || !port_fits {
+        return Err(TargetError::Authority);
+    }
+    String::from_utf8(raw.to_vec()).map_err(|_| TargetError::Authority)
+}
+
+/// Brings `raw`, which starts with `/`, into its one form.
+fn normalise(raw: &[u8], rules: PathRules) -> Result<Target, TargetError> {
+    if let Some(path_end) = normal_path_end(raw) {
+        check_query(&raw[path_end..])?;
+        return finish(raw.to_vec(), path_end, false);
+    }
+    let raw_end = memchr::memchr(b'?', raw).unwrap_or(raw.len());
+    let (path, query) = raw.split_at(raw_end);
+    check_query(query)?;
+    let mut encoded_slash = false;
+    let mut out = Vec::with_capacity(raw.len());
+    let mut rest = path;
+    while let [b'/', after @ ..] = rest {
+        let end = memchr::memchr(b'/', after).unwrap_or(after.len());
+        let (segment, next) = after.split_at(end);
+        encoded_slash |= push_segment(&mut out, segment, next.is_empty(), rules)?;
+        rest = next;
+    }
+    let path_end = out.len();
+    out.extend_from_slice(query);
+    finish(out, path_end, encoded_slash)
+}
+
+fn finish(bytes: Vec<u8>, path_end: usize, encoded_slash: bool) -> Result<Target, TargetError> {
+    // Every byte was judged to be ASCII, so this never fails.
+    let text = String::from_utf8(bytes).map_err(|_| TargetError::NonAscii)?;
+    Ok(Target { text, path_end, encoded_slash })
+}
+
+/// Where the path of `raw` ends, if that path is in its one form already.
+///
+/// One look at each byte; anything that might need a change or a refusal leaves it to the long way.
+fn normal_path_end(raw: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    while let Some(&byte) = raw.get(at) {
+        match class(byte) {
+            Class::Unreserved | Class::Delimiter => at += 1,
+            Class::Slash => {
+                let next = &raw[at + 1..];
+                if matches!(next, [b'/' | b';', ..]) || starts_with_dot_segment(next) {
+                    return None;
+                }
+                at += 1;
+            }
+            Class::Percent => match class(escape_at(raw, at)?) {
+                Class::Unreserved | Class::Slash | Class::Backslash | Class::Control => return None,
+                _ => at += 3,
+            },
+            Class::Query => return Some(at),
+            _ => return None,
+        }
+    }
+    Some(at)
+}
+
+/// Whether `text` starts with one or two dots that no ordinary character follows.
+fn starts_with_dot_segment(text: &[u8]) -> bool {
+    let Some(after) = text.strip_prefix(b".") else { return false };
+    let after = after.strip_prefix(b".").unwrap_or(after);
+    matches!(after, [] | [b'/' | b'?' | b';' | b'%', ..])
+}
+
+fn check_query(query: &[u8]) -> Result<(), TargetError> {
+    for &byte in query {
+        match class(byte) {
+            Class::Control => return Err(TargetError::Control),
+            Class::NonAscii => return Err(TargetError::NonAscii),
+            Class::Space => return Err(TargetError::Character),
+            Class::Fragment => return Err(TargetError::Fragment),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Adds `/` and one segment to a normalised path, or takes the last one away for `..`. Tells whether the segment
+/// holds `%2F`.
+fn push_segment(out: &mut Vec<u8>, raw: &[u8], last: bool, rules: PathRules) -> Result<bool, TargetError> {
+    let start = out.len();
+    out.push(b'/');
+    let encoded_slash = decode_unreserved(out, raw)?;
+    if encoded_slash && !rules.encoded_slash_keep {
+        return Err(TargetError::EncodedSlash);
+    }
+    let segment = &out[start + 1..];
+    // Seen as any decoder might: an encoded `/` splits, an encoded `;` starts parameters.
+    let mut parts = Parts { rest: Some(segment) };
+    if parts.any(|part| matches!(name_of(part), b"." | b"..") && part.len() != segment.len()) {
+        return Err(TargetError::EncodedSlash);
+    }
+    let climbs = match name_of(segment) {
+        name if name.len() == segment.len() => match name {
+            b"" | b"." => false,
+            b".." => true,
+            _ => return Ok(encoded_slash),
+        },
+        b"." | b".." => return Err(TargetError::DotParameters),
+        b"" if !last && segment.first() == Some(&b';') => return Err(TargetError::BareParameters),
+        _ => return Ok(encoded_slash),
+    };
+    out.truncate(start);
+    if climbs {
+        let parent = memchr::memrchr(b'/', out).ok_or(TargetError::Climb)?;
+        out.truncate(parent);
+    }
+    if last {
+        out.push(b'/');
+    }
+    Ok(encoded_slash)
+}
+
+/// Copies a segment with its unreserved characters decoded and everything unsafe refused.
+fn decode_unreserved(out: &mut Vec<u8>, raw: &[u8]) -> Result<bool, TargetError> {
+    let mut encoded_slash = false;
+    let mut at = 0;
+    while let Some(&byte) = raw.get(at) {
+        at += 1;
+        match class(byte) {
+            Class::Unreserved | Class::Delimiter => out.push(byte),
+            Class::Percent => {
+                let decoded = escape_at(raw, at - 1).ok_or(TargetError::Escape)?;
+                match class(decoded) {
+                    Class::Unreserved => out.push(decoded),
+                    Class::Control => return Err(TargetError::Control),
+                    Class::Backslash => return Err(TargetError::Backslash),
+                    kept => {
+                        encoded_slash |= kept == Class::Slash;
+                        out.extend_from_slice(&raw[at - 1..at + 2]);
+                    }
+                }
+                at += 2;
+            }
+            Class::Fragment => return Err(TargetError::Fragment),
+            Class::Backslash => return Err(TargetError::Backslash),
+            Class::Control => return Err(TargetError::Control),
+            Class::NonAscii => return Err(TargetError::NonAscii),
+            // A slash ends the segment and a question mark the path before this is called.
+            Class::Slash | Class::Query | Class::Space | Class::Forbidden => {
+                return Err(TargetError::Character);
+            }
+        }
+    }
+    Ok(encoded_slash)
+}
+
+/// The segment up to its first `;`, raw or encoded.
+fn name_of(segment: &[u8]) -> &[u8] {
+    let end = (0..segment.len()).find(|&at| segment[at] == b';' || escape_at(segment, at) == Some(b';'));
+    &segment[..end.unwrap_or(segment.len())]
+}
+
+/// The parts of a segment between its encoded slashes.
+struct Parts<'a> {
+    rest: Option<&'a [u8]>,
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = &'a [u8];
+
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.rest.take()?;
+        match (0..rest.len()).find(|&at| escape_at(rest, at) == Some(b'/')) {
+            Some(at) => {
+                self.rest = Some(&rest[at + 3..]);
+                Some(&rest[..at])
+            }
+            None => Some(rest),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! What single bytes and percent-escapes mean inside a target (RFC 3986 sections 2 and 3).
+
+use std::borrow::Cow;
+
+/// Decodes the escapes of a path segment or of one of its parts, once. Invalid escapes stay as they are; a
+/// normalised path has none.
+pub fn percent_decode(text: &str) -> Cow<'_, [u8]> {
+    let bytes = text.as_bytes();
+    let Some(first) = memchr::memchr(b'%', bytes) else { return Cow::Borrowed(bytes) };
+    let mut out = Vec::with_capacity(bytes.len());
+    out.extend_from_slice(&bytes[..first]);
+    let mut at = first;
+    while let Some(&byte) = bytes.get(at) {
+        match escape_at(bytes, at) {
+            Some(decoded) => {
+                out.push(decoded);
+                at += 3;
+            }
+            None => {
+                out.push(byte);
+                at += 1;
+            }
+        }
+    }
+    Cow::Owned(out)
+}
+
+/// What a byte means inside a target.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Class {
+    /// Unreserved: never needs an escape.
+    Unreserved,
+    /// Allowed raw in a path, but not the same as its escape.
+    Delimiter,
+    Slash,
+    Percent,
+    Query,
+    Fragment,
+    Backslash,
+    Control,
+    NonAscii,
+    Space,
+    /// Allowed by RFC 3986 in no path; let through in queries, where browsers send it.
+    Forbidden,
+}
+
+static CLASSES: [Class; 256] = classes();
+
+const fn classes() -> [Class; 256] {
+    let mut table = [Class::Forbidden; 256];
+    let mut index = 0;
+    while index < 256 {
+        table[index] = match index as u8 {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => Class::Unreserved,
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@' => {
+                Class::Delimiter
+            }
+            b'/' => Class::Slash,
+            b'%' => Class::Percent,
+            b'?' => Class::Query,
+            b'#' => Class::Fragment,
+            b'\\' => Class::Backslash,
+            0..=0x1F | 0x7F => Class::Control,
+            0x80..=0xFF => Class::NonAscii,
+            b' ' => Class::Space,
+            _ => Class::Forbidden,
+        };
+        index += 1;
+    }
+    table
+}
+
+pub(super) fn class(byte: u8) -> Class {
+    CLASSES[usize::from(byte)]
+}
+
+/// The byte that the escape at `at` stands for, if there is a whole one.
+pub(super) fn escape_at(bytes: &[u8], at: usize) -> Option<u8> {
+    let &[b'%', high, low] = bytes.get(at..at + 3)? else { return None };
+    let high = char::from(high).to_digit(16)?;
+    let low = char::from(low).to_digit(16)?;
+    u8::try_from(high << 4 | low).ok()
+}

@@ -1,0 +1,248 @@
+use super::*;
+use proptest::prelude::*;
+
+const KEEP: PathRules = PathRules { encoded_slash_keep: true };
+const STRICT: PathRules = PathRules { encoded_slash_keep: false };
+
+fn read(raw: &str, rules: PathRules) -> Result<String, TargetError> {
+    Target::parse(raw.as_bytes(), rules).map(|parsed| parsed.target.as_str().to_owned())
+}
+
+#[track_caller]
+fn becomes(raw: &str, normal: &str) {
+    assert_eq!(read(raw, STRICT).as_deref(), Ok(normal), "{raw}");
+}
+
+#[track_caller]
+fn refused(raw: &str, why: TargetError) {
+    assert_eq!(read(raw, STRICT), Err(why), "{raw}");
+}
+
+#[test]
+fn a_normal_path_stays_byte_for_byte() {
+    for path in [
+        "/",
+        "/api/users/42",
+        "/api/users/42/",
+        "/a;v=1/b;c",
+        "/a/;jsessionid=1",
+        "/.well-known/x",
+        "/..a/...",
+        "/a..",
+        "/x:y@z,!$&'()*+=~-_",
+        "/%e2%82%ac/%E2%82%AC/a%252Fb/k%3Aone",
+        "/a%20c",
+        "/%FE%c0%ae",
+    ] {
+        becomes(path, path);
+    }
+}
+
+#[test]
+fn unreserved_escapes_are_decoded() {
+    becomes("/%61%50%49/%7E%2d%5f%2E5", "/aPI/~-_.5");
+}
+
+#[test]
+fn dot_segments_are_resolved_and_slashes_merged() {
+    becomes("/a/./b/../c", "/a/c");
+    becomes("/a/b/..", "/a/");
+    becomes("/a/.", "/a/");
+    becomes("/a/..", "/");
+    becomes("/.", "/");
+    becomes("/a/%2e%2E/c", "/c");
+    becomes("/a/.%2e/c", "/c");
+    becomes("/a/%2e/c", "/a/c");
+    becomes("//api///users/42//", "/api/users/42/");
+    becomes("/a//../b", "/b");
+    becomes("/api/staff/../boss", "/api/boss");
+    becomes("/a;x/../b", "/b");
+}
+
+#[test]
+fn climbing_above_the_root_is_refused() {
+    for raw in ["/..", "/../a", "/a/../..", "/%2e%2e/", "/a/../../b", "//..", "/./.."] {
+        refused(raw, TargetError::Climb);
+    }
+}
+
+#[test]
+fn unsafe_characters_are_refused_raw_and_encoded() {
+    refused("/a%2Fb", TargetError::EncodedSlash);
+    refused("/a%2fb", TargetError::EncodedSlash);
+    refused("/a%5Cb", TargetError::Backslash);
+    refused("/a%5cb", TargetError::Backslash);
+    refused("/a\\b", TargetError::Backslash);
+    refused("/a%00", TargetError::Control);
+    refused("/a%0d%0aX:%20y", TargetError::Control);
+    refused("/a%1F", TargetError::Control);
+    refused("/a%7f", TargetError::Control);
+    refused("/a\tb", TargetError::Control);
+    refused("/a\u{7f}", TargetError::Control);
+    refused("/a#b", TargetError::Fragment);
+    refused("/open/a#/../../private", TargetError::Fragment);
+    refused("/é", TargetError::NonAscii);
+    for raw in ["/%zz", "/%", "/%4", "/a%4/b", "/%%341"] {
+        refused(raw, TargetError::Escape);
+    }
+    for character in "\"<>^`{|}[] ".chars() {
+        refused(&format!("/a{character}b"), TargetError::Character);
+    }
+}
+
+#[test]
+fn dots_with_parameters_are_refused() {
+    for raw in ["/a/..;/b", "/a/..;x", "/a/.;x/b", "/a/%2e%2e;/b", "/a/.%2e;x", "/a/..%3bx/b", "/a/.%3B"] {
+        refused(raw, TargetError::DotParameters);
+    }
+    refused("/;x/admin", TargetError::BareParameters);
+    refused("/a/;x/..", TargetError::BareParameters);
+}
+
+#[test]
+fn the_query_is_kept_byte_for_byte() {
+    becomes("/a?x=1", "/a?x=1");
+    becomes("/a?", "/a?");
+    becomes("/a/../b?q=a+b&q=%C3%A9&empty=&flag", "/b?q=a+b&q=%C3%A9&empty=&flag");
+    becomes(
+        "/a?url=http://x.y//z?b/../c;%2F%5C%00%zz%\\|\"<>{}^`[]",
+        "/a?url=http://x.y//z?b/../c;%2F%5C%00%zz%\\|\"<>{}^`[]",
+    );
+    refused("/a?b c", TargetError::Character);
+    refused("/a?b#c", TargetError::Fragment);
+    refused("/a?é", TargetError::NonAscii);
+    refused("/a?\u{1}", TargetError::Control);
+    refused("//a?\u{7f}", TargetError::Control);
+
+    let target = Target::parse(b"/a/./b?x?y", STRICT).unwrap().target;
+    assert_eq!((target.path(), target.query()), ("/a/b", Some("x?y")));
+    assert_eq!(Target::parse(b"/a", STRICT).unwrap().target.query(), None);
+    assert_eq!(Target::parse(b"/a?", STRICT).unwrap().target.query(), Some(""));
+}
+
+#[test]
+fn an_encoded_slash_can_be_kept_but_hides_no_dots() {
+    for path in [
+        "/queues/%2F/fetch",
+        "/a%2fb",
+        "/permissions/%2f/a%252Fb/%E2%82%AC",
+        "/%2F%2f",
+        "/..a%2F...",
+        "/a%2F",
+    ] {
+        assert_eq!(read(path, KEEP).as_deref(), Ok(path));
+        let target = Target::parse(path.as_bytes(), KEEP).unwrap().target;
+        assert!(target.has_encoded_slash());
+    }
+    for raw in [
+        "/..%2f",
+        "/a/..%2Fb",
+        "/a/%2f..",
+        "/a%2F..%2Fb",
+        "/%2e%2e%2fa",
+        "/a%2F.",
+        "/a%2f..;x/b",
+        "/..;x%2fb",
+    ] {
+        assert_eq!(read(raw, KEEP), Err(TargetError::EncodedSlash), "{raw}");
+    }
+    assert!(!Target::parse(b"/a//b?x=%2F", KEEP).unwrap().target.has_encoded_slash());
+}
+
+#[test]
+fn absolute_form_names_an_authority() {
+    let parse = |raw: &str| Target::parse(raw.as_bytes(), STRICT);
+    for (raw, authority, text) in [
+        ("http://gw.example.com/api/users/42", "gw.example.com", "/api/users/42"),
+        ("HTTPS://h:8080//a/../b?q", "h:8080", "/b?q"),
+        ("http://h", "h", "/"),
+        ("http://h?q", "h", "/?q"),
+        ("http://[::1]:80/", "[::1]:80", "/"),
+    ] {
+        let parsed = parse(raw).unwrap();
+        assert_eq!((parsed.authority.as_deref(), parsed.target.as_str()), (Some(authority), text));
+    }
+    assert_eq!(parse("http://u:p@h/"), Err(TargetError::UserInfo));
+    for raw in [
+        "http:///x",
+        "http://h:8x/",
+        "http://[::1/",
+        "http://[]/",
+        "http://a b/",
+        "http://a\\b/",
+        "http://[::1]x/",
+        "http://:80/",
+    ] {
+        assert_eq!(parse(raw), Err(TargetError::Authority), "{raw}");
+    }
+    assert_eq!(parse("http://h#f"), Err(TargetError::Fragment));
+    for raw in ["", "gw:443", "a/b", "?x", "ftp://h/", "**", "http:/x", "http"] {
+        assert_eq!(parse(raw), Err(TargetError::Form), "{raw}");
+    }
+}
+
+#[test]
+fn the_asterisk_is_a_target_of_its_own() {
+    let target = Target::parse(b"*", STRICT).unwrap().target;
+    assert!(target.is_asterisk());
+    assert_eq!((target.path(), target.query()), ("*", None));
+    assert!(!Target::parse(b"/*", STRICT).unwrap().target.is_asterisk());
+}
+
+#[test]
+fn a_rewritten_path_is_normalised_again() {
+    assert_eq!(Target::from_rewritten("/v2//x/./y?a=b", STRICT).unwrap().as_str(), "/v2/x/y?a=b");
+    assert_eq!(Target::from_rewritten("*", STRICT), Err(TargetError::Form));
+    assert_eq!(Target::from_rewritten("http://h/", STRICT), Err(TargetError::Form));
+    assert_eq!(Target::from_rewritten("/../x", STRICT), Err(TargetError::Climb));
+}
+
+#[test]
+fn escapes_are_decoded_once() {
+    assert_eq!(&*percent_decode("a%20b%252F%2f"), b"a b%2F/");
+    assert_eq!(&*percent_decode("plain"), b"plain");
+    assert_eq!(&*percent_decode("%zz%4"), b"%zz%4");
+}
+
+fn pieces() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop::sample::select(vec![
+        "/", "/", "/", ".", "..", "a", "b;c", ";", "%2e", "%2E", "%2f", "%2F", "%3b", "%61", "%25", "%20",
+        "%e2", "2e", "?", "a", "b", "..", "/a", "/b/", "%",
+    ]);
+    prop::collection::vec(piece, 0..12).prop_map(|pieces| format!("/{}", pieces.concat()).into_bytes())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn normalising_twice_changes_nothing(raw in pieces(), keep: bool) {
+        let rules = PathRules { encoded_slash_keep: keep };
+        if let Ok(parsed) = Target::parse(&raw, rules) {
+            let once = parsed.target;
+            let again = Target::parse(once.as_str().as_bytes(), rules).unwrap().target;
+            prop_assert_eq!(once.as_str(), again.as_str());
+            prop_assert_eq!(once.path(), again.path());
+            prop_assert!(once.path().starts_with('/'));
+            prop_assert!(!once.path().contains("//"));
+            let decoded = once.path().replace("%2f", "/").replace("%2F", "/").replace("%3b", ";");
+            for segment in decoded.split('/') {
+                let name = segment.split(';').next().unwrap_or("");
+                prop_assert!(name != "." && name != "..", "{}", once.path());
+            }
+        }
+    }
+
+    #[test]
+    fn the_short_and_the_long_way_agree(raw in pieces()) {
+        // A leading `/./` forces the long way and leaves the same path behind.
+        let long = [b"/.", &raw[..]].concat();
+        prop_assert_eq!(read(std::str::from_utf8(&raw).unwrap(), STRICT), read(std::str::from_utf8(&long).unwrap(), STRICT));
+    }
+
+    #[test]
+    fn any_bytes_are_judged_without_panic(raw in prop::collection::vec(any::<u8>(), 0..64)) {
+        let _ = Target::parse(&raw, KEEP);
+        let _ = Target::parse(&[b"http://", &raw[..]].concat(), STRICT);
+    }
+}
