@@ -5,6 +5,8 @@
 
 pub mod exchange;
 
+pub mod expression;
+
 pub mod config;
 
 pub mod store;

@@ -1,0 +1,28 @@
+//! The one expression language of the configuration: CEL conditions, values and the braces of templates.
+//!
+//! Everything is compiled when a configuration is loaded ([`Expression`], [`Template`], [`JsonTemplate`]) and judged
+//! against the names its place knows ([`Scope`]); an exchange is only read. Plain member paths and the simple shapes
+//! over them are read in place by a small tree ([`node`]); what is left goes to the interpreter of the `cel` crate,
+//! with every native part already cut out of it, so that only what is read is ever converted.
+
+mod check;
+mod compiled;
+//Xmod encode;
+mod error;
+mod facts;
+mod functions;
+mod interpret;
+//Xmod json;
+mod lower;
+mod node;
+mod parse;
+mod path;
+mod scope;
+//Xmod template;
+mod value;
+
+pub use compiled::Expression;
+pub use error::{CompileError, EvalError};
+//Xpub use json::{JsonPart, JsonTemplate};
+pub use scope::{Reference, Scope};
+//Xpub use template::{Place, Segment, Template};
