@@ -11,7 +11,7 @@ use super::error::{CompileError, EvalError, Fault, Span, Why};
 use super::facts::Facts;
 use super::interpret::Mixed;
 use super::lower::Lower;
-use super::node::{Literal, Node};
+use super::node::Node;
 use super::parse::parse;
 use super::path::{Path, Read};
 use super::scope::{Reference, Scope};
@@ -64,6 +64,17 @@ impl Expression {
             }
         };
         Ok(Expression { text: text.into(), code, references: findings.references, names })
+    }
+
+    /// The expression `params.NAME`, as a template's `{NAME}` means it.
+    pub(super) fn param(name: &str) -> Expression {
+        let at = Span { start: 0, end: name.len() as u32 };
+        Expression {
+            text: name.into(),
+            code: Code::Native(Node::Read(Path { read: Read::Param(name.into()), at })),
+            references: vec![Reference::Param(Some(name.to_owned()))],
+            names: false,
+        }
     }
 
     /// The text it was compiled from.
@@ -159,13 +170,5 @@ impl Expression {
     /// A reason of the caller's why its value cannot be used.
     pub(super) fn misplaced(&self, why: &'static str) -> EvalError {
         self.fault(Why::Misplaced(why))
-    }
-
-    /// The text, where the expression is nothing but a literal one.
-    pub(super) fn constant(&self) -> Option<&str> {
-        match &self.code {
-            Code::Native(Node::Literal(Literal::Text(text))) => Some(text),
-            _ => None,
-        }
     }
 }

@@ -92,7 +92,7 @@ impl Fault {
     pub(super) fn explain(self, text: &str) -> EvalError {
         EvalError {
             what: format!("`{}` (at {}) {}", self.at.of(text), self.at.start, self.why.say()),
-            absent: self.why == Why::Absent,
+            why: Some(self.why),
         }
     }
 }
@@ -103,17 +103,22 @@ impl Fault {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EvalError {
     what: String,
-    absent: bool,
+    why: Option<Why>,
 }
 
 impl EvalError {
     pub(super) fn new(what: String) -> EvalError {
-        EvalError { what, absent: false }
+        EvalError { what, why: None }
     }
 
     /// Whether it failed because something that was read is not there, or is null where text is wanted.
     pub fn is_absent(&self) -> bool {
-        self.absent
+        self.why == Some(Why::Absent)
+    }
+
+    /// Whether a value that a request chose would have changed the shape of a target or a header: a bad request.
+    pub fn is_misplaced(&self) -> bool {
+        matches!(self.why, Some(Why::Misplaced(_)))
     }
 }
 

@@ -7,22 +7,22 @@
 
 mod check;
 mod compiled;
-//Xmod encode;
+mod encode;
 mod error;
 mod facts;
 mod functions;
 mod interpret;
-//Xmod json;
+mod json;
 mod lower;
 mod node;
 mod parse;
 mod path;
 mod scope;
-//Xmod template;
+mod template;
 mod value;
 
 pub use compiled::Expression;
 pub use error::{CompileError, EvalError};
-//Xpub use json::{JsonPart, JsonTemplate};
+pub use json::{JsonPart, JsonTemplate};
 pub use scope::{Reference, Scope};
-//Xpub use template::{Place, Segment, Template};
+pub use template::{Place, Segment, Template};
