@@ -3,6 +3,7 @@
 //! Start with [`Policy`]; `chain.rs` runs a rule's policies in the order of their [`Phase`]; `kinds.rs` is the list of
 //! all kinds. A policy is built once, when a configuration is compiled, and shared by every core.
 
+pub mod authenticate;
 pub mod authorize;
 pub mod chain;
 pub mod limit;
