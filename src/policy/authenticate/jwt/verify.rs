@@ -105,4 +105,4 @@ impl Verifier {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::policy::authenticate::jwt) mod tests;
