@@ -18,7 +18,7 @@ use std::fmt;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::exchange::headers::valid_name;
+use crate::exchange::headers::{same_folded, valid_name};
 use crate::exchange::{HeaderId, Identity};
 
 /// Which claims the upstream is told in which headers.
@@ -27,7 +27,8 @@ pub struct IdentityMap {
     headers: Vec<(String, String)>,
 }
 
-/// A header that cannot be an identity header: no token, one the gate has a rule for, or named twice.
+/// A header that cannot be an identity header: no token, one the gate has a rule for, or named twice
+/// (`_` and `-` are one to many upstreams).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UnfitHeader(pub String);
 
@@ -65,7 +66,9 @@ impl IdentityMap {
         for (name, path) in headers {
             let lower = name.to_ascii_lowercase();
             let known = HeaderId::folded(lower.as_bytes()) != HeaderId::Other;
-            if known || !valid_name(lower.as_bytes()) || map.headers.iter().any(|(other, _)| *other == lower)
+            if known
+                || !valid_name(lower.as_bytes())
+                || map.headers.iter().any(|(other, _)| same_folded(other.as_bytes(), lower.as_bytes()))
             {
                 return Err(UnfitHeader(name));
             }

@@ -123,6 +123,7 @@ fn header_names_are_judged_at_load() {
         assert_eq!(unfit(&[bad]), Some(UnfitHeader(bad.to_owned())), "{bad}");
     }
     assert_eq!(unfit(&["x-a", "X-A"]), Some(UnfitHeader("X-A".to_owned())));
+    assert_eq!(unfit(&["x-a-b", "x_a-b"]), Some(UnfitHeader("x_a-b".to_owned())));
     let map = map(&[("X-User-Id", "sub"), ("X-Role", "role")]);
     assert_eq!(map.header_names().collect::<Vec<_>>(), ["x-user-id", "x-role"]);
 }

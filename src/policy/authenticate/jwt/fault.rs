@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::super::identity::Unfit;
+use crate::policy::authenticate::identity::Unfit;
 
 /// What is wrong with a token.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

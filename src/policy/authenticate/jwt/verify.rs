@@ -46,10 +46,10 @@ impl Verifier {
         if self.require.iter().any(|name| claims.get(name).is_none_or(Value::is_null)) {
             return Err(Fault::Required);
         }
-        if !self.issuer.is_empty() && !self.from_issuer(&claims) {
+        if !self.issuer.is_empty() && !self.issuer_fits(&claims) {
             return Err(Fault::Issuer);
         }
-        if !self.audience.is_empty() && !self.for_audience(&claims) {
+        if !self.audience.is_empty() && !self.audience_fits(&claims) {
             return Err(Fault::Audience);
         }
         let identity = self.identity.identity(Value::Object(claims), text, "jwt").map_err(Fault::Identity)?;
@@ -86,13 +86,13 @@ impl Verifier {
         found.map(|(_, key)| key).ok_or(Fault::Algorithm)
     }
 
-    fn from_issuer(&self, claims: &Map<String, Value>) -> bool {
+    fn issuer_fits(&self, claims: &Map<String, Value>) -> bool {
         let issuer = claims.get("iss").and_then(Value::as_str);
         issuer.is_some_and(|issuer| self.issuer.iter().any(|accepted| accepted == issuer))
     }
 
     /// One audience of ours among the token's is enough (RFC 7519 section 4.1.3).
-    fn for_audience(&self, claims: &Map<String, Value>) -> bool {
+    fn audience_fits(&self, claims: &Map<String, Value>) -> bool {
         let ours = |name: &str| self.audience.iter().any(|audience| audience == name);
         match claims.get("aud") {
             Some(Value::String(name)) => ours(name),

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use super::*;
 use crate::exchange::problem::problem;
+use crate::policy::authenticate::jwt::{self, Jwt};
 use crate::policy::chain::Chain;
 use crate::policy::testing::{at_once, exchange, exchange_from};
 use crate::store::memory::MemoryStore;
@@ -213,6 +214,19 @@ fn a_limit_that_tells_nothing_leaves_the_answer_alone() {
     assert_eq!(field(&answer, "ratelimit"), "theirs");
     let refused = walk(&chain, &mut exchange(&[]), &[]);
     assert_eq!((field(&refused, "ratelimit").as_str(), field(&refused, "retry-after").as_str()), ("", "1"));
+}
+
+#[test]
+fn before_authentication_a_refused_caller_spends_too_and_is_told_what_is_left() {
+    let (store, clock) = (Arc::new(MemoryStore::new(100)), Manual::new());
+    let jwt = Jwt::new(jwt::Settings { secret: vec![b'k'; 32], ..jwt::Settings::default() }).unwrap();
+    let limit = RateLimit::new(settings("l", 2, 60_000, &store, &clock));
+    let chain = Chain::new(vec![Arc::new(jwt), Arc::new(limit)]);
+    let ask = |lines: &[(&str, &str)]| told(&walk(&chain, &mut exchange(lines), &[]));
+    assert_eq!(ask(&[]), expected(401, "2;w=60", "limit=2, remaining=1, reset=60"));
+    let bad = [("authorization", "Bearer bad")];
+    assert_eq!(ask(&bad), expected(401, "2;w=60", "limit=2, remaining=0, reset=60"));
+    assert_eq!(ask(&bad), expected(429, "2;w=60", "limit=2, remaining=0, reset=60"));
 }
 
 /// A store that answers at the second poll.

@@ -2,8 +2,8 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::json;
 use sha2::{Sha256, Sha384, Sha512};
 
-use super::super::super::identity::Unfit;
 use super::*;
+use crate::policy::authenticate::identity::Unfit;
 
 pub(in super::super) const SECRET: &[u8] =
     b"a secret of the tests, 64 bytes long, which every hash is fine with";
@@ -208,13 +208,11 @@ fn stray_bits_at_the_end_of_a_part_make_no_second_spelling() {
     let last = *token.as_bytes().last().unwrap();
     let place = ALPHABET.iter().position(|byte| *byte == last).unwrap();
     // 32 bytes leave two unused bits in the last character.
-    for other in (place ^ 1)..(place | 3) + 1 {
-        if other != place {
-            let mut twin = token.clone().into_bytes();
-            *twin.last_mut().unwrap() = ALPHABET[other];
-            let judged = verifier().verify(&twin, Duration::from_secs(NOW)).map(|_| ());
-            assert!(matches!(judged, Err(Fault::Encoding | Fault::Signature)), "{judged:?}");
-        }
+    for other in &ALPHABET[place + 1..=place | 3] {
+        let mut twin = token.clone().into_bytes();
+        *twin.last_mut().unwrap() = *other;
+        let judged = verifier().verify(&twin, Duration::from_secs(NOW)).map(|_| ());
+        assert_eq!(judged, Err(Fault::Encoding));
     }
 }
 
