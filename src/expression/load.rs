@@ -15,14 +15,21 @@ pub fn json_template(json: &Json, scope: &Scope, field: Field<'_>) -> Option<Jso
     let mut raw = String::new();
     flatten(json, &mut raw, &mut pieces);
     pieces.push(Piece::Raw(raw));
-    let segments: Vec<Vec<Segment<'_>>> = pieces.iter().map(|piece| match piece {
-        Piece::Raw(_) => Vec::new(),
-        Piece::Text(text) => segments(text),
-    }).collect();
-    let parts: Vec<JsonPart<'_>> = pieces.iter().zip(&segments).map(|(piece, segments)| match piece {
-        Piece::Raw(raw) => JsonPart::Raw(raw),
-        Piece::Text(_) => JsonPart::Text(segments),
-    }).collect();
+    let segments: Vec<Vec<Segment<'_>>> = pieces
+        .iter()
+        .map(|piece| match piece {
+            Piece::Raw(_) => Vec::new(),
+            Piece::Text(text) => segments(text),
+        })
+        .collect();
+    let parts: Vec<JsonPart<'_>> = pieces
+        .iter()
+        .zip(&segments)
+        .map(|(piece, segments)| match piece {
+            Piece::Raw(raw) => JsonPart::Raw(raw),
+            Piece::Text(_) => JsonPart::Text(segments),
+        })
+        .collect();
     match JsonTemplate::from_parts(&parts, scope) {
         Ok(template) => Some(template),
         Err(faults) => {

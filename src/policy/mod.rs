@@ -3,6 +3,7 @@
 //! Start with [`Policy`]; `chain.rs` runs a rule's policies in the order of their [`Phase`]; `kinds.rs` is the list of
 //! all kinds. A policy is built once, when a configuration is compiled, and shared by every core.
 
+pub mod authenticate;
 pub mod authorize;
 pub mod chain;
 pub mod kinds;
@@ -72,14 +73,20 @@ pub trait Policy: Send + Sync {
 pub struct Env<'a> {
     /// The names that expressions may use.
     pub scope: &'a Scope,
-    /// The policy of a kind that was declared under a name.
-    pub named: &'a dyn Fn(&'static str, &str) -> Option<Arc<dyn Policy>>,
+    /// What is declared and used by name.
+    pub named: &'a dyn Declared,
     /// Where limits count.
     pub store: &'a Arc<dyn Store>,
     /// Where limits take the time from.
     pub clock: &'a Arc<dyn Clock>,
     /// A name for a policy that is written in place: of the place, which no name in the configuration can be.
     pub place: &'a Name,
+}
+
+/// Policies that were declared under names.
+pub trait Declared {
+    /// The policy of a kind under a name; a dangling name has been reported already.
+    fn find(&self, kind: &'static str, name: &str) -> Option<Arc<dyn Policy>>;
 }
 
 /// Reads the body of a policy and builds it.

@@ -25,7 +25,11 @@ const LIMIT: &[ConfigKey] = &[
     ConfigKey::optional("key", shape::cel, "Whose budget is spent (default client.ip): a CEL expression"),
     ConfigKey::needed("algorithm", || shape::choice(&["fixed_window"]), "How the window is counted"),
     ConfigKey::needed("headers", || shape::list(shape::choice(&["draft-7"])), "How the client is told"),
-    ConfigKey::optional("ipv6_prefix", shape::integer, "The bits of an IPv6 client's address that count (56)"),
+    ConfigKey::optional(
+        "ipv6_prefix",
+        shape::integer,
+        "The bits of an IPv6 client's address that count (56)",
+    ),
     ConfigKey::later("burst"),
     ConfigKey::later("cost"),
     ConfigKey::later("store"),
@@ -46,7 +50,7 @@ fn build(field: Field<'_>, env: &Env<'_>) -> Option<Arc<dyn Policy>> {
     if field.is_map() {
         return declare(field, env.scope, Name::clone(env.place), env);
     }
-    (env.named)("rate_limit", field.text()?.as_str())
+    env.named.find("rate_limit", field.text()?.as_str())
 }
 
 /// Reads a limit whose counters are kept under `name`.
@@ -64,9 +68,12 @@ pub fn declare(field: Field<'_>, scope: &Scope, name: Name, env: &Env<'_>) -> Op
     let algorithm =
         section.get("algorithm").and_then(|algorithm| algorithm.choice(&[("fixed_window", ())], &later));
     let headers = section.get("headers").and_then(|headers| {
-        headers.list_of(|style| style.choice(&[("draft-7", HeaderStyle::Draft7)], &["draft-8", "draft-6", "legacy"]))
+        headers.list_of(|style| {
+            style.choice(&[("draft-7", HeaderStyle::Draft7)], &["draft-8", "draft-6", "legacy"])
+        })
     });
-    let bits = section.read("ipv6_prefix", u64::from(ClientIp::DEFAULT_PREFIX), |bits| bits.integer(32..=128));
+    let bits =
+        section.read("ipv6_prefix", u64::from(ClientIp::DEFAULT_PREFIX), |bits| bits.integer(32..=128));
     let address = ClientIp::new(u8::try_from(bits).unwrap_or(ClientIp::DEFAULT_PREFIX));
     let key = match section.get("key") {
         None => Some((Box::new(address) as Box<dyn Key>, false)),
@@ -93,10 +100,15 @@ fn expression_key(field: Field<'_>, scope: &Scope, address: ClientIp) -> Option<
         return Some((Box::new(address), false));
     }
     let expression = load::expression(&text, scope, field.out())?;
-    let free = !expression.references().is_empty() && expression.references().iter().all(|at| at.free_choice());
+    let free =
+        !expression.references().is_empty() && expression.references().iter().all(|at| at.free_choice());
     if free {
-        let warning = Diagnostic::warning(field.span(), "the only key of this limit is the client's free choice");
-        field.out().add(warning.help("who sends another value each time is never limited: key by client.ip or identity.id"));
+        let warning =
+            Diagnostic::warning(field.span(), "the only key of this limit is the client's free choice");
+        field.out().add(
+            warning
+                .help("who sends another value each time is never limited: key by client.ip or identity.id"),
+        );
     }
     let needs_identity = expression.needs_identity();
     Some((Box::new(ByExpression(expression)), needs_identity))
