@@ -43,9 +43,9 @@ fn build(field: Field<'_>, env: &Env<'_>) -> Option<Arc<dyn Action>> {
             To::Template(load::template(&text, env.scope, Place::PathOrUrl, to.out())?)
         }
         (None, true) => To::Parts {
-            scheme: section.get("scheme").and_then(|scheme| {
-                scheme.choice(&[("http", "http"), ("https", "https")], &[])
-            }),
+            scheme: section
+                .get("scheme")
+                .and_then(|scheme| scheme.choice(&[("http", "http"), ("https", "https")], &[])),
             host: section.get("host").and_then(|host| host.filled()).map(crate::config::Text::into_string),
             path: match section.get("path") {
                 Some(path) => Some(load::template(&path.filled()?, env.scope, Place::PathOrUrl, path.out())?),
@@ -53,7 +53,10 @@ fn build(field: Field<'_>, env: &Env<'_>) -> Option<Arc<dyn Action>> {
             },
         },
         _ => {
-            field.error("a redirect needs `to`, or some of `scheme`, `host` and `path`", "write `to: /new/{rest}`");
+            field.error(
+                "a redirect needs `to`, or some of `scheme`, `host` and `path`",
+                "write `to: /new/{rest}`",
+            );
             return None;
         }
     };
@@ -102,9 +105,10 @@ impl Redirect {
             }
         };
         let mut answer = Response::new(self.status);
-        answer.headers.set(HeaderId::Location.name(), location.as_bytes()).map_err(|error| {
-            Error::new(ErrorKind::MalformedRequest).reason("redirect").source(error)
-        })?;
+        answer
+            .headers
+            .set(HeaderId::Location.name(), location.as_bytes())
+            .map_err(|error| Error::new(ErrorKind::MalformedRequest).reason("redirect").source(error))?;
         Ok(answer)
     }
 }

@@ -51,10 +51,13 @@ fn lines(headers: Field<'_>, env: &Env<'_>) -> Option<Vec<(String, Template)>> {
     let read = headers.entries()?.into_iter().map(|(name, value)| {
         let lower = name.value.to_ascii_lowercase();
         let id = HeaderId::of(lower.as_bytes());
-        let framing = id.hop_by_hop() || matches!(id, HeaderId::ContentLength | HeaderId::Host | HeaderId::XRequestId);
+        let framing =
+            id.hop_by_hop() || matches!(id, HeaderId::ContentLength | HeaderId::Host | HeaderId::XRequestId);
         if !valid_name(lower.as_bytes()) || framing {
             let what = format!("`{}` cannot be set on an answer", name.value);
-            value.out().add(Diagnostic::error(name.span, what).help("the gate itself says it, or it is no header name"));
+            value.out().add(
+                Diagnostic::error(name.span, what).help("the gate itself says it, or it is no header name"),
+            );
             return None;
         }
         let text = value.header_value()?;

@@ -93,10 +93,14 @@ impl BodyStream for ClientBody {
             }
             match self.wire.poll_read_body(self.decoder.length(), cx) {
                 Poll::Ready(Ok(0)) => {
-                    return self.fail(Error::new(ErrorKind::ClientClosed).reason("body").source("the body broke off"));
+                    return self.fail(
+                        Error::new(ErrorKind::ClientClosed).reason("body").source("the body broke off"),
+                    );
                 }
                 Poll::Ready(Ok(_)) => {}
-                Poll::Ready(Err(error)) => return self.fail(Error::new(ErrorKind::ClientClosed).source(error)),
+                Poll::Ready(Err(error)) => {
+                    return self.fail(Error::new(ErrorKind::ClientClosed).source(error));
+                }
                 Poll::Pending => {
                     let late = self.pace.deadline(Instant::now(), self.bounds);
                     if self.wire.poll_timer(late, cx).is_pending() {

@@ -141,7 +141,11 @@ impl Connection {
                 Body::Stream(Box::new(ClientBody::new(Rc::clone(&self.wire), framing, bounds)))
             }
         };
-        let peer = Peer { version: head.version, keep_alive: head.keep_alive, was_head: head.method == Method::HEAD };
+        let peer = Peer {
+            version: head.version,
+            keep_alive: head.keep_alive,
+            was_head: head.method == Method::HEAD,
+        };
         let mut walk = {
             let mut buffer = self.wire.buffer();
             let target = buffer.split_to(head.len);
@@ -191,7 +195,8 @@ impl Connection {
             (true, _) => ConnectionLine::None,
         };
         encode::response_head(self.wire.out().small(), answer.status, &answer.headers, framing, connection);
-        let mut body = if peer.was_head || framing == Framing::None { Body::Empty } else { answer.body.take() };
+        let mut body =
+            if peer.was_head || framing == Framing::None { Body::Empty } else { answer.body.take() };
         let mut pump = Pump { wire: &self.wire, framing, ended: false, sent: 0, moved: Instant::now() };
         let sent = poll_fn(|cx| pump.poll(&mut body, limits, cx)).await;
         walk.sent(pump.sent);

@@ -142,7 +142,13 @@ async fn stream_of(
                 Body::Empty
             } else {
                 let length = body.size_hint().exact();
-                Body::Stream(Box::new(ClientBody { body, length, limits, received: Rc::clone(&received), timer: Timer::new() }))
+                Body::Stream(Box::new(ClientBody {
+                    body,
+                    length,
+                    limits,
+                    received: Rc::clone(&received),
+                    timer: Timer::new(),
+                }))
             };
             let arrived = Arrived {
                 peer,
@@ -169,7 +175,9 @@ async fn answer(
     let mut parts = http::Response::builder().status(status);
     if let Some(lines) = parts.headers_mut() {
         for (_, name, value) in headers.iter() {
-            if let (Ok(name), Ok(value)) = (http::HeaderName::from_bytes(name), http::HeaderValue::from_bytes(value)) {
+            if let (Ok(name), Ok(value)) =
+                (http::HeaderName::from_bytes(name), http::HeaderValue::from_bytes(value))
+            {
                 lines.append(name, value);
             }
         }
@@ -221,7 +229,9 @@ fn lines(head: &http::request::Parts, limits: &Limits) -> Result<Headers, Error>
             HeaderId::Host | HeaderId::ContentLength => {}
             HeaderId::Expect if value.eq_ignore_ascii_case(b"100-continue") => {}
             id if id.hop_by_hop() => {}
-            _ if !crate::exchange::headers::valid_value(value) => return Err(bad("a header value is not valid")),
+            _ if !crate::exchange::headers::valid_value(value) => {
+                return Err(bad("a header value is not valid"));
+            }
             _ => {
                 lines.push_judged(name.as_str().as_bytes(), value);
             }
@@ -434,4 +444,3 @@ impl std::fmt::Debug for Answer {
         write!(f, "{:?}", self.body)
     }
 }
-

@@ -111,7 +111,9 @@ fn find(pinned: &Pinned, exchange: &mut Exchange) -> (u32, Option<Error>) {
             if let Some(rest) = found.rest_start {
                 exchange.rest = rest as u32;
             }
-            let holds = |alternative: &&Alternative| alternative.when.as_ref().is_none_or(|when| when.holds(exchange));
+            let holds = |alternative: &&Alternative| {
+                alternative.when.as_ref().is_none_or(|when| when.holds(exchange))
+            };
             match found.rule.iter().find(holds) {
                 Some(alternative) => (alternative.rule, slash(plan, alternative.rule, exchange)),
                 None => (plan.no_route, Some(ErrorKind::NoRoute.into())),

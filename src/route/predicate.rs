@@ -126,16 +126,12 @@ impl<S: Subject + ?Sized> Predicate<S> {
                 let client = subject.client_ip();
                 networks.iter().any(|network| network.contains(client))
             })
-            && self
-                .headers
-                .iter()
-                .all(|(name, expect)| subject.any_header(name, &mut |value| expect.fits(value)) == expect.wanted())
-            && self
-                .query
-                .iter()
-                .all(|(name, expect)| {
-                    subject.query().is_some_and(|query| query_has(query, name, expect)) == expect.wanted()
-                })
+            && self.headers.iter().all(|(name, expect)| {
+                subject.any_header(name, &mut |value| expect.fits(value)) == expect.wanted()
+            })
+            && self.query.iter().all(|(name, expect)| {
+                subject.query().is_some_and(|query| query_has(query, name, expect)) == expect.wanted()
+            })
             && self.cookies.iter().all(|(name, expect)| {
                 subject.any_header("cookie", &mut |line| cookie_has(line, name, expect)) == expect.wanted()
             })

@@ -144,7 +144,8 @@ impl Upstream {
                 let connection = self.connect(deadline).await?;
                 attempts.endpoint = Some(connection.peer());
                 attempts.count += 1;
-                let again = self.round_trip(core, connection, request, upload, deadline, Instant::now()).await;
+                let again =
+                    self.round_trip(core, connection, request, upload, deadline, Instant::now()).await;
                 again.map_err(|failure| failure.error)
             }
             Err(failure) => Err(failure.error),

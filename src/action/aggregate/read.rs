@@ -9,8 +9,16 @@ use crate::expression::{Place, load};
 use super::{Aggregate, Source};
 
 const AGGREGATE: &[Key] = &[
-    Key::optional("mode", || shape::choice(&["all"]), "`all`: the first failure fails the call (the default)"),
-    Key::needed("sources", || shape::map(shape::object(SOURCE)), "What is called, side by side; a member each"),
+    Key::optional(
+        "mode",
+        || shape::choice(&["all"]),
+        "`all`: the first failure fails the call (the default)",
+    ),
+    Key::needed(
+        "sources",
+        || shape::map(shape::object(SOURCE)),
+        "What is called, side by side; a member each",
+    ),
     Key::later("shape"),
     Key::later("errors_key"),
 ];
@@ -65,7 +73,8 @@ pub(super) fn build(field: Field<'_>, env: &Env<'_>) -> Option<Arc<dyn Action>> 
         .into_iter()
         .map(|(name, field)| {
             let first = name.value.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
-            let good = first && name.value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+            let good =
+                first && name.value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
             if !good {
                 let what = format!("`{}` cannot name a source", name.value);
                 let help = "a name begins with a letter and goes on with letters, digits, `_` and `-`";
@@ -92,5 +101,12 @@ fn source(name: &str, field: Field<'_>, env: &Env<'_>) -> Option<Source> {
     let timeout = section.get("timeout").and_then(|timeout| timeout.positive_duration());
     let max_body = section.read("max_body", MAX_BODY, |size| size.size());
     let called = called?;
-    Some(Source { name: name.into(), number: called.number, upstream: called.upstream, path: path?, timeout, max_body })
+    Some(Source {
+        name: name.into(),
+        number: called.number,
+        upstream: called.upstream,
+        path: path?,
+        timeout,
+        max_body,
+    })
 }

@@ -114,7 +114,11 @@ fn limits(listener: &Listener) -> Limits {
     let written = &listener.limits;
     let size = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
     Limits {
-        head: HeadLimits { head: size(written.head), headers: size(written.headers), target: size(written.target) },
+        head: HeadLimits {
+            head: size(written.head),
+            headers: size(written.headers),
+            target: size(written.target),
+        },
         body: written.body,
         head_timeout: written.head_timeout,
         body_timeout: written.body_timeout,

@@ -13,8 +13,8 @@ use std::time::SystemTime;
 
 use crate::config::{Config, Diagnostics, Vocabulary};
 use crate::policy;
-use crate::store::{Clock, Store, SystemClock};
 use crate::store::memory::MemoryStore;
+use crate::store::{Clock, Store, SystemClock};
 use crate::telemetry::metrics::Metrics;
 
 use super::Snapshot;
@@ -37,7 +37,7 @@ impl Environment {
         Environment {
             cores,
             metrics: Metrics::new(cores),
-            store: Arc::new(MemoryStore::new(MemoryStore::DEFAULT_MAX_KEYS)),
+            store: Arc::new(MemoryStore::new(crate::store::memory::DEFAULT_MAX_KEYS)),
             clock: Arc::new(SystemClock),
         }
     }

@@ -6,7 +6,8 @@ use crate::action::miss::Miss;
 use crate::action::proxy::{HostRule, Proxy, Rewrite};
 use crate::action::{self, Action};
 use crate::config::{
-    self, Diagnostic, Diagnostics, Field, HostHeader, HostPattern, Listener, Match, Named, Route, RouteBody, Test,
+    self, Diagnostic, Diagnostics, Field, HostHeader, HostPattern, Listener, Match, Named, Route, RouteBody,
+    Test,
 };
 use crate::exchange::Exchange;
 use crate::exchange::target::PathRules;
@@ -157,13 +158,15 @@ fn expect(test: &Test, out: &Diagnostics) -> Option<Expect> {
         Test::Equals(text) => Expect::Value(text.as_str().into()),
         Test::Present(true) => Expect::Present,
         Test::Present(false) => Expect::Absent,
-        Test::Regex(text) => match regex::bytes::RegexBuilder::new(text.as_str()).size_limit(config::REGEX_LIMIT).build() {
-            Ok(regex) => Expect::Regex(regex),
-            Err(error) => {
-                out.add(Diagnostic::error(text.span(), error.to_string()));
-                return None;
+        Test::Regex(text) => {
+            match regex::bytes::RegexBuilder::new(text.as_str()).size_limit(config::REGEX_LIMIT).build() {
+                Ok(regex) => Expect::Regex(regex),
+                Err(error) => {
+                    out.add(Diagnostic::error(text.span(), error.to_string()));
+                    return None;
+                }
             }
-        },
+        }
     })
 }
 

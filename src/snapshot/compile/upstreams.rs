@@ -23,7 +23,8 @@ impl Upstreams {
     /// Takes in what is declared; an upstream whose settings are unchanged is the one from before.
     pub(super) fn declare(config: &Config, previous: Option<&Snapshot>, cores: usize) -> Upstreams {
         let kept = previous.into_iter().flat_map(|snapshot| &snapshot.upstreams);
-        let kept = kept.map(|upstream| (Arc::clone(&upstream.settings().name), Arc::clone(upstream))).collect();
+        let kept =
+            kept.map(|upstream| (Arc::clone(&upstream.settings().name), Arc::clone(upstream))).collect();
         let mut upstreams = Upstreams {
             list: Vec::new(),
             written: Vec::new(),
