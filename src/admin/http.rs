@@ -2,6 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -95,9 +96,9 @@ where
     A: AsyncFn(&Asked) -> Reply + 'static,
 {
     let answer = Rc::new(answer);
-    let free = Rc::new(Semaphore::new(bounds.connections));
+    let free = Arc::new(Semaphore::new(bounds.connections));
     loop {
-        let Ok(place) = Rc::clone(&free).acquire_owned().await else { return };
+        let Ok(place) = Arc::clone(&free).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
                 let answer = Rc::clone(&answer);

@@ -36,7 +36,7 @@ const RESOURCES: &[(&str, Method, Answer)] = &[
     ("/metrics", Method::GET, |control| Box::pin(async { numbers(control) })),
     ("/routes", Method::GET, |control| Box::pin(async { Reply::json(&routes::listing(&control.snapshot())) })),
     ("/status", Method::GET, |control| Box::pin(async { Reply::json(&state::status(control)) })),
-    ("/reload", Method::POST, |control| Box::pin(async { state::reloaded(&control.reload(Cause::Request).await) })),
+    ("/reload", Method::POST, |control| Box::pin(reload(control))),
 ];
 
 /// Serves the admin listener for the life of the process.
@@ -76,6 +76,11 @@ fn ready(control: &Control) -> Reply {
 
 fn numbers(control: &Control) -> Reply {
     Reply { content_type: metrics::CONTENT_TYPE, ..Reply::text(StatusCode::OK, control.metrics().render()) }
+}
+
+async fn reload(control: &Control) -> Reply {
+    let report = control.reload(Cause::Request).await;
+    state::reloaded(&report)
 }
 
 /// An error as every error of the gate looks.

@@ -62,3 +62,11 @@ impl Source {
         Compiled { snapshot, config, diagnostics, watch, unreadable, begun }
     }
 }
+
+impl Compiled {
+    /// How many routes are written, the shared ones counted once.
+    pub fn routes(&self) -> usize {
+        let Some(config) = &self.config else { return 0 };
+        config.routes.len() + config.listeners.iter().map(|listener| listener.routes.len()).sum::<usize>()
+    }
+}
