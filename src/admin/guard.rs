@@ -41,14 +41,29 @@ mod tests {
 
     #[test]
     fn addresses_and_loopback_names_pass() {
-        for host in ["localhost", "LocalHost:9901", "a.localhost", "127.0.0.1", "127.0.0.1:9901", "[::1]", "[::1]:9901"] {
+        for host in [
+            "localhost",
+            "LocalHost:9901",
+            "a.localhost",
+            "127.0.0.1",
+            "127.0.0.1:9901",
+            "[::1]",
+            "[::1]:9901",
+        ] {
             assert!(is_local(host.as_bytes()), "{host}");
         }
     }
 
     #[test]
     fn names_that_somebody_can_point_here_do_not() {
-        for host in ["", "evil.example", "evil.example:9901", "localhost.evil.example", "127.0.0.1.evil.example", "[x]"] {
+        for host in [
+            "",
+            "evil.example",
+            "evil.example:9901",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "[x]",
+        ] {
             assert!(!is_local(host.as_bytes()), "{host}");
         }
     }

@@ -76,7 +76,12 @@ pub struct Reply {
 impl Reply {
     /// Plain text.
     pub fn text(status: StatusCode, text: impl Into<String>) -> Reply {
-        Reply { status, content_type: "text/plain; charset=utf-8", headers: Vec::new(), body: text.into().into() }
+        Reply {
+            status,
+            content_type: "text/plain; charset=utf-8",
+            headers: Vec::new(),
+            body: text.into().into(),
+        }
     }
 
     /// A document.
@@ -126,7 +131,8 @@ where
         };
         let (asked, framing, keep_alive) = match head {
             Read::Head(head) => {
-                let (framing, keep_alive) = (head.framing, head.keep_alive && head.version == Version::HTTP_11);
+                let (framing, keep_alive) =
+                    (head.framing, head.keep_alive && head.version == Version::HTTP_11);
                 let line = buffer.split_to(head.len);
                 let asked = asked(*head, &line);
                 (asked, framing, keep_alive)
@@ -134,10 +140,11 @@ where
             Read::Bad(error) => (Err(error.reason()), Framing::None, false),
             Read::End => return Ok(()),
         };
-        let whole = match timeout(bounds.wait, skip_body(&mut stream, &mut buffer, framing, bounds.body)).await {
-            Ok(whole) => whole?,
-            Err(_) => false,
-        };
+        let whole =
+            match timeout(bounds.wait, skip_body(&mut stream, &mut buffer, framing, bounds.body)).await {
+                Ok(whole) => whole?,
+                Err(_) => false,
+            };
         let (reply, is_head, known) = match &asked {
             Ok(asked) => (answer(asked).await, asked.method == Method::HEAD, true),
             Err(why) => (Reply::text(StatusCode::BAD_REQUEST, format!("{why}\n")), false, false),
@@ -197,7 +204,8 @@ async fn skip_body(
 }
 
 fn asked(head: RequestHead, line: &[u8]) -> Result<Asked, &'static str> {
-    let parsed = Target::parse(&line[head.target.clone()], PathRules::default()).map_err(|error| error.reason())?;
+    let parsed =
+        Target::parse(&line[head.target.clone()], PathRules::default()).map_err(|error| error.reason())?;
     Ok(Asked { method: head.method, path: parsed.target.path().to_owned(), headers: head.headers })
 }
 

@@ -34,7 +34,9 @@ const RESOURCES: &[(&str, Method, Answer)] = &[
     ("/healthz", Method::GET, |_| Box::pin(async { Reply::text(StatusCode::OK, "ok\n") })),
     ("/readyz", Method::GET, |control| Box::pin(async { ready(control) })),
     ("/metrics", Method::GET, |control| Box::pin(async { numbers(control) })),
-    ("/routes", Method::GET, |control| Box::pin(async { Reply::json(&routes::listing(&control.snapshot())) })),
+    ("/routes", Method::GET, |control| {
+        Box::pin(async { Reply::json(&routes::listing(&control.snapshot())) })
+    }),
     ("/status", Method::GET, |control| Box::pin(async { Reply::json(&state::status(control)) })),
     ("/reload", Method::POST, |control| Box::pin(reload(control))),
 ];
@@ -50,7 +52,8 @@ async fn answer(control: &Control, asked: &Asked) -> Reply {
     if let Err(why) = guard::admit(asked) {
         return refuse(Error::new(ErrorKind::Forbidden).detail(why));
     }
-    let served = |method: &Method| *method == asked.method || (*method == Method::GET && asked.method == Method::HEAD);
+    let served =
+        |method: &Method| *method == asked.method || (*method == Method::GET && asked.method == Method::HEAD);
     let mut allowed = Vec::new();
     for (path, method, answer) in RESOURCES {
         if *path == asked.path {

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::config::{Action, Config, InForce, Listener, Node, Origin, Policies, Route, RouteBody, Target, in_force};
+use crate::config::{
+    Action, Config, InForce, Listener, Node, Origin, Policies, Route, RouteBody, Target, in_force,
+};
 use crate::policy::chain::Chain;
 use crate::snapshot::{ListenerPlan, Snapshot};
 
@@ -42,7 +44,13 @@ fn routes(config: &Config, listener: &Listener, plan: &ListenerPlan) -> Vec<Valu
     list
 }
 
-fn entry(config: &Config, listener: &Listener, route: &Route, body: &RouteBody, chain: Option<&Chain>) -> Value {
+fn entry(
+    config: &Config,
+    listener: &Listener,
+    route: &Route,
+    body: &RouteBody,
+    chain: Option<&Chain>,
+) -> Value {
     let (action, upstreams) = action(&body.action.value);
     let methods: Vec<&str> = route.key.methods.iter().map(|method| &**method).collect();
     json!({

@@ -5,7 +5,8 @@ use tokio::net::TcpStream;
 
 /// What a small server answers to these bytes, until it closes.
 fn answered(sent: &str) -> String {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

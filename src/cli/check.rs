@@ -25,7 +25,10 @@ pub(super) fn check(arguments: &Arguments) -> Result<(), Failure> {
             output::diagnostics(&compiled.diagnostics);
             if let Some(snapshot) = &compiled.snapshot {
                 let (listeners, routes) = (snapshot.listeners.len(), compiled.routes());
-                output::print(&format!("{}: good, listeners: {listeners}, routes: {routes}\n", path.display()));
+                output::print(&format!(
+                    "{}: good, listeners: {listeners}, routes: {routes}\n",
+                    path.display()
+                ));
             }
         }
     }

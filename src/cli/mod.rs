@@ -105,7 +105,11 @@ pub fn main() -> ExitCode {
 fn exit_code(outcome: &Result<(), Failure>) -> u8 {
     match outcome {
         Ok(()) => 0,
-        Err(Failure::Usage(error)) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => 0,
+        Err(Failure::Usage(error))
+            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
+        {
+            0
+        }
         Err(Failure::Configuration) => 1,
         Err(Failure::Environment(_) | Failure::Unreadable | Failure::Usage(_)) => 2,
     }

@@ -34,7 +34,9 @@ pub(super) fn routes(arguments: &Arguments) -> Result<(), Failure> {
         let known: Vec<&str> = snapshot.listeners.iter().map(|listener| &*listener.name).collect();
         if !known.contains(&name.as_str()) {
             let known = known.join("`, `");
-            return Err(Failure::Environment(format!("there is no listener `{name}`: the listeners are `{known}`")));
+            return Err(Failure::Environment(format!(
+                "there is no listener `{name}`: the listeners are `{known}`"
+            )));
         }
         if let Some(listeners) = listing["listeners"].as_array_mut() {
             listeners.retain(|listener| listener["name"] == name.as_str());

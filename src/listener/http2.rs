@@ -64,7 +64,11 @@ pub(super) async fn serve(
         if connection.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        if !ending && (core.is_draining() || watcher.has_left() || running.is_idle_since(limits.idle, &mut timer, cx)) {
+        if !ending
+            && (core.is_draining()
+                || watcher.has_left()
+                || running.is_idle_since(limits.idle, &mut timer, cx))
+        {
             ending = true;
             connection.as_mut().graceful_shutdown();
             if connection.as_mut().poll(cx).is_ready() {

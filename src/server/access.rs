@@ -38,7 +38,8 @@ pub(super) fn start(
         report,
     };
     let told = |error: io::Error| {
-        let place = wanted.file.as_ref().map_or("standard output".to_owned(), |file| format!("`{}`", file.display()));
+        let place =
+            wanted.file.as_ref().map_or("standard output".to_owned(), |file| format!("`{}`", file.display()));
         Fault::Environment(format!(
             "the access log cannot be written to {place}: {error}; choose another `telemetry.access_log.file`"
         ))

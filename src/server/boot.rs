@@ -45,7 +45,11 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
     let Compiled { snapshot, diagnostics, watch, unreadable, begun, .. } = source.compile(None, &environment);
     let Some(snapshot) = snapshot else {
         let diagnostics = Box::new(diagnostics);
-        return Err(if unreadable { Fault::Unreadable(diagnostics) } else { Fault::Configuration(diagnostics) });
+        return Err(if unreadable {
+            Fault::Unreadable(diagnostics)
+        } else {
+            Fault::Configuration(diagnostics)
+        });
     };
     tell(&log, &diagnostics);
 
@@ -143,6 +147,8 @@ fn raise_open_files(log: &OperatorLog) {
     if let Some(files) = getrlimit(Resource::Nofile).current
         && files < FEW_FILES
     {
-        log.warn(format_args!("only {files} files may be open at a time: raise the limit (ulimit -n, LimitNOFILE=)"));
+        log.warn(format_args!(
+            "only {files} files may be open at a time: raise the limit (ulimit -n, LimitNOFILE=)"
+        ));
     }
 }

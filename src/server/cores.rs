@@ -62,7 +62,10 @@ impl Cores {
     ///
     /// # Errors
     /// The system refuses a thread or what a runtime needs.
-    pub(super) fn start(count: usize, shared: &Shared) -> io::Result<(Cores, mpsc::UnboundedReceiver<usize>)> {
+    pub(super) fn start(
+        count: usize,
+        shared: &Shared,
+    ) -> io::Result<(Cores, mpsc::UnboundedReceiver<usize>)> {
         let (handoff, exits) = Handoff::new(count);
         let (crash, crashed) = mpsc::unbounded_channel();
         let cores = Cores { count, commands: RefCell::default(), threads: RefCell::default(), handoff };
@@ -72,8 +75,9 @@ impl Cores {
             let (shared, handoff, crash) = (shared.clone(), Arc::clone(&cores.handoff), crash.clone());
             let thread = Thread::new().name(format!("core-{at}")).spawn(move || {
                 let watch = Crash { core: at, tell: Some(crash) };
-                let runtime =
-                    tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build_local(Default::default());
                 match runtime {
                     Ok(runtime) => {
                         let _ = up.send(Ok(()));

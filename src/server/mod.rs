@@ -115,7 +115,9 @@ async fn life(options: Options) -> Result<(), Fault> {
     reloading.abort();
     if let Some(core) = broken {
         control.stop();
-        return Err(Fault::Environment(format!("core {core} broke down: the gate ends rather than serve in part")));
+        return Err(Fault::Environment(format!(
+            "core {core} broke down: the gate ends rather than serve in part"
+        )));
     }
     drain::drain(&control, grace, &mut signals).await;
     control.stop();

@@ -71,7 +71,9 @@ async fn reload(control: &Control, cause: Cause) -> Report {
         Ok(closed) => {
             inner.log.info(format_args!("reloaded: version {version} ({}, {took:.0?})", cause.as_str()));
             for key in &restart {
-                inner.log.warn(format_args!("a change of `{key}` takes a restart; everything else is in force"));
+                inner
+                    .log
+                    .warn(format_args!("a change of `{key}` takes a restart; everything else is in force"));
             }
             inner.cores.close(&closed).await;
             None
@@ -138,7 +140,8 @@ fn names(snapshot: &Snapshot) -> Names {
             (Name::clone(&listener.name), rules)
         })
         .collect();
-    let upstreams = snapshot.upstreams.iter().map(|upstream| Name::clone(&upstream.settings().name)).collect();
+    let upstreams =
+        snapshot.upstreams.iter().map(|upstream| Name::clone(&upstream.settings().name)).collect();
     Names { routes, upstreams }
 }
 

@@ -23,7 +23,8 @@ pub(super) struct Signals {
 impl Signals {
     /// Listens from now on.
     pub(super) fn new() -> Result<Signals, Fault> {
-        let listen = |kind| signal(kind).map_err(|error| Fault::environment("signals cannot be received", &error));
+        let listen =
+            |kind| signal(kind).map_err(|error| Fault::environment("signals cannot be received", &error));
         Ok(Signals {
             terminate: listen(SignalKind::terminate())?,
             interrupt: listen(SignalKind::interrupt())?,

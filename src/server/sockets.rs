@@ -72,7 +72,10 @@ pub(super) fn open(wanted: &[(Name, SocketAddr)], cores: usize, next: usize) -> 
         let told = |error: io::Error| format!("listener `{name}` {}", cannot_bind(*address, &error));
         let sockets = bind(*address, cores).map_err(told)?;
         let local = sockets.first().map_or(Ok(*address), TcpListener::local_addr).map_err(told)?;
-        list.push(Opened { bound: Bound { number: next + at, name: Name::clone(name), asked: *address, local }, sockets });
+        list.push(Opened {
+            bound: Bound { number: next + at, name: Name::clone(name), asked: *address, local },
+            sockets,
+        });
     }
     Ok(list)
 }
@@ -81,7 +84,9 @@ pub(super) fn open(wanted: &[(Name, SocketAddr)], cores: usize, next: usize) -> 
 pub(super) fn cannot_bind(address: SocketAddr, error: &io::Error) -> String {
     let mend = match error.kind() {
         io::ErrorKind::AddrInUse => "the port is taken: stop the process that has it, or choose another port",
-        io::ErrorKind::AddrNotAvailable => "no interface of this machine has that address: choose another address",
+        io::ErrorKind::AddrNotAvailable => {
+            "no interface of this machine has that address: choose another address"
+        }
         io::ErrorKind::PermissionDenied => {
             "not permitted: ports below 1024 want the capability CAP_NET_BIND_SERVICE; choose a higher port or grant it"
         }

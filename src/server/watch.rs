@@ -106,9 +106,19 @@ impl Watch {
 #[derive(PartialEq, Eq, Debug)]
 enum Look {
     Missing,
-    File { device: u64, inode: u64, size: u64, modified: (i64, i64), changed: (i64, i64) },
+    File {
+        device: u64,
+        inode: u64,
+        size: u64,
+        modified: (i64, i64),
+        changed: (i64, i64),
+    },
     /// A folder with the names in it that are configuration.
-    Folder { device: u64, inode: u64, names: Vec<PathBuf> },
+    Folder {
+        device: u64,
+        inode: u64,
+        names: Vec<PathBuf>,
+    },
 }
 
 impl Look {

@@ -7,7 +7,8 @@ use crate::server::Ready;
 /// The text for a gateway that is ready, with a token for `user`.
 pub(super) fn intro(ready: &Ready, token: &str, user: &str) -> String {
     let gateway = ready.listeners.first().map_or_else(String::new, |(_, address)| address.to_string());
-    let mut out = format!("Portcullis serves three small services (users, orders, catalog) on http://{gateway}\n\n");
+    let mut out =
+        format!("Portcullis serves three small services (users, orders, catalog) on http://{gateway}\n\n");
     out.push_str(concat!(
         "  /api/users/*                   -> users     token, 100 requests a minute\n",
         "  /api/orders/*                  -> orders    token, 100 requests a minute\n",
@@ -33,7 +34,10 @@ pub(super) fn intro(ready: &Ready, token: &str, user: &str) -> String {
          done | sort | uniq -c"
     );
     if let Some(admin) = ready.admin {
-        let _ = writeln!(out, "# the gateway about itself\ncurl -s http://{admin}/metrics\ncurl -s http://{admin}/routes");
+        let _ = writeln!(
+            out,
+            "# the gateway about itself\ncurl -s http://{admin}/metrics\ncurl -s http://{admin}/routes"
+        );
     }
     out.push_str("\nCtrl-C ends it. Requests as they come:\n");
     out

@@ -72,11 +72,14 @@ fn failed(what: &str, error: &dyn std::fmt::Display) -> Failure {
 /// The first free port from `wanted` on. It is bound again a moment later: should somebody else be faster, the
 /// gateway says so.
 fn free_port(wanted: u16, but: Option<u16>) -> Result<u16, Failure> {
-    let bind = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|socket| socket.local_addr());
+    let bind =
+        |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).and_then(|socket| socket.local_addr());
     let ports = (wanted..=wanted.saturating_add(TRIED)).filter(|port| Some(*port) != but);
     let found = ports.map(bind).find_map(Result::ok);
     found.map(|address| address.port()).ok_or_else(|| {
-        Failure::Environment(format!("no port from {wanted} on is free on 127.0.0.1: choose another with --port"))
+        Failure::Environment(format!(
+            "no port from {wanted} on is free on 127.0.0.1: choose another with --port"
+        ))
     })
 }
 

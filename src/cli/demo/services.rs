@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::admin::http::{Asked, Bounds, Reply, serve};
 
 /// More connections than a gateway opens for a demonstration.
-const BOUNDS: Bounds = Bounds { connections: 1024, wait: std::time::Duration::from_secs(120), ..Bounds::SMALL };
+const BOUNDS: Bounds =
+    Bounds { connections: 1024, wait: std::time::Duration::from_secs(120), ..Bounds::SMALL };
 
 /// Where the services are.
 pub(super) struct Services {
@@ -29,7 +30,8 @@ impl Services {
         };
         let (up, started) = std::sync::mpsc::sync_channel(1);
         std::thread::Builder::new().name("services".to_owned()).spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
             let runtime = match runtime {
                 Ok(runtime) => runtime,
                 Err(error) => return drop(up.send(Err(error))),
@@ -61,12 +63,13 @@ fn bind() -> io::Result<TcpListener> {
 /// Answers with what a service finds at a path.
 fn answer(asked: &Asked, find: fn(&Asked, &[&str]) -> Option<Value>) -> Reply {
     if asked.method != Method::GET && asked.method != Method::HEAD {
-        let refused = Reply::problem(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "method not allowed" }));
+        let refused =
+            Reply::problem(StatusCode::METHOD_NOT_ALLOWED, &json!({ "error": "method not allowed" }));
         return Reply { headers: vec![("allow", "GET, HEAD".to_owned())], ..refused };
     }
     let segments: Vec<&str> = asked.path.split('/').skip(1).collect();
     match find(asked, &segments) {
-        Some(document) => Reply::json(&document),
+        Some(document) => Reply { body: document.to_string().into(), ..Reply::json(&document) },
         None => Reply::problem(StatusCode::NOT_FOUND, &json!({ "error": "not found" })),
     }
 }
