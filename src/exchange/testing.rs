@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use http::{Method, Version};
 
 use super::target::PathRules;
-use super::{Body, Client, CoreId, Exchange, Headers, Identity, Param, Place, Record, Request, RequestId, Scheme, Target};
+use super::{
+    Body, Client, CoreId, Exchange, Headers, Identity, Param, Place, Record, Request, RequestId, Scheme,
+    Target,
+};
 
 /// Names for every number: the listener `edge`, the route and the upstream as told.
 pub(crate) struct Names {
@@ -51,7 +54,13 @@ impl Builder {
                 client: Client { peer: SocketAddr::new(ip, 4000), ip, trusted: false, scheme: Scheme::Https },
                 deadline: now + Duration::from_secs(30),
                 rest: target.path().len() as u32,
-                request: Request { method: Method::GET, target, version: Version::HTTP_11, headers, body: Body::Empty },
+                request: Request {
+                    method: Method::GET,
+                    target,
+                    version: Version::HTTP_11,
+                    headers,
+                    body: Body::Empty,
+                },
                 identity: None,
                 params: smallvec::SmallVec::new(),
                 rule: Some(0),

@@ -43,7 +43,10 @@ impl<'c> Check<'c> {
                 self.walk(&loop_.iter_range);
                 self.walk(&loop_.accu_init);
                 if path::is_root(&loop_.iter_var) {
-                    let what = format!("`{}` is a name of the gateway and cannot be a loop's variable", loop_.iter_var);
+                    let what = format!(
+                        "`{}` is a name of the gateway and cannot be a loop's variable",
+                        loop_.iter_var
+                    );
                     self.error(self.parsed.token(part), what, None);
                 }
                 self.bound.push(&loop_.iter_var);
@@ -107,13 +110,18 @@ impl<'c> Check<'c> {
             return self.error(at, format!("`{name}` is not called so"), Some(format!("write `{shape}`")));
         }
         let Some(function) = FUNCTIONS.iter().find(|function| function.name == name) else {
-            let known = FUNCTIONS.iter().map(|function| function.name).chain(MACROS.iter().map(|(name, _)| *name));
+            let known =
+                FUNCTIONS.iter().map(|function| function.name).chain(MACROS.iter().map(|(name, _)| *name));
             return self.error(at, format!("there is no function `{name}`"), did_you_mean(name, known));
         };
         let wanted = if call.target.is_some() { function.member } else { function.global };
         match wanted {
             None if call.target.is_some() => {
-                self.error(at, format!("`{name}` is not called on a value"), Some(format!("write `{name}(x)`")));
+                self.error(
+                    at,
+                    format!("`{name}` is not called on a value"),
+                    Some(format!("write `{name}(x)`")),
+                );
             }
             None => {
                 let mend = format!("write `text.{name}(part)`");
@@ -121,7 +129,10 @@ impl<'c> Check<'c> {
             }
             Some(wanted) if wanted != call.args.len() => {
                 let given = call.args.len();
-                let what = format!("`{name}` takes {wanted} argument{}, not {given}", if wanted == 1 { "" } else { "s" });
+                let what = format!(
+                    "`{name}` takes {wanted} argument{}, not {given}",
+                    if wanted == 1 { "" } else { "s" }
+                );
                 self.error(at, what, None);
             }
             Some(_) if name == "matches" => self.pattern(call),

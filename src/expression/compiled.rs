@@ -167,8 +167,16 @@ impl Expression {
         matches!(self.read(), Some(Read::Scheme))
     }
 
+    /// Whether it is `request.host`.
+    pub(super) fn is_host(&self) -> bool {
+        matches!(self.read(), Some(Read::Host))
+    }
+
     /// A reason of the caller's why its value cannot be used.
     pub(super) fn misplaced(&self, why: &'static str) -> EvalError {
         self.fault(Why::Misplaced(why))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,7 +52,11 @@ pub(super) const TYPES: &[&str] =
 /// The nearest of the names, where one is near enough to be meant.
 pub(super) fn nearest<'a>(name: &str, among: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let most = 1 + name.chars().count() / 4;
-    among.map(|other| (distance(name, other), other)).filter(|(far, _)| *far <= most).min().map(|(_, other)| other)
+    among
+        .map(|other| (distance(name, other), other))
+        .filter(|(far, _)| *far <= most)
+        .min()
+        .map(|(_, other)| other)
 }
 
 /// "did you mean ...?", where a name is near enough.

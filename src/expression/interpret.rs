@@ -44,9 +44,11 @@ impl Mixed {
 
     /// The interpreter's error without the values it carries.
     fn explain(&self, error: &ExecutionError, facts: &Facts<'_>, text: &str) -> EvalError {
-        let fault = |at: Span, why: &str| EvalError::new(format!("`{}` (at {}) {why}", at.of(text), at.start));
+        let fault =
+            |at: Span, why: &str| EvalError::new(format!("`{}` (at {}) {why}", at.of(text), at.start));
         let whole = Span { start: 0, end: text.len() as u32 };
-        let find = |name: &str| self.calls.iter().find(|(other, _)| other == name).map_or(whole, |(_, at)| *at);
+        let find =
+            |name: &str| self.calls.iter().find(|(other, _)| other == name).map_or(whole, |(_, at)| *at);
         match error {
             ExecutionError::UndeclaredReference(name) => {
                 let node = slot(name).and_then(|slot| self.slots.get(slot));
@@ -66,7 +68,9 @@ impl Mixed {
             ExecutionError::DivisionByZero(_) => fault(find("_/_"), "divides by zero"),
             ExecutionError::RemainderByZero(_) => fault(find("_%_"), "divides by zero"),
             ExecutionError::Overflow(..) => fault(whole, "overflows"),
-            ExecutionError::UnexpectedType { got, want } => fault(whole, &format!("gives {got} where {want} is wanted")),
+            ExecutionError::UnexpectedType { got, want } => {
+                fault(whole, &format!("gives {got} where {want} is wanted"))
+            }
             _ => fault(whole, "cannot be evaluated with these types"),
         }
     }

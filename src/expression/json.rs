@@ -90,7 +90,13 @@ impl JsonTemplate {
         }
     }
 
-    fn text(&mut self, segments: &[Segment<'_>], scope: &Scope, offset: usize, errors: &mut Vec<CompileError>) {
+    fn text(
+        &mut self,
+        segments: &[Segment<'_>],
+        scope: &Scope,
+        offset: usize,
+        errors: &mut Vec<CompileError>,
+    ) {
         match Template::compile_segments(segments, scope, Place::Text) {
             Ok(template) => match template.literal() {
                 Some(text) => self.raw(&quoted(text)),
@@ -137,10 +143,12 @@ impl JsonTemplate {
         for piece in &self.pieces {
             match piece {
                 Piece::Raw(text) => out.push_str(text),
-                Piece::Text(template) => match template.single().map(|value| Expression::value(value, exchange)) {
-                    Some(value) => out.push_str(&value?.to_string()),
-                    None => out.push_str(&quoted(&template.render(exchange)?)),
-                },
+                Piece::Text(template) => {
+                    match template.single().map(|value| Expression::value(value, exchange)) {
+                        Some(value) => out.push_str(&value?.to_string()),
+                        None => out.push_str(&quoted(&template.render(exchange)?)),
+                    }
+                }
             }
         }
         Ok(out)
@@ -163,3 +171,6 @@ fn string_end(json: &[u8], start: usize) -> usize {
     }
     json.len()
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,17 +41,20 @@ pub(super) fn parse(text: &str) -> Result<Parsed<'_>, Vec<CompileError>> {
     let thread = std::thread::Builder::new().name("cel-parser".into()).stack_size(PARSER_STACK);
     let parsed = thread.spawn(move || {
         let parsed = ENV.parser().parse_with_source_info(&owned);
-        let (tree, info) =
-            parsed.map_err(|errors| errors.errors.iter().map(|error| told(&owned, error)).collect::<Vec<_>>())?;
+        let (tree, info) = parsed
+            .map_err(|errors| errors.errors.iter().map(|error| told(&owned, error)).collect::<Vec<_>>())?;
         // What is too deep must not leave this thread: even dropping it recurses.
         if depth(&tree) > MAX_DEPTH {
             return Err(vec![whole.error(format!("the expression is nested deeper than {MAX_DEPTH}"), None)]);
         }
         Ok((tree, info))
     });
-    let parsed = parsed.map_err(|error| vec![whole.error(format!("no thread to parse it: {error}"), None)])?;
-    let (tree, info) =
-        parsed.join().unwrap_or_else(|_| Err(vec![whole.error("the expression cannot be parsed", None)])).map_err(first)?;
+    let parsed =
+        parsed.map_err(|error| vec![whole.error(format!("no thread to parse it: {error}"), None)])?;
+    let (tree, info) = parsed
+        .join()
+        .unwrap_or_else(|_| Err(vec![whole.error("the expression cannot be parsed", None)]))
+        .map_err(first)?;
     Ok(Parsed { text, tree, info })
 }
 
@@ -93,16 +96,18 @@ fn plain(text: &str, offset: usize, message: &str) -> (String, Option<String>) {
             }
             _ => ["and", "or", "not"].iter().zip(["&&", "||", "!"]).find_map(|(word, sign)| {
                 let follows = rest.strip_prefix(word)?;
-                (!follows.starts_with(|letter: char| letter.is_alphanumeric())).then(|| format!("write `{sign}`"))
+                (!follows.starts_with(|letter: char| letter.is_alphanumeric()))
+                    .then(|| format!("write `{sign}`"))
             }),
         };
         let word: String = rest.chars().take_while(|letter| !letter.is_whitespace()).take(20).collect();
         return (format!("`{word}` is not expected here"), mend);
     }
     match message {
-        "invalid argument to has() macro" => {
-            (message.replace("macro", "").trim_end().to_owned(), Some("ask for a member: `has(identity.id)`".into()))
-        }
+        "invalid argument to has() macro" => (
+            message.replace("macro", "").trim_end().to_owned(),
+            Some("ask for a member: `has(identity.id)`".into()),
+        ),
         _ => (message.to_owned(), None),
     }
 }
@@ -111,13 +116,9 @@ fn plain(text: &str, offset: usize, message: &str) -> (String, Option<String>) {
 pub(super) fn parts(tree: &IdedExpr) -> Vec<&IdedExpr> {
     match &tree.expr {
         Expr::Call(call) => call.target.as_deref().into_iter().chain(&call.args).collect(),
-        Expr::Comprehension(loop_) => vec![
-            &loop_.iter_range,
-            &loop_.accu_init,
-            &loop_.loop_cond,
-            &loop_.loop_step,
-            &loop_.result,
-        ],
+        Expr::Comprehension(loop_) => {
+            vec![&loop_.iter_range, &loop_.accu_init, &loop_.loop_cond, &loop_.loop_step, &loop_.result]
+        }
         Expr::List(list) => list.elements.iter().collect(),
         Expr::Select(select) => vec![&select.operand],
         Expr::Map(map) => map.entries.iter().flat_map(|entry| entry_parts(&entry.expr)).collect(),

@@ -279,12 +279,10 @@ impl Read {
             Read::Claims(keys) => match (facts.identity, keys.split_last()) {
                 (None, _) => Ok(false),
                 (Some(_), None) => Ok(true),
-                (Some(identity), Some((last, above))) => {
-                    match (last, claim_json(&identity.claims, above)?) {
-                        (Key::Name(name), Json::Object(members)) => Ok(members.contains_key(&**name)),
-                        _ => Err(Why::NoMembers),
-                    }
-                }
+                (Some(identity), Some((last, above))) => match (last, claim_json(&identity.claims, above)?) {
+                    (Key::Name(name), Json::Object(members)) => Ok(members.contains_key(&**name)),
+                    _ => Err(Why::NoMembers),
+                },
             },
             Read::Header(id, name) => Ok(facts.has_header(*id, name)),
             Read::Query(name) => Ok(facts.has_query(name)),
@@ -303,16 +301,12 @@ impl Read {
             Read::Queries => Ok(facts.has_query(name)),
             Read::Cookies => Ok(facts.has_cookie(name)),
             Read::Params => Ok(facts.raw_param(name).is_some()),
-            Read::Scopes => {
-                Ok(facts.identity.ok_or(Why::Absent)?.scopes.iter().any(|scope| scope == name))
-            }
-            Read::Claims(keys) => {
-                match claim_json(&facts.identity.ok_or(Why::Absent)?.claims, keys)? {
-                    Json::Array(items) => Ok(items.iter().any(is_name)),
-                    Json::Object(members) => Ok(members.contains_key(name)),
-                    _ => Err(Why::NoMembers),
-                }
-            }
+            Read::Scopes => Ok(facts.identity.ok_or(Why::Absent)?.scopes.iter().any(|scope| scope == name)),
+            Read::Claims(keys) => match claim_json(&facts.identity.ok_or(Why::Absent)?.claims, keys)? {
+                Json::Array(items) => Ok(items.iter().any(is_name)),
+                Json::Object(members) => Ok(members.contains_key(name)),
+                _ => Err(Why::NoMembers),
+            },
             Read::Source | Read::Item => Err(Why::Absent),
             _ => Err(Why::NoMembers),
         }

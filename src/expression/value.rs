@@ -3,7 +3,9 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt};
+use cel::common::types::{
+    CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt,
+};
 use cel::common::value::Val as CelVal;
 use serde_json::Value as Json;
 
@@ -161,7 +163,9 @@ impl<'a> Val<'a> {
 
 fn json_equals(a: &Json, b: &Json) -> bool {
     match (a, b) {
-        (Json::Array(a), Json::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| json_equals(a, b)),
+        (Json::Array(a), Json::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| json_equals(a, b))
+        }
         (Json::Object(a), Json::Object(b)) => {
             a.len() == b.len()
                 && a.iter().all(|(name, value)| b.get(name).is_some_and(|other| json_equals(value, other)))
