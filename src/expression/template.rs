@@ -234,8 +234,8 @@ impl Template {
         if let Some((_, expression)) = values.iter().find(|(at, _)| encode::is_broken_segment(&out, *at)) {
             return Err(expression.misplaced("would make an empty or a dot segment"));
         }
-        if !self.absolute && out.starts_with("//") {
-            return Err(EvalError::new("the template would begin with `//`, which names a host".into()));
+        if let Some(first) = self.expressions().next().filter(|_| !self.absolute && out.starts_with("//")) {
+            return Err(first.misplaced("would make the target begin with `//`, which names a host"));
         }
         Ok(out)
     }
