@@ -97,6 +97,11 @@ impl Expression {
         matches!(self.code, Code::Native(_))
     }
 
+    /// Whether it is `client.ip` and nothing else: a caller may then take the address itself, not its text.
+    pub fn is_client_ip(&self) -> bool {
+        matches!(self.read(), Some(Read::ClientIp))
+    }
+
     fn fault(&self, why: Why) -> EvalError {
         Fault { at: Span { start: 0, end: self.text.len() as u32 }, why }.explain(&self.text)
     }

@@ -348,6 +348,7 @@ fn what_is_read_is_known_at_load() {
         ]
     );
     assert!(!compile("client.ip").needs_identity());
+    assert!(compile("client.ip").is_client_ip() && !compile("client.ip + ''").is_client_ip());
     fn shared<T: Send + Sync>() {}
     shared::<Expression>();
 }
