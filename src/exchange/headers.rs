@@ -172,11 +172,19 @@ impl Headers {
     #[inline]
     pub fn push_judged(&mut self, name: &[u8], value: &[u8]) -> HeaderId {
         let start = self.text.len();
-        self.text.extend_from_slice(name);
-        self.text[start..].make_ascii_lowercase();
+        // Lowered on the way: reading bytes back that were just written would stall.
+        self.text.extend(name.iter().map(u8::to_ascii_lowercase));
         let id = HeaderId::of(&self.text[start..]);
         self.finish_line(start, name.len(), value, id);
         id
+    }
+
+    /// Takes back the line that was added last.
+    #[inline]
+    pub fn pop(&mut self) {
+        if let Some(line) = self.lines.pop() {
+            self.text.truncate(line.start as usize);
+        }
     }
 
     /// Adds a line for a name the gate knows; the value must be judged as for [`Headers::push_judged`].
