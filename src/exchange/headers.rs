@@ -88,7 +88,7 @@ impl HeaderId {
         self.classes() & OWNED != 0
     }
 
-    /// The id of a name as an upstream that folds `_` into `-` would read it.
+    /// The id of a name as an upstream that folds `_` into `-` would read it. A name with `_` may be in any case.
     pub fn folded(name: &[u8]) -> HeaderId {
         if !name.contains(&b'_') {
             return HeaderId::of(name);
@@ -96,7 +96,7 @@ impl HeaderId {
         let mut folded = [0u8; 32];
         let Some(room) = folded.get_mut(..name.len()) else { return HeaderId::Other };
         for (to, from) in room.iter_mut().zip(name) {
-            *to = if *from == b'_' { b'-' } else { *from };
+            *to = if *from == b'_' { b'-' } else { from.to_ascii_lowercase() };
         }
         HeaderId::of(room)
     }

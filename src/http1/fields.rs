@@ -82,7 +82,7 @@ fn sort<'a>(lines: &[Header<'a>], out: &mut Headers) -> Result<Facts<'a>, &'stat
         // Adding tells the id; the few lines that do not travel are taken back.
         let mut id = out.push_judged(name, line.value);
         if id == HeaderId::Other && name.contains(&b'_') {
-            id = HeaderId::folded(&name.to_ascii_lowercase());
+            id = HeaderId::folded(name);
         }
         if id.hop_by_hop() || matches!(id, HeaderId::ContentLength | HeaderId::Expect) {
             out.pop();
