@@ -1,6 +1,3 @@
-<<<<<<< HEAD
-
-=======
 //! What one evaluation of an expression costs: in place, and in the interpreter.
 #![allow(missing_docs)]
 
@@ -98,4 +95,3 @@ fn evaluate(criterion: &mut Criterion) {
 
 criterion_group!(benches, evaluate);
 criterion_main!(benches);
->>>>>>> wt-expr
