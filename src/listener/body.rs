@@ -72,11 +72,9 @@ impl BodyStream for ClientBody {
                     }
                     return Poll::Ready(Some(Ok(Frame::Data(data))));
                 }
-                Ok(Piece::Trailers(trailers)) => {
-                    self.wire.body_done.set(true);
-                    return Poll::Ready(Some(Ok(Frame::Trailers(trailers))));
-                }
-                Ok(Piece::End) => return self.end(),
+                // What a head may not say must not be said behind the body either; nobody reads trailers of requests,
+                // so they end here (RFC 9110 section 6.5.1 allows it).
+                Ok(Piece::Trailers(_) | Piece::End) => return self.end(),
                 Ok(Piece::More) => {}
                 Err(reason) => {
                     return self.fail(Error::new(ErrorKind::MalformedRequest).reason("body").detail(reason));

@@ -274,17 +274,8 @@ impl BodyStream for ClientBody {
                 }
                 Poll::Ready(Some(Ok(Frame::Data(data))))
             }
-            Err(frame) => {
-                let mut trailers = Headers::new();
-                for (name, value) in frame.into_trailers().unwrap_or_default().iter() {
-                    let id = HeaderId::folded(name.as_str().as_bytes());
-                    // What a head may not say is not said behind the body either (RFC 9110 section 6.5.1).
-                    if id == HeaderId::Other && crate::exchange::headers::valid_value(value.as_bytes()) {
-                        trailers.push_judged(name.as_str().as_bytes(), value.as_bytes());
-                    }
-                }
-                Poll::Ready(Some(Ok(Frame::Trailers(trailers))))
-            }
+            // Trailers of requests end here, as in HTTP/1.
+            Err(_) => Poll::Ready(None),
         }
     }
 
