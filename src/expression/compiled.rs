@@ -97,6 +97,11 @@ impl Expression {
         matches!(self.code, Code::Native(_))
     }
 
+    /// Whether it is `client.ip` and nothing else: a caller may then take the address itself, not its text.
+    pub fn is_client_ip(&self) -> bool {
+        matches!(self.read(), Some(Read::ClientIp))
+    }
+
     fn fault(&self, why: Why) -> EvalError {
         Fault { at: Span { start: 0, end: self.text.len() as u32 }, why }.explain(&self.text)
     }
@@ -167,8 +172,16 @@ impl Expression {
         matches!(self.read(), Some(Read::Scheme))
     }
 
+    /// Whether it is `request.host`.
+    pub(super) fn is_host(&self) -> bool {
+        matches!(self.read(), Some(Read::Host))
+    }
+
     /// A reason of the caller's why its value cannot be used.
     pub(super) fn misplaced(&self, why: &'static str) -> EvalError {
         self.fault(Why::Misplaced(why))
     }
 }
+
+#[cfg(test)]
+mod tests;

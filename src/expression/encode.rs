@@ -21,16 +21,17 @@ pub(super) fn recode(raw: &str, out: &mut String) {
     encode(&percent_decode(raw), out);
 }
 
-/// Appends a piece of a normalised path as a path: slashes and escapes stay.
-pub(super) fn join_path(raw: &str, out: &mut String) {
+/// Appends a piece of a normalised path as a path: slashes and escapes stay. `first`: the path begins with it, and
+/// so at least with a slash.
+pub(super) fn join_path(raw: &str, first: bool, out: &mut String) {
+    if first {
+        out.push('/');
+    }
     let raw = match out.ends_with('/') {
         true => raw.strip_prefix('/').unwrap_or(raw),
         false => raw,
     };
     out.push_str(raw);
-    if out.is_empty() {
-        out.push('/');
-    }
 }
 
 /// Whether the text can be a part of a host and nothing more: letters, digits, `-`, `.`, `_`, or an address in
@@ -57,6 +58,8 @@ pub(super) fn is_broken_segment(target: &str, at: usize) -> bool {
 pub(super) enum Spot {
     Scheme,
     Host,
+    /// The beginning of the path, for a value that is a path itself.
+    Root,
     Path,
     /// The query or the fragment.
     Query,
@@ -65,16 +68,24 @@ pub(super) enum Spot {
 /// Stands for a hole while spots are looked for; no literal may hold it.
 pub(super) const HOLE: char = '\u{0}';
 
+/// As [`HOLE`], for a value that is a path itself.
+pub(super) const PATH_HOLE: char = '\u{1}';
+
 /// Whether a template begins with a scheme or `//`, and the spot of each hole in it.
 pub(super) fn spots(skeleton: &str) -> (bool, Vec<Spot>) {
     let colon = skeleton.find("://").filter(|at| !skeleton[..*at].contains(['/', '?', '#']));
     let host = colon.map(|at| at + 3).or(skeleton.starts_with("//").then_some(2));
-    let path = host.map(|host| skeleton[host..].find(['/', '?', '#']).map_or(skeleton.len(), |at| host + at));
-    let path = path.unwrap_or(0);
+    let end = |host: usize| {
+        let end = skeleton[host..].find(['/', '?', '#', PATH_HOLE]);
+        end.map_or(skeleton.len(), |at| host + at)
+    };
+    let path = host.map_or(0, end);
     let query = skeleton[path..].find(['?', '#']).map_or(skeleton.len(), |at| path + at);
-    let spots = skeleton.match_indices(HOLE).map(|(at, _)| match at {
+    let spots = skeleton.match_indices([HOLE, PATH_HOLE]).map(|(at, hole)| match at {
         _ if at >= query => Spot::Query,
-        _ if at >= path => Spot::Path,
+        // A path right after the slashes would be read as the host.
+        _ if at == path && Some(at) != host && hole.starts_with(PATH_HOLE) => Spot::Root,
+        _ if at >= path && Some(at) != host => Spot::Path,
         _ if colon.is_some_and(|colon| at < colon) => Spot::Scheme,
         _ => Spot::Host,
     });

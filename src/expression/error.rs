@@ -90,8 +90,11 @@ pub(super) struct Fault {
 
 impl Fault {
     pub(super) fn explain(self, text: &str) -> EvalError {
+        let whole = Span { start: 0, end: text.len() as u32 };
+        // A literal has no place of its own.
+        let at = if self.at == Span::default() { whole } else { self.at };
         EvalError {
-            what: format!("`{}` (at {}) {}", self.at.of(text), self.at.start, self.why.say()),
+            what: format!("`{}` (at {}) {}", at.of(text), at.start, self.why.say()),
             why: Some(self.why),
         }
     }

@@ -171,3 +171,6 @@ fn string_end(json: &[u8], start: usize) -> usize {
     }
     json.len()
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 //!
 //! Everything is compiled when a configuration is loaded ([`Expression`], [`Template`], [`JsonTemplate`]) and judged
 //! against the names its place knows ([`Scope`]); an exchange is only read. Plain member paths and the simple shapes
-//! over them are read in place by a small tree ([`node`]); what is left goes to the interpreter of the `cel` crate,
+//! over them are read in place by a small tree (`node.rs`); what is left goes to the interpreter of the `cel` crate,
 //! with every native part already cut out of it, so that only what is read is ever converted.
 
 mod check;

@@ -6,7 +6,7 @@ use crate::exchange::Exchange;
 use crate::exchange::headers::valid_value;
 
 use super::compiled::Expression;
-use super::encode::{self, HOLE, Spot, spots};
+use super::encode::{self, HOLE, PATH_HOLE, Spot, spots};
 use super::error::{CompileError, EvalError, Span};
 use super::functions::did_you_mean;
 use super::scope::{Reference, Scope};
@@ -96,21 +96,29 @@ impl Template {
             .iter()
             .map(|piece| match piece {
                 Piece::Text(text) => text.clone(),
+                Piece::Hole(value, _) if value.is_path() => PATH_HOLE.to_string(),
                 Piece::Hole(..) => HOLE.to_string(),
             })
             .collect();
-        let (absolute, mut found) = spots(&skeleton);
+        let (absolute, found) = spots(&skeleton);
         self.absolute = absolute;
-        found.reverse();
-        for piece in &mut self.pieces {
-            let Piece::Hole(expression, spot) = piece else { continue };
-            *spot = found.pop().unwrap_or(Spot::Query);
-            let what = match spot {
-                Spot::Scheme if !expression.is_scheme() => "only `{request.scheme}` can stand for the scheme",
-                Spot::Host if expression.is_path() => "a path cannot stand in the host",
+        let mut found = found.into_iter();
+        for at in 0..self.pieces.len() {
+            // What follows a value in the host decides whose host it is.
+            let inside = matches!(self.pieces.get(at + 1), Some(Piece::Text(text)) if text.starts_with('.'));
+            let Piece::Hole(expression, spot) = &mut self.pieces[at] else { continue };
+            *spot = found.next().unwrap_or(Spot::Query);
+            let (what, mend) = match spot {
+                Spot::Scheme if !expression.is_scheme() => {
+                    ("only `{request.scheme}` can stand for the scheme", None)
+                }
+                Spot::Host if expression.is_path() => ("a path cannot stand in the host", None),
+                Spot::Host if !inside && !expression.is_host() => {
+                    ("a value cannot end the host", Some("let a literal `.domain` follow it".to_owned()))
+                }
                 _ => continue,
             };
-            return Err(vec![whole.error(what, None)]);
+            return Err(vec![whole.error(what, mend)]);
         }
         Ok(())
     }
@@ -206,8 +214,8 @@ impl Template {
                     }
                     out.push_str(&host);
                 }
-                (Spot::Path, _) if expression.is_path() => {
-                    encode::join_path(&expression.text(exchange)?, &mut out);
+                (Spot::Root | Spot::Path, _) if expression.is_path() => {
+                    encode::join_path(&expression.text(exchange)?, spot == Spot::Root, &mut out);
                 }
                 (Spot::Query, _) if expression.is_path() => {
                     encode::recode(&expression.text(exchange)?, &mut out);
@@ -226,8 +234,8 @@ impl Template {
         if let Some((_, expression)) = values.iter().find(|(at, _)| encode::is_broken_segment(&out, *at)) {
             return Err(expression.misplaced("would make an empty or a dot segment"));
         }
-        if !self.absolute && out.starts_with("//") {
-            return Err(EvalError::new("the template would begin with `//`, which names a host".into()));
+        if let Some(first) = self.expressions().next().filter(|_| !self.absolute && out.starts_with("//")) {
+            return Err(first.misplaced("would make the target begin with `//`, which names a host"));
         }
         Ok(out)
     }

@@ -107,7 +107,8 @@ fn what_a_reference_holds_is_not_told() {
 #[test]
 fn kinds_are_found_documented_and_built() {
     struct Limit(u64);
-    const KINDS: &[Kind<u64, Limit>] = &[Kind {
+    type Build = for<'f> fn(Field<'f>, &u64) -> Option<Arc<Limit>>;
+    const KINDS: &[Kind<Build>] = &[Kind {
         name: "limit",
         summary: "So many",
         schema: || shape::object(TABLE),
