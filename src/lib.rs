@@ -7,13 +7,21 @@ pub mod exchange;
 
 pub mod config;
 
+pub mod expression;
 pub mod http1;
 pub mod net;
 
 pub mod route;
 pub mod store;
+pub mod telemetry;
 
 pub mod upstream;
 
 pub mod action;
 pub mod policy;
+
+pub mod snapshot;
+
+pub mod pipeline;
+
+pub mod listener;

@@ -53,6 +53,12 @@ impl Body {
         }
     }
 
+    /// Takes the body out and leaves none.
+    #[must_use]
+    pub fn take(&mut self) -> Body {
+        std::mem::take(self)
+    }
+
     /// Whether nothing is left to send.
     pub fn is_empty(&self) -> bool {
         matches!(self, Body::Empty) || matches!(self, Body::Bytes(bytes) if bytes.is_empty())

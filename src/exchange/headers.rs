@@ -145,6 +145,12 @@ impl Headers {
         Headers { text: Vec::with_capacity(bytes), lines: Vec::with_capacity(lines) }
     }
 
+    /// Makes room for so many more lines and bytes, so that adding them allocates at most here.
+    pub fn reserve(&mut self, lines: usize, bytes: usize) {
+        self.lines.reserve(lines);
+        self.text.reserve(bytes);
+    }
+
     /// Removes every line and keeps the memory.
     pub fn clear(&mut self) {
         self.text.clear();

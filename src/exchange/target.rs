@@ -14,7 +14,7 @@ use bytes::{Class, class, escape_at};
 ///
 /// The path starts with `/` (only the asterisk-form does not), holds no `//`, no dot segment and no escape of an
 /// unreserved character; other escapes stand exactly as they came. Normalising it again changes nothing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Target {
     text: String,
     path_end: usize,

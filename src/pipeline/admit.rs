@@ -10,6 +10,7 @@ use http::{Method, Version};
 use smallvec::SmallVec;
 
 use crate::exchange::headers::same_folded;
+use crate::exchange::target::TargetError;
 use crate::exchange::{
     Body, Client, Error, ErrorKind, Exchange, HeaderId, Headers, Record, Request, RequestId, Scheme, Target,
 };
@@ -46,13 +47,15 @@ impl Walk {
         strip(&mut headers, client.trusted, &pinned.snapshot.identity_headers);
 
         let (target, refused) = match Target::parse(arrived.target, plan.path_rules) {
+            Ok(parsed) if parsed.target.is_asterisk() && arrived.method != Method::OPTIONS => {
+                (parsed.target, Some(bad_target(TargetError::Form)))
+            }
             Ok(parsed) => {
                 let host = parsed.authority.map_or(Ok(()), |authority| take_authority(&mut headers, &authority));
                 (parsed.target, host.err())
             }
             Err(error) => {
-                let error = Error::new(ErrorKind::MalformedRequest).reason("target").detail(error.to_string());
-                (Target::default(), Some(error))
+                (Target::default(), Some(bad_target(error)))
             }
         };
         let too_large = arrived.body.length().is_some_and(|length| length > plan.limits.body);
@@ -156,6 +159,11 @@ fn take_authority(headers: &mut Headers, authority: &str) -> Result<(), Error> {
     headers
         .set("host", authority.as_bytes())
         .map_err(|_| Error::new(ErrorKind::MalformedRequest).reason("host").detail("the target's host is not valid"))
+}
+
+/// The error of a target that breaks the rules of the edge.
+pub(super) fn bad_target(error: TargetError) -> Error {
+    Error::new(ErrorKind::MalformedRequest).reason("target").detail(error.reason())
 }
 
 /// An expectation that nobody here can meet; `100-continue` has been taken out by the codec.

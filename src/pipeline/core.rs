@@ -3,10 +3,10 @@
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::exchange::{CoreId, RequestId};
-use crate::telemetry::access_log::CoreLog;
+use crate::telemetry::CoreLog;
 use crate::telemetry::metrics::Metrics;
 
 /// One thread, one runtime, and what is theirs alone.
@@ -19,6 +19,7 @@ pub struct Core {
     pub metrics: Arc<Metrics>,
     random: RefCell<fastrand::Rng>,
     draining: Cell<bool>,
+    date: RefCell<Option<(Instant, String)>>,
     connections: RefCell<Connections>,
 }
 
@@ -37,6 +38,7 @@ impl Core {
             metrics,
             random: RefCell::new(fastrand::Rng::new()),
             draining: Cell::new(false),
+            date: RefCell::new(None),
             connections: RefCell::new(Connections::default()),
         }
     }
@@ -45,6 +47,21 @@ impl Core {
     pub fn request_id(&self) -> RequestId {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         RequestId::make(now.as_millis() as u64, self.random.borrow_mut().u128(..))
+    }
+
+    /// The date as answers tell it (RFC 9110 section 5.6.7), written anew at most twice a second.
+    pub fn with_date(&self, now: Instant, use_it: impl FnOnce(&[u8])) {
+        let mut held = self.date.borrow_mut();
+        match &*held {
+            Some((at, text)) if now.saturating_duration_since(*at) < Duration::from_millis(500) => {
+                use_it(text.as_bytes());
+            }
+            _ => {
+                let text = httpdate::fmt_http_date(SystemTime::now());
+                use_it(text.as_bytes());
+                *held = Some((now, text));
+            }
+        }
     }
 
     /// Whether no further request is to be taken.

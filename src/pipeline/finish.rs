@@ -3,7 +3,7 @@
 use std::time::{Instant, SystemTime};
 
 use crate::exchange::{Error, ErrorKind};
-use crate::telemetry::access_log::Entry;
+use crate::telemetry::Entry;
 
 use super::Walk;
 
@@ -39,17 +39,13 @@ impl Walk {
         let exchange = &self.exchange;
         let record = &exchange.record;
         if let Some(error) = record.error {
-            self.core.metrics.error(exchange.core.0, error);
+            self.core.metrics.error(exchange.core, error);
         }
         if let Some(rule) = self.rule() {
-            rule.metrics.finished(exchange.core.0, record.status, duration, record.bytes_in, record.bytes_out);
+            rule.metrics.finished(exchange.core, record.status, duration, record.bytes_in, record.bytes_out);
         }
         let Some(log) = &self.core.log else { return };
-        log.line(&Entry {
-            time: SystemTime::now(),
-            exchange,
-            duration,
-        });
+        log.line(&Entry::of(exchange, SystemTime::now(), duration));
     }
 }
 

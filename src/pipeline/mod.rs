@@ -7,12 +7,14 @@ pub mod core;
 pub mod finish;
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::exchange::problem::problem;
-use crate::exchange::{Error, ErrorKind, Exchange, HeaderId, Response};
+use crate::exchange::target::TargetError;
+use crate::exchange::{Error, ErrorKind, Exchange, HeaderId, Param, Response};
 use crate::route::Found;
-use crate::snapshot::{Pinned, Rule};
+use crate::snapshot::{Alternative, ListenerPlan, Pinned, Rule};
 
 pub use self::core::Core;
 pub use admit::Arrived;
@@ -40,7 +42,7 @@ impl Walk {
         };
         exchange.rule = Some(rule);
         let Some(rule) = pinned.rule(rule) else { return self.answer_error(ErrorKind::Internal.into()) };
-        rule.metrics.started(exchange.core.0);
+        rule.metrics.started(exchange.core);
         exchange.deadline = exchange.record.started + rule.timeout;
 
         let (entered, early) = rule.policies.inward(exchange).await; // policies in
@@ -60,7 +62,7 @@ impl Walk {
             // Refused before routing: counted with the requests that no route matched.
             self.exchange.rule = Some(self.pinned.plan.no_route);
             if let Some(rule) = self.pinned.rule(self.pinned.plan.no_route) {
-                rule.metrics.started(self.exchange.core.0);
+                rule.metrics.started(self.exchange.core);
             }
         }
         let answer = told(&mut self.exchange, &error);
@@ -72,7 +74,8 @@ impl Walk {
         answer.headers.remove_id(HeaderId::XRequestId);
         answer.headers.push_id(HeaderId::XRequestId, self.exchange.id.as_str().as_bytes());
         if !answer.headers.has_id(HeaderId::Date) {
-            self.core.with_date(|date| answer.headers.push_id(HeaderId::Date, date));
+            let now = self.exchange.record.started;
+            self.core.with_date(now, |date| answer.headers.push_id(HeaderId::Date, date));
         }
         self.exchange.record.status = answer.status.as_u16();
         answer
@@ -97,24 +100,35 @@ impl Walk {
 fn find(pinned: &Pinned, exchange: &mut Exchange) -> (u32, Option<Error>) {
     let plan = &pinned.plan;
     match plan.table.find(exchange.request.target.path(), &exchange.request.method) {
-        Found::Matched { value, params, rest } => {
-            exchange.params = params;
-            exchange.rest = rest;
-            let holds = |when: &Option<crate::route::Predicate>| match when {
-                Some(predicate) => predicate.holds(exchange),
-                None => true,
-            };
-            match value.iter().find(|alternative| holds(&alternative.when)) {
-                Some(alternative) => (alternative.rule, None),
+        Found::Matched(found) => {
+            for (name, span) in found.names.iter().zip(found.spans.iter()) {
+                let (start, end) = (span.start as u32, span.end as u32);
+                exchange.params.push(Param { name: Arc::clone(name), start, end });
+            }
+            if let Some(rest) = found.rest_start {
+                exchange.rest = rest as u32;
+            }
+            let holds = |alternative: &&Alternative| alternative.when.as_ref().is_none_or(|when| when.holds(exchange));
+            match found.rule.iter().find(holds) {
+                Some(alternative) => (alternative.rule, slash(plan, alternative.rule, exchange)),
                 None => (plan.no_route, Some(ErrorKind::NoRoute.into())),
             }
         }
-        Found::MethodNotAllowed { allow } => {
+        Found::MethodNotAllowed { allow, .. } => {
             let error = Error::new(ErrorKind::MethodNotAllowed).header("allow", allow);
             (plan.method_not_allowed, Some(error))
         }
         Found::NotFound => (plan.no_route, Some(ErrorKind::NoRoute.into())),
     }
+}
+
+/// Targets are read before a route is known; an encoded slash that only other routes take is refused here.
+fn slash(plan: &ListenerPlan, rule: u32, exchange: &Exchange) -> Option<Error> {
+    if !plan.path_rules.encoded_slash_keep || !exchange.request.target.has_encoded_slash() {
+        return None;
+    }
+    let keeps = plan.rules.get(rule as usize).is_some_and(|rule| rule.keeps_encoded_slash);
+    (!keeps).then(|| admit::bad_target(TargetError::EncodedSlash))
 }
 
 /// Notes an error and puts it into words.

@@ -3,6 +3,12 @@
 //! Start with [`Policy`]; `chain.rs` runs a rule's policies in the order of their [`Phase`]; `kinds.rs` is the list of
 //! all kinds. A policy is built once, when a configuration is compiled, and shared by every core.
 
+pub mod authorize;
+pub mod chain;
+pub mod limit;
+#[cfg(test)]
+mod testing;
+
 use std::future::Future;
 use std::pin::Pin;
 

@@ -2,6 +2,7 @@
 
 use http::Method;
 use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::fmt;
 
 /// Which methods a route serves.
@@ -42,6 +43,9 @@ impl std::error::Error for MethodsError {}
 const USUAL: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
+/// `USUAL` as the value of `Allow`: most tables have this one alone.
+const ALLOW_USUAL: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
 impl Methods {
     /// Reads a list such as `GET,POST`.
     ///
@@ -79,10 +83,13 @@ impl Methods {
     }
 
     /// The value of `Allow` for all rows of one pattern (RFC 9110 section 10.2.1).
-    pub(super) fn allow<'a>(rows: impl Iterator<Item = &'a Self> + Clone) -> Box<str> {
+    pub(super) fn allow<'a>(rows: impl Iterator<Item = &'a Self> + Clone) -> Cow<'static, str> {
         let any = rows.clone().any(|methods| *methods == Self::Any);
+        if any && rows.clone().all(|methods| *methods == Self::Any) {
+            return Cow::Borrowed(ALLOW_USUAL);
+        }
         let listed = |method: &Method| rows.clone().any(|methods| methods.names(method));
-        let mut allowed: Vec<&Method> = USUAL
+        let mut allowed: SmallVec<[&Method; 8]> = USUAL
             .iter()
             .filter(|method| any || listed(method) || (**method == Method::HEAD && listed(&Method::GET)))
             .collect();
@@ -94,7 +101,14 @@ impl Methods {
                 }
             }
         }
-        allowed.iter().map(|method| method.as_str()).collect::<Vec<_>>().join(", ").into()
+        let mut text = String::new();
+        for method in allowed {
+            if !text.is_empty() {
+                text.push_str(", ");
+            }
+            text.push_str(method.as_str());
+        }
+        Cow::Owned(text)
     }
 }
 

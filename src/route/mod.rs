@@ -8,6 +8,7 @@ mod methods;
 mod network;
 mod pattern;
 mod predicate;
+mod subject;
 mod table;
 mod tree;
 

@@ -96,7 +96,7 @@ impl Pattern {
     /// A [`PatternError`], also for patterns that could never match a normalised path.
     pub fn parse(text: &str) -> Result<Self, PatternError> {
         let inner = text.strip_prefix('/').ok_or(PatternError::Start)?;
-        let mut segments = Vec::new();
+        let mut segments = Vec::with_capacity(1 + memchr::memchr_iter(b'/', inner.as_bytes()).count());
         let mut names: Vec<Arc<str>> = Vec::new();
         let mut pieces = inner.split('/').peekable();
         while let Some(piece) = pieces.next() {
@@ -176,6 +176,9 @@ fn parameter(piece: &str) -> Result<&str, PatternError> {
 
 /// Reads a literal the way a request's segment is read, with one kindness: non-ASCII text may stand as it is.
 fn literal(piece: &str) -> Result<Box<[u8]>, PatternError> {
+    if piece.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
+        return Ok(piece.as_bytes().into());
+    }
     if piece.contains(';') {
         return Err(PatternError::Semicolon);
     }

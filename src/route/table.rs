@@ -8,6 +8,8 @@ use super::methods::Methods;
 use super::pattern::{Pattern, Segment};
 use super::tree::{Hit, Spans, Tree};
 use http::Method;
+use smallvec::SmallVec;
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -99,8 +101,8 @@ impl<'t, T> Matched<'t, T> {
 #[derive(Debug)]
 struct Leaf<T> {
     layer: Layer,
-    rows: Vec<Row<T>>,
-    allow: Box<str>,
+    rows: SmallVec<[Row<T>; 1]>,
+    allow: Cow<'static, str>,
 }
 
 /// One route: the pattern with the methods it was written with.
@@ -143,7 +145,7 @@ impl<T> TableBuilder<T> {
             None => {
                 let index = table.leaves.len();
                 *slot = Some(index);
-                table.leaves.push(Leaf { layer, rows: Vec::new(), allow: Box::default() });
+                table.leaves.push(Leaf { layer, rows: SmallVec::new(), allow: Cow::default() });
                 if let Some(path) = static_path(pattern.segments()) {
                     table.statics.insert(path, index);
                 }
@@ -234,7 +236,10 @@ fn common(a: &Methods, b: &Methods) -> Option<Option<Method>> {
 /// The one path of a pattern that is literal throughout. Bytes that a path only holds encoded, or that mean
 /// something else raw, need the tree's careful comparison.
 fn static_path(segments: &[Segment]) -> Option<Box<[u8]>> {
-    let mut path = Vec::new();
+    if segments.iter().any(|segment| !matches!(segment, Segment::Literal(_))) {
+        return None;
+    }
+    let mut path = Vec::with_capacity(64);
     for segment in segments {
         let Segment::Literal(text) = segment else { return None };
         if text.iter().any(|byte| matches!(byte, b'/' | b';' | b'%')) {

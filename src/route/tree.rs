@@ -17,12 +17,49 @@ pub(super) struct Tree {
 
 #[derive(Debug, Default)]
 struct Node {
-    literals: ByteMap<usize>,
+    literals: Literals,
     param: Option<usize>,
     /// The leaf of the pattern that ends here.
     exact: Option<usize>,
     /// The leaf of the pattern that ends here in `*`.
     rest: Option<usize>,
+}
+
+/// The children of a node that are reached by a literal. Most nodes have one, which needs no map.
+#[derive(Debug, Default)]
+enum Literals {
+    #[default]
+    None,
+    One(Box<[u8]>, usize),
+    Many(ByteMap<usize>),
+}
+
+impl Literals {
+    fn get(&self, name: &[u8]) -> Option<usize> {
+        match self {
+            Self::None => None,
+            Self::One(text, child) => (**text == *name).then_some(*child),
+            Self::Many(children) => children.get(name).copied(),
+        }
+    }
+
+    /// The child behind `text`, which becomes `fresh` if there is none.
+    fn get_or_insert(&mut self, text: &[u8], fresh: usize) -> usize {
+        if let Some(known) = self.get(text) {
+            return known;
+        }
+        *self = match std::mem::take(self) {
+            Self::None => Self::One(text.into(), fresh),
+            Self::One(first, child) => {
+                Self::Many([(first, child), (text.into(), fresh)].into_iter().collect())
+            }
+            Self::Many(mut children) => {
+                children.insert(text.into(), fresh);
+                Self::Many(children)
+            }
+        };
+        fresh
+    }
 }
 
 /// What a lookup found.
@@ -47,13 +84,7 @@ impl Tree {
             let fresh = self.nodes.len();
             let node = &mut self.nodes[at];
             let next = match segment {
-                Segment::Literal(text) => match node.literals.get(text) {
-                    Some(&known) => known,
-                    None => {
-                        node.literals.insert(text.clone(), fresh);
-                        fresh
-                    }
-                },
+                Segment::Literal(text) => node.literals.get_or_insert(text, fresh),
                 Segment::Param => *node.param.get_or_insert(fresh),
                 Segment::Rest => return &mut self.nodes[at].rest,
             };
@@ -83,7 +114,7 @@ impl Tree {
         }
         if at < path.len() {
             let segment = PathSegment::at(path, at);
-            if let Some(&child) = segment.child(&node.literals)
+            if let Some(child) = segment.child(&node.literals)
                 && self.walk(child, path, segment.end, hit)
             {
                 return true;
@@ -137,11 +168,11 @@ impl<'p> PathSegment<'p> {
         Self { path, name: start..name_end.unwrap_or(end), end, escaped }
     }
 
-    fn child<'n>(&self, literals: &'n ByteMap<usize>) -> Option<&'n usize> {
-        if literals.is_empty() {
+    fn child(&self, literals: &Literals) -> Option<usize> {
+        if matches!(literals, Literals::None) {
             return None;
         }
         let name = &self.path[self.name.clone()];
-        if self.escaped { literals.get(&*percent_decode(name)) } else { literals.get(name.as_bytes()) }
+        if self.escaped { literals.get(&percent_decode(name)) } else { literals.get(name.as_bytes()) }
     }
 }

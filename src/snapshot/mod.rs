@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::action::Action;
-use crate::config::value::Cidr;
+use crate::config::Cidr;
 use crate::exchange::target::PathRules;
-use crate::exchange::{Name, Place};
+use crate::exchange::{Exchange, Name, Place};
 use crate::http1::HeadLimits;
 use crate::policy::chain::Chain;
 use crate::route::{Predicate, Table};
@@ -51,7 +51,7 @@ pub struct ListenerPlan {
     pub address: SocketAddr,
     /// Its bounds.
     pub limits: Limits,
-    /// How targets are read.
+    /// How targets are read: as the most permissive of the routes wants it, the rules refuse the rest.
     pub path_rules: PathRules,
     /// Peers whose word about the client is taken.
     pub trusted_proxies: Vec<Cidr>,
@@ -75,7 +75,7 @@ impl ListenerPlan {
 /// One of the rules behind a pattern.
 pub struct Alternative {
     /// What the request must have beside its path, if anything.
-    pub when: Option<Predicate>,
+    pub when: Option<Predicate<Exchange>>,
     /// The rule, as an index into [`ListenerPlan::rules`].
     pub rule: u32,
 }
@@ -90,6 +90,8 @@ pub struct Rule {
     pub action: Arc<dyn Action>,
     /// From the head of the request to the head of the answer.
     pub timeout: Duration,
+    /// Whether `%2F` in a path passes.
+    pub keeps_encoded_slash: bool,
     /// Its counters.
     pub metrics: Arc<RouteMetrics>,
 }

@@ -3,6 +3,8 @@
 //! Start with [`Store`]. A decision is one step: the clock is read under the lock that guards the state, because a
 //! thread that was put to sleep between reading the clock and taking the lock would deny falsely.
 
+pub mod memory;
+
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Instant;
@@ -53,6 +55,7 @@ pub enum Taken<'a> {
 
 /// Shared counters.
 pub trait Store: Send + Sync {
-    /// Takes one from the key's budget, if there is one left.
-    fn take<'a>(&'a self, key: &'a [u8], limit: Limit, clock: &'a dyn Clock) -> Taken<'a>;
+    /// Takes one from the key's budget, if there is one left. The key is read before this returns: a store that waits
+    /// keeps its own copy.
+    fn take<'a>(&'a self, key: &[u8], limit: Limit, clock: &'a dyn Clock) -> Taken<'a>;
 }

@@ -35,5 +35,6 @@ fn allow_is_the_union_of_all_rows() {
     assert_eq!(&*allow(&["GET"]), "GET, HEAD");
     assert_eq!(&*allow(&["POST,PURGE", "DELETE,GET"]), "GET, HEAD, POST, DELETE, PURGE");
     assert_eq!(&*allow(&["HEAD"]), "HEAD");
+    assert_eq!(&*allow(&[""]), USUAL.map(|method| method.to_string()).join(", "));
     assert_eq!(&*allow(&["", "PURGE"]), "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS, PURGE");
 }

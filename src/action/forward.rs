@@ -1,0 +1,70 @@
+//! What every request to a service says of the one who asked, whichever action sends it.
+//!
+//! These lines are the gate's own: `admit` has removed what a client sent of them, unless it is a trusted proxy.
+
+use std::io::Write;
+
+use smallvec::SmallVec;
+
+use crate::exchange::{Exchange, HeaderId, Headers};
+
+/// Adds the forwarding lines, the request id and the identity.
+pub(super) fn speak(exchange: &Exchange, out: &mut Headers) {
+    let seen = &exchange.request.headers;
+    let client = &exchange.client;
+    let mut text: SmallVec<[u8; 128]> = SmallVec::new();
+
+    // One combined line (RFC 9110 section 5.3): what trusted proxies told, then the peer.
+    if client.trusted {
+        for line in seen.all_id(HeaderId::XForwardedFor) {
+            text.extend_from_slice(line);
+            text.extend_from_slice(b", ");
+        }
+    }
+    push_display(&mut text, client.peer.ip().to_canonical());
+    out.push_id(HeaderId::XForwardedFor, &text);
+
+    text.clear();
+    push_display(&mut text, client.ip);
+    out.push_id(HeaderId::XRealIp, &text);
+
+    out.push_id(HeaderId::XForwardedProto, client.scheme.as_str().as_bytes());
+    let told = |id| if client.trusted { seen.get_id(id) } else { None };
+    let host = told(HeaderId::XForwardedHost).unwrap_or(exchange.request.host().as_bytes());
+    out.push_id(HeaderId::XForwardedHost, host);
+    match told(HeaderId::XForwardedPort) {
+        Some(port) => out.push_id(HeaderId::XForwardedPort, port),
+        None => {
+            let port = port_of(host).unwrap_or(match client.scheme {
+                crate::exchange::Scheme::Http => b"80",
+                crate::exchange::Scheme::Https => b"443",
+            });
+            out.push_id(HeaderId::XForwardedPort, port);
+        }
+    }
+    out.push_id(HeaderId::XRequestId, exchange.id.as_str().as_bytes());
+    if client.trusted {
+        for id in [HeaderId::Traceparent, HeaderId::Tracestate] {
+            if let Some(value) = seen.get_id(id) {
+                out.push_id(id, value);
+            }
+        }
+    }
+    if let Some(identity) = &exchange.identity {
+        for (name, value) in &identity.headers {
+            out.push_judged(name.as_bytes(), value);
+        }
+    }
+}
+
+fn push_display(out: &mut SmallVec<[u8; 128]>, what: impl std::fmt::Display) {
+    // Writing into memory cannot fail.
+    let _ = write!(out, "{what}");
+}
+
+/// The port of a host, if it names one; the colons of an IPv6 address in brackets are none.
+fn port_of(host: &[u8]) -> Option<&[u8]> {
+    let colon = host.iter().rposition(|byte| *byte == b':')?;
+    let port = &host[colon + 1..];
+    (!port.is_empty() && port.iter().all(u8::is_ascii_digit)).then_some(port)
+}

@@ -1,0 +1,72 @@
+//! Forwards a request to a service and its answer back, body by body.
+//!
+//! `request.rs` builds the outgoing head, `response.rs` hides the inside of the house in the answer.
+
+mod request;
+mod response;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::exchange::{Error, Exchange, Response};
+use crate::expression::Template;
+use crate::upstream::{Attempts, Deadline, Upstream};
+
+use super::{Action, LocalBoxFuture};
+
+/// Which Host the service sees.
+#[derive(Debug)]
+pub enum HostRule {
+    /// The upstream's own name.
+    Upstream,
+    /// What the client asked for.
+    Client,
+    /// This one.
+    Literal(Box<str>),
+}
+
+/// What becomes of the path.
+pub enum Rewrite {
+    /// Replaces what stands before the part that `*` matched.
+    Prefix(Template),
+    /// Is the whole new path, with its own query if it has one.
+    Whole(Template),
+}
+
+/// Forwards to one upstream.
+pub struct Proxy {
+    /// The upstream's number in the snapshot.
+    pub number: u32,
+    /// The upstream.
+    pub upstream: Arc<Upstream>,
+    /// Which Host it sees.
+    pub host: HostRule,
+    /// What becomes of the path, if anything.
+    pub rewrite: Option<Rewrite>,
+    /// Whether an encoded slash passes.
+    pub path_rules: crate::exchange::target::PathRules,
+    /// The route's own timeout, where it lifts the upstream's default.
+    pub lifted: Option<Duration>,
+}
+
+impl Proxy {
+    async fn forward(&self, exchange: &mut Exchange) -> Result<Response, Error> {
+        exchange.record.upstream = Some(self.number);
+        let (request, mapping) = request::outgoing(self, exchange)?;
+        let deadline = Deadline { at: exchange.deadline, lifted: self.lifted };
+        let mut attempts = Attempts::default();
+        let answer = self.upstream.call(exchange.core, request, deadline, &mut attempts).await;
+        exchange.record.endpoint = attempts.endpoint;
+        exchange.record.attempts = attempts.count;
+        exchange.record.upstream_time = attempts.time;
+        let mut answer = answer?;
+        response::hide(self, exchange, &mapping, attempts.endpoint, &mut answer);
+        Ok(answer)
+    }
+}
+
+impl Action for Proxy {
+    fn run<'a>(&'a self, exchange: &'a mut Exchange) -> LocalBoxFuture<'a, Result<Response, Error>> {
+        Box::pin(self.forward(exchange))
+    }
+}

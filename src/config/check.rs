@@ -1,0 +1,189 @@
+//! What only the whole shows: names that lead nowhere, definitions that nobody uses, routes written twice.
+
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
+
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::document::{Node, Value};
+use super::field::Field;
+use super::inherit::replaced;
+use super::model::{Config, Definition};
+use super::names::Name;
+use super::policies::Policies;
+use super::route::{Action, Route, Target, target};
+use super::span::Span;
+use super::suggest::nearest;
+use super::text::{Text, quoted};
+
+/// Reports everything that only the whole shows.
+pub(super) fn check(config: &Config, out: &Diagnostics) {
+    let mut names = Names::new(config, out);
+    names.policies(&config.policies);
+    names.routes(&config.routes);
+    twice(&config.routes, out);
+    for listener in &config.listeners {
+        names.policies(&listener.policies);
+        names.routes(&listener.routes);
+        twice(&listener.routes, out);
+    }
+    // A definition may be used where reading failed: no warnings before the errors are gone.
+    if !out.has_errors() {
+        names.unused();
+    }
+    replacements(config, out);
+    addresses(config, out);
+}
+
+/// One kind of definition: what it is called, which there are, which were used.
+struct Defined<'a> {
+    what: &'static str,
+    section: &'static str,
+    names: Vec<&'a Name>,
+    used: HashSet<&'a str>,
+}
+
+impl<'a> Defined<'a> {
+    fn new(what: &'static str, section: &'static str, names: Vec<&'a Name>) -> Self {
+        Self { what, section, names, used: HashSet::new() }
+    }
+
+    fn resolve(&mut self, text: &Text, out: &Diagnostics) {
+        if let Some(name) = self.names.iter().find(|name| &*name.value == text.as_str()) {
+            self.used.insert(&name.value);
+            return;
+        }
+        let what = format!("there is no {} {}", self.what, text.shown());
+        let problem = Diagnostic::error(text.span(), what).help(format!("declare it in `{}`", self.section));
+        let near = nearest(text.as_str(), self.names.iter().map(|name| &*name.value));
+        out.add(problem.did_you_mean(near.filter(|_| !text.is_expanded())));
+    }
+}
+
+struct Names<'a> {
+    upstreams: Defined<'a>,
+    auth: Defined<'a>,
+    rate_limits: Defined<'a>,
+    out: &'a Diagnostics,
+}
+
+impl<'a> Names<'a> {
+    fn new(config: &'a Config, out: &'a Diagnostics) -> Self {
+        let names = |list: &'a [Definition]| list.iter().map(|definition| &definition.name).collect();
+        let upstreams = config.upstreams.iter().map(|upstream| &upstream.name).collect();
+        Self {
+            upstreams: Defined::new("upstream", "upstreams", upstreams),
+            auth: Defined::new("authenticator", "auth", names(&config.auth)),
+            rate_limits: Defined::new("rate limit", "rate_limits", names(&config.rate_limits)),
+            out,
+        }
+    }
+
+    /// `auth` and `rate_limit` name definitions: a name, or a list of names; a map is a body in place.
+    fn policies(&mut self, policies: &Policies) {
+        let out = self.out;
+        for policy in policies.iter() {
+            let defined = match &*policy.kind.value {
+                "auth" => &mut self.auth,
+                "rate_limit" => &mut self.rate_limits,
+                _ => continue,
+            };
+            for item in policy.field(out).one_or_many() {
+                let keyword = item.is_word("none") || item.is_word("inherit");
+                if matches!(item.node().value, Value::Scalar(_)) && !keyword {
+                    if let Some(text) = item.text() {
+                        defined.resolve(&text, out);
+                    }
+                }
+            }
+        }
+    }
+
+    fn routes(&mut self, routes: &[Route]) {
+        for body in routes.iter().flat_map(|route| &route.alternatives) {
+            self.policies(&body.policies);
+            match &body.action.value {
+                Action::Upstream(Target::Named(text)) => self.upstreams.resolve(text, self.out),
+                Action::Aggregate(node) => self.sources(node),
+                _ => {}
+            }
+        }
+    }
+
+    /// The sources of an aggregate name upstreams too; whatever else is in them their kind reads.
+    fn sources(&mut self, aggregate: &Node) {
+        let sources = aggregate.get("sources").map(Node::entries).unwrap_or_default();
+        for source in sources {
+            let entry = source.value.entries().iter().find(|entry| entry.key.value == "upstream");
+            let Some(entry) = entry else { continue };
+            let field = Field::new(&entry.key.value, entry.key.span, &entry.value, self.out);
+            if let Some(Target::Named(text)) = target(field) {
+                self.upstreams.resolve(&text, self.out);
+            }
+        }
+    }
+
+    fn unused(&self) {
+        for defined in [&self.upstreams, &self.auth, &self.rate_limits] {
+            for name in defined.names.iter().filter(|name| !defined.used.contains(&*name.value)) {
+                let what = format!("the {} {} is never used", defined.what, quoted(&name.value));
+                self.out.add(Diagnostic::warning(name.span, what).help("use it, or remove it"));
+            }
+        }
+    }
+}
+
+/// Routes of one scope that answer the same method and pattern.
+fn twice(routes: &[Route], out: &Diagnostics) {
+    let mut seen: HashMap<String, Vec<&Route>> = HashMap::new();
+    for route in routes {
+        let same = seen.entry(route.key.pattern.shape()).or_default();
+        let (mine, name) = (&route.key.methods, &route.name);
+        let twin = same.iter().find(|other| {
+            let theirs = &other.key.methods;
+            (mine.is_empty() && theirs.is_empty()) || mine.iter().any(|method| theirs.contains(method))
+        });
+        if let Some(twin) = twin {
+            let what = format!("the route {} is written twice", quoted(&name.value));
+            let problem = Diagnostic::error(name.span, what).note(twin.name.span, "first written here");
+            out.add(
+                problem
+                    .help("one pattern and method is one route: give it a list of alternatives with `match`"),
+            );
+        }
+        same.push(route);
+    }
+}
+
+/// Warns where a policy drops an outer one without saying so.
+fn replacements(config: &Config, out: &Diagnostics) {
+    let warn = |inner: &Policies, outer: &[&Policies]| {
+        for policy in inner.iter() {
+            let kind = &policy.kind.value;
+            if let Some(lost) = replaced(policy, outer) {
+                let what = format!("this {} replaces an outer one", quoted(kind));
+                let problem =
+                    Diagnostic::warning(policy.kind.span, what).note(lost.kind.span, "the one that is lost");
+                out.add(problem.help(format!("keep both with `{kind}: [inherit, ...]`")));
+            }
+        }
+    };
+    for listener in &config.listeners {
+        warn(&listener.policies, &[&config.policies]);
+        for body in config.routes.iter().chain(&listener.routes).flat_map(|route| &route.alternatives) {
+            warn(&body.policies, &[&listener.policies, &config.policies]);
+        }
+    }
+}
+
+/// No two sockets on one address. Port 0 is whatever the system gives.
+fn addresses(config: &Config, out: &Diagnostics) {
+    let listeners = config.listeners.iter().map(|listener| (listener.listen.value, listener.listen.span));
+    let admin = config.admin.iter().map(|admin| (admin.value, admin.span));
+    let mut seen: HashMap<SocketAddr, Span> = HashMap::new();
+    for (address, span) in listeners.chain(admin).filter(|(address, _)| address.port() != 0) {
+        if let Some(first) = seen.insert(address, span) {
+            let problem = Diagnostic::error(span, format!("two listeners on `{address}`"));
+            out.add(problem.help("give each its own address").note(first, "the other one"));
+        }
+    }
+}

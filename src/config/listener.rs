@@ -1,0 +1,199 @@
+//! Listeners as written: where clients come in, and what the edge bounds.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::cidr::Cidr;
+use super::field::Field;
+use super::names::{Name, named};
+use super::path_rules::{self, PathRules};
+use super::policies::{Policies, Vocabulary};
+use super::route::{self, Route};
+use super::section::{Key, Schema, Section};
+use super::shape;
+use super::span::Spanned;
+use super::url::HostPattern;
+
+/// A place where clients come in.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// Its name; `default` for the short form.
+    pub name: Name,
+    /// The address.
+    pub listen: Spanned<SocketAddr>,
+    /// The hosts it answers for; empty means all.
+    pub hosts: Vec<Spanned<HostPattern>>,
+    /// Peers whose word about the client is believed.
+    pub trusted_proxies: Vec<Cidr>,
+    /// Its bounds.
+    pub limits: Limits,
+    /// How paths are read.
+    pub path: PathRules,
+    /// Its policies.
+    pub policies: Policies,
+    /// Its own routes, which win over those of the file.
+    pub routes: Vec<Route>,
+}
+
+/// The bounds of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request head (431).
+    pub head: u64,
+    /// Headers of a request (431).
+    pub headers: u64,
+    /// Bytes of a request target (414).
+    pub target: u64,
+    /// Bytes of a request body (413).
+    pub body: u64,
+    /// For a head, from connecting or its first byte (408).
+    pub head_timeout: Duration,
+    /// The longest gap in a request body (408).
+    pub body_timeout: Duration,
+    /// The least bytes a second of a request body, taken over `body_timeout` (408).
+    pub body_rate: u64,
+    /// How long an idle connection is kept.
+    pub idle: Duration,
+    /// Streams of an HTTP/2 connection at a time.
+    pub streams: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: 16 << 10,
+            headers: 100,
+            target: 8 << 10,
+            body: 10 << 20,
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(10),
+            body_rate: 100,
+            idle: Duration::from_secs(75),
+            streams: 128,
+        }
+    }
+}
+
+const LISTENER: &[Key] = &[
+    Key::needed("listen", shape::socket_address, "The address: IP and port"),
+    Key::optional("hosts", shape::texts, "The hosts it answers for (default: all)"),
+    Key::optional("trusted_proxies", shape::texts, "Networks whose word about the client is believed"),
+    Key::optional("limits", limits_schema, "The bounds of requests and connections"),
+    Key::optional("path", path_rules::schema, "How paths are read"),
+    Key::optional("policies", || shape::defined("policies"), "Policies of this listener"),
+    Key::optional(
+        "routes",
+        || shape::defined("routes"),
+        "Routes of this listener, which win over the file's",
+    ),
+    Key::later("tls"),
+    Key::later("proxy_protocol"),
+    Key::later("expose"),
+];
+
+const LIMITS: &[Key] = &[
+    Key::optional("head", shape::size, "Size of a request head (default 16KiB)"),
+    Key::optional("headers", shape::integer, "Number of headers (default 100)"),
+    Key::optional("target", shape::size, "Size of a request target (default 8KiB)"),
+    Key::optional("body", shape::size, "Size of a request body (default 10MiB)"),
+    Key::optional("head_timeout", shape::duration, "Time for a head (default 10s)"),
+    Key::optional("body_timeout", shape::duration, "Longest gap in a request body (default 10s)"),
+    Key::optional("body_rate", shape::size, "Least size a second of a request body (default 100B)"),
+    Key::optional("idle", shape::duration, "How long an idle connection is kept (default 75s)"),
+    Key::optional("streams", shape::integer, "HTTP/2 streams of a connection at a time (default 128)"),
+];
+
+fn limits_schema() -> Schema {
+    shape::object(LIMITS)
+}
+
+/// The schema of `listeners`.
+pub(super) fn schema() -> Schema {
+    shape::map(shape::object(LISTENER))
+}
+
+/// Reads `listeners`.
+pub(super) fn read(field: Field<'_>, vocabulary: Vocabulary<'_>) -> Vec<Listener> {
+    named(field)
+        .into_iter()
+        .filter_map(|(name, field)| {
+            let section = Section::open(field, LISTENER)?;
+            let hosts = section.read("hosts", Vec::new(), |f| {
+                f.list_of(|item| item.host_pattern().map(|host| Spanned::new(host, item.span())))
+            });
+            let listener = Listener {
+                // A listener whose address is wrong is read to its end, so that all is reported, and left out.
+                listen: Spanned::new(SocketAddr::from(([127, 0, 0, 1], 0)), name.span),
+                name,
+                hosts,
+                trusted_proxies: section.read("trusted_proxies", Vec::new(), trusted),
+                limits: section.read("limits", Limits::default(), limits),
+                path: section.read("path", PathRules::default(), path_rules::read),
+                policies: section
+                    .read("policies", Policies::default(), |f| Policies::read(f, vocabulary, false)),
+                routes: section.read("routes", Vec::new(), |f| Some(route::read(f, vocabulary))),
+            };
+            let listen = section.get("listen").and_then(address)?;
+            Some(Listener { listen, ..listener })
+        })
+        .collect()
+}
+
+/// The one listener of the short form.
+pub(super) fn short(listen: Field<'_>, trusted_proxies: Option<Field<'_>>) -> Option<Listener> {
+    let trusted_proxies = trusted_proxies.and_then(trusted).unwrap_or_default();
+    Some(Listener {
+        name: Spanned::new("default".into(), listen.label()),
+        listen: address(listen)?,
+        hosts: Vec::new(),
+        trusted_proxies,
+        limits: Limits::default(),
+        path: PathRules::default(),
+        policies: Policies::default(),
+        routes: Vec::new(),
+    })
+}
+
+fn address(field: Field<'_>) -> Option<Spanned<SocketAddr>> {
+    field.socket_address().map(|address| Spanned::new(address, field.span()))
+}
+
+/// Reads `trusted_proxies`. Trusting everybody is trusting nobody in particular: an error.
+fn trusted(field: Field<'_>) -> Option<Vec<Cidr>> {
+    field.list_of(|item| {
+        let network = item.cidr()?;
+        if network.is_everything() {
+            item.error("this trusts every client to say who it is", "name the networks of your proxies");
+            return None;
+        }
+        Some(network)
+    })
+}
+
+fn limits(field: Field<'_>) -> Option<Limits> {
+    let section = Section::open(field, LIMITS)?;
+    let default = Limits::default();
+    Some(Limits {
+        head: section.read("head", default.head, |f| bounded(f, 1 << 30)),
+        headers: section.read("headers", default.headers, |f| f.integer(1..=10_000)),
+        target: section.read("target", default.target, |f| bounded(f, 1 << 30)),
+        body: section.read("body", default.body, |f| f.size()),
+        head_timeout: section.read("head_timeout", default.head_timeout, |f| f.positive_duration()),
+        body_timeout: section.read("body_timeout", default.body_timeout, |f| f.positive_duration()),
+        body_rate: section.read("body_rate", default.body_rate, |f| f.size()),
+        idle: section.read("idle", default.idle, |f| f.positive_duration()),
+        streams: section.read("streams", default.streams, |f| f.integer(1..=100_000)),
+    })
+}
+
+fn bounded(field: Field<'_>, most: u64) -> Option<u64> {
+    let size = field.size()?;
+    if size > most {
+        field.error(
+            format!("`{}` is held in memory whole: this is too much", field.name()),
+            "the most is `1GiB`",
+        );
+        return None;
+    }
+    Some(size)
+}

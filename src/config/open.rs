@@ -1,0 +1,42 @@
+//! From a path to a typed configuration, with everything that is wrong with it.
+
+use std::path::{Path, PathBuf};
+
+use super::check::check;
+use super::diagnostic::Diagnostics;
+use super::expand::Environment;
+use super::load::{Document, document, document_from_text};
+use super::model::{Config, read};
+use super::policies::Vocabulary;
+
+/// What a load gave.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What could be read; to be served only where `diagnostics` holds no error.
+    pub config: Option<Config>,
+    /// Everything that is wrong so far; later stages add to it.
+    pub diagnostics: Diagnostics,
+    /// Every path whose change changes the configuration: files, the folder, files of secrets (there or not).
+    pub watch: Vec<PathBuf>,
+    /// Whether the path that was asked for could not be read at all: the environment is wrong, not the text.
+    pub unreadable: bool,
+}
+
+/// Loads a file, or a folder whose `*.yaml` and `*.yml` files are one configuration.
+pub fn load(path: &Path, env: Environment<'_>, vocabulary: Vocabulary<'_>) -> Loaded {
+    typed(document(path, env), vocabulary)
+}
+
+/// Loads a text as if it stood in the file `path`.
+pub fn load_text(path: &Path, text: &str, env: Environment<'_>, vocabulary: Vocabulary<'_>) -> Loaded {
+    typed(document_from_text(path, text, env), vocabulary)
+}
+
+fn typed(document: Document, vocabulary: Vocabulary<'_>) -> Loaded {
+    let Document { root, diagnostics, watch, unreadable } = document;
+    let config = root.and_then(|root| read(&root, vocabulary, &diagnostics));
+    if let Some(config) = &config {
+        check(config, &diagnostics);
+    }
+    Loaded { config, diagnostics, watch, unreadable }
+}

@@ -1,0 +1,223 @@
+//! YAML text into a tree of nodes, bounded in depth and number.
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span as Mark};
+
+use super::diagnostic::Diagnostic;
+use super::document::{Entry, Node, Scalar, Style, Value};
+use super::span::{FileId, Span, Spanned};
+use super::text::{Text, quoted};
+
+/// How deep maps and lists may nest.
+const MAX_DEPTH: usize = 64;
+/// How many nodes one file may come to, aliases counted as what they stand for.
+const MAX_NODES: usize = 200_000;
+
+/// Reads one file. The node is `None` where the file holds no value at all, or where it is no YAML.
+pub(super) fn parse(file: FileId, text: &str, problems: &mut Vec<Diagnostic>) -> Option<Node> {
+    let mut builder =
+        Builder { file, stack: Vec::new(), root: None, anchors: HashMap::new(), nodes: 0, problems };
+    let mut parser = Parser::new_from_str(text);
+    let mut documents = 0_usize;
+    while let Some(next) = parser.next_event() {
+        let outcome = match next {
+            Ok((Event::DocumentStart(_), mark)) => {
+                documents += 1;
+                if documents > 1 { Err(several(builder.span(mark))) } else { Ok(()) }
+            }
+            Ok((event, mark)) => builder.event(event, mark),
+            Err(error) => Err(broken(file, text, &error)),
+        };
+        if let Err(diagnostic) = outcome {
+            builder.problems.push(diagnostic);
+            return None;
+        }
+    }
+    builder.root.filter(|node| !node.is_null())
+}
+
+fn several(span: Span) -> Diagnostic {
+    Diagnostic::error(span, "a second YAML document begins here")
+        .help("a file is one document: remove the `---`")
+}
+
+fn broken(file: FileId, text: &str, error: &ScanError) -> Diagnostic {
+    let mark = error.marker();
+    let span = point(file, mark.line(), mark.col());
+    let line = text.lines().nth((span.line as usize).saturating_sub(1)).unwrap_or("");
+    let diagnostic = Diagnostic::error(span, format!("this is not YAML: {}", error.info()));
+    if line.contains("${") {
+        diagnostic.help("quote a value that holds a reference: \"${NAME}\"")
+    } else if line.contains('\t') {
+        diagnostic.help("indent with blanks: YAML takes no tabs there")
+    } else {
+        diagnostic.help("look at the indentation, the quotes and the brackets before this place")
+    }
+}
+
+fn point(file: FileId, line: usize, column: usize) -> Span {
+    let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    Span { file, line: narrow(line.max(1)), column: narrow(column + 1), length: 0 }
+}
+
+/// A list or map whose end has not come yet.
+struct Frame {
+    span: Span,
+    anchor: usize,
+    /// The deepest nesting below it, for the bound on aliases.
+    height: usize,
+    open: Open,
+}
+
+enum Open {
+    List(Vec<Node>),
+    Map { entries: Vec<Entry>, seen: HashMap<String, Span>, key: Option<(String, Text)> },
+}
+
+struct Builder<'a> {
+    file: FileId,
+    stack: Vec<Frame>,
+    root: Option<Node>,
+    anchors: HashMap<usize, (Node, usize, usize)>,
+    nodes: usize,
+    problems: &'a mut Vec<Diagnostic>,
+}
+
+impl Builder<'_> {
+    fn span(&self, mark: Mark) -> Span {
+        let start = point(self.file, mark.start.line(), mark.start.col());
+        Span { length: u32::try_from(mark.len()).unwrap_or(u32::MAX), ..start }
+    }
+
+    /// Takes one event; an error ends the file.
+    fn event(&mut self, event: Event<'_>, mark: Mark) -> Result<(), Diagnostic> {
+        let span = self.span(mark);
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                self.refuse_tag(tag.is_some(), span);
+                let one_line = mark.start.line() == mark.end.line();
+                let scalar = scalar(&text, style, span, one_line);
+                self.place(Node { span, value: Value::Scalar(scalar) }, 0, 1, anchor)
+            }
+            Event::Alias(id) => {
+                let Some((node, height, count)) = self.anchors.get(&id).cloned() else {
+                    return Err(Diagnostic::error(span, "an alias cannot stand inside what it names"));
+                };
+                self.place(node, height, count, 0)
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.open(span, anchor, tag.is_some(), Open::List(Vec::new()))
+            }
+            Event::MappingStart(anchor, tag) => {
+                let open = Open::Map { entries: Vec::new(), seen: HashMap::new(), key: None };
+                self.open(span, anchor, tag.is_some(), open)
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(),
+            _ => Ok(()),
+        }
+    }
+
+    fn refuse_tag(&mut self, tagged: bool, span: Span) {
+        if tagged {
+            let problem = Diagnostic::error(span, "tags are not part of the language");
+            self.problems.push(problem.help("remove the `!...`; quote a value to make it text"));
+        }
+    }
+
+    fn open(&mut self, span: Span, anchor: usize, tagged: bool, open: Open) -> Result<(), Diagnostic> {
+        self.refuse_tag(tagged, span);
+        if self.stack.len() >= MAX_DEPTH {
+            return Err(too_deep(span));
+        }
+        if matches!(self.stack.last(), Some(Frame { open: Open::Map { key: None, .. }, .. })) {
+            return Err(Diagnostic::error(span, "a key must be text, not a list or a map")
+                .help("quote a value that begins with `{` or `[`"));
+        }
+        self.stack.push(Frame { span, anchor, height: 0, open });
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), Diagnostic> {
+        let Some(frame) = self.stack.pop() else { return Ok(()) };
+        let value = match frame.open {
+            Open::List(items) => Value::List(items),
+            Open::Map { entries, .. } => Value::Map(entries),
+        };
+        let node = Node { span: frame.span, value };
+        // Only an anchored node is counted anew: the walk over every node at every level would be quadratic.
+        let count = if frame.anchor > 0 { count(&node) } else { 1 };
+        self.nodes = self.nodes.saturating_sub(count - 1);
+        self.place(node, frame.height + 1, count, frame.anchor)
+    }
+
+    /// Puts a finished node where it belongs: into the open map or list, or at the root.
+    fn place(&mut self, node: Node, height: usize, count: usize, anchor: usize) -> Result<(), Diagnostic> {
+        self.nodes += count;
+        if self.nodes > MAX_NODES {
+            return Err(Diagnostic::error(node.span, format!("more than {MAX_NODES} values in one file")));
+        }
+        if self.stack.len() + height > MAX_DEPTH {
+            return Err(too_deep(node.span));
+        }
+        if anchor > 0 {
+            self.anchors.insert(anchor, (node.clone(), height, count));
+        }
+        let Some(frame) = self.stack.last_mut() else {
+            self.root = Some(node);
+            return Ok(());
+        };
+        frame.height = frame.height.max(height);
+        match &mut frame.open {
+            Open::List(items) => items.push(node),
+            Open::Map { entries, seen, key } => match key.take() {
+                Some((text, key_text)) => {
+                    let first = seen.get(&text).copied();
+                    if let Some(first) = first {
+                        let what = format!("the key {} is written twice", quoted(&text));
+                        let problem = Diagnostic::error(key_text.span(), what);
+                        self.problems.push(problem.note(first, "first written here"));
+                    } else {
+                        seen.insert(text.clone(), key_text.span());
+                        entries.push(Entry {
+                            key: Spanned::new(text, key_text.span()),
+                            key_text,
+                            value: node,
+                        });
+                    }
+                }
+                None => *key = Some(key_of(node)?),
+            },
+        }
+        Ok(())
+    }
+}
+
+fn too_deep(span: Span) -> Diagnostic {
+    Diagnostic::error(span, format!("nested more than {MAX_DEPTH} deep"))
+}
+
+fn key_of(node: Node) -> Result<(String, Text), Diagnostic> {
+    match &node.value {
+        Value::Scalar(scalar) if !node.is_null() => Ok((scalar.raw().to_owned(), scalar.written(node.span))),
+        Value::Scalar(_) => Err(Diagnostic::error(node.span, "a key is missing before this `:`")),
+        _ => Err(Diagnostic::error(node.span, "a key must be text, not a list or a map")),
+    }
+}
+
+fn count(node: &Node) -> usize {
+    1 + node.items().iter().map(count).sum::<usize>()
+        + node.entries().iter().map(|entry| 1 + count(&entry.value)).sum::<usize>()
+}
+
+fn scalar(text: &str, style: ScalarStyle, span: Span, one_line: bool) -> Scalar {
+    let (style, quotes) = match style {
+        ScalarStyle::Plain => (Style::Plain, 0),
+        ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => (Style::Quoted, 1),
+        ScalarStyle::Literal | ScalarStyle::Folded => (Style::Block, 0),
+    };
+    // Where the lengths agree the text stands in the file letter by letter: no escapes, no folding.
+    let length = u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
+    let exact = one_line && style != Style::Block && length.checked_add(2 * quotes) == Some(span.length);
+    Scalar::new(text.to_owned(), style, exact.then_some(quotes))
+}

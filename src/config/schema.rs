@@ -1,0 +1,46 @@
+//! The JSON Schema (draft 2020-12) of a configuration file, from the tables that readers use.
+
+use serde_json::{Map, Value, json};
+
+use super::model::FILE;
+use super::route;
+use super::section::Schema;
+use super::shape;
+
+/// What other rooms know: the schemas of what they build.
+#[derive(Clone, Debug)]
+pub struct Holes {
+    /// Policy kinds by name.
+    pub policies: Vec<(&'static str, Schema)>,
+    /// An entry of `auth`.
+    pub auth: Schema,
+    /// An entry of `rate_limits`.
+    pub rate_limit: Schema,
+    /// The body of `aggregate`.
+    pub aggregate: Schema,
+    /// The body of `redirect`.
+    pub redirect: Schema,
+    /// The body of `respond`.
+    pub respond: Schema,
+}
+
+/// The schema of a whole file.
+pub fn schema(holes: Holes) -> Value {
+    let mut file = shape::object(FILE);
+    let mut policies = Map::new();
+    for (name, schema) in holes.policies {
+        policies.insert(name.to_owned(), shape::any(vec![shape::choice(&["none"]), schema]));
+    }
+    file["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    file["title"] = json!("Portcullis configuration");
+    file["$defs"] = json!({
+        "policies": { "type": "object", "properties": policies, "additionalProperties": false },
+        "routes": route::schema(),
+        "auth": holes.auth,
+        "rate_limit": holes.rate_limit,
+        "aggregate": holes.aggregate,
+        "redirect": holes.redirect,
+        "respond": holes.respond,
+    });
+    file
+}

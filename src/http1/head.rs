@@ -1,0 +1,174 @@
+//! Reads one head from the bytes at hand: the line, the header lines, and what they say of the body.
+
+use std::ops::Range;
+
+use http::{Method, StatusCode, Version};
+
+use super::fields::{self, Facts};
+use super::line::{self, Section};
+use super::{Framing, HeadError, HeadLimits, host};
+use crate::exchange::{HeaderId, Headers};
+
+/// A request head whose grammar and framing have been judged (RFC 9112 sections 3 and 6).
+#[derive(Debug)]
+pub struct RequestHead {
+    /// The method; any token of at most 32 bytes.
+    pub method: Method,
+    /// Where in the bytes the target stands; visible ASCII without `#`, its form not judged yet.
+    pub target: Range<usize>,
+    /// HTTP/1.0 or HTTP/1.1.
+    pub version: Version,
+    /// The lines that travel: none about framing, the connection or an expectation, none that Connection names.
+    /// HTTP/1.1 has exactly one valid Host, HTTP/1.0 at most one.
+    pub headers: Headers,
+    /// How the body ends; never [`Framing::UntilClose`].
+    pub framing: Framing,
+    /// Whether the client will send another request on this connection.
+    pub keep_alive: bool,
+    /// Whether the client waits for a 100 before it sends the body.
+    pub expect_continue: bool,
+    /// Whether the client offers to leave HTTP on this connection (RFC 9110 section 7.8).
+    pub upgrade: bool,
+    /// The bytes of the head with its blank line.
+    pub len: usize,
+}
+
+/// A response head whose grammar and framing have been judged (RFC 9112 sections 4 and 6).
+#[derive(Debug)]
+pub struct ResponseHead {
+    /// The status; 1xx are not the final answer, another head follows them.
+    pub status: StatusCode,
+    /// HTTP/1.0 or HTTP/1.1.
+    pub version: Version,
+    /// The lines that travel; with Content-Length where there is no body to measure (an answer to HEAD, 304).
+    pub headers: Headers,
+    /// How the body ends.
+    pub framing: Framing,
+    /// Whether the connection can carry another request after the body.
+    pub keep_alive: bool,
+    /// The bytes of the head with its blank line.
+    pub len: usize,
+}
+
+/// Reads a request head from the start of `buf`; `None` where more bytes are needed. One CRLF before it is skipped
+/// (RFC 9112 section 2.2). `headers` is cleared and filled: hand in an old one to reuse its memory.
+///
+/// # Errors
+/// [`HeadError`]; the connection can only be closed then.
+pub fn parse_request(
+    buf: &[u8],
+    limits: &HeadLimits,
+    headers: Headers,
+) -> Result<Option<RequestHead>, HeadError> {
+    let skipped = match buf {
+        [] | [b'\r'] => return Ok(None),
+        [b'\r', b'\n', ..] => 2,
+        _ => 0,
+    };
+    let head = &buf[skipped..];
+    // Whoever speaks another protocol here is told at the first byte.
+    if head.first().is_some_and(|byte| !crate::exchange::headers::is_token(*byte)) {
+        return Err(HeadError::Malformed("bad request line"));
+    }
+    let window = &head[..head.len().min(limits.head)];
+    let Some(line) = line::request_line(window, limits.target)? else { return unfinished(head, limits) };
+    let Some(section) = line::section(&window[line.len..], limits.headers)? else {
+        return unfinished(head, limits);
+    };
+    let len = line.len + section.len;
+    let mut headers = headers;
+    let facts = fields::read(&window[line.len..len], section, &mut headers).map_err(HeadError::Malformed)?;
+    judge_host(&facts, line.version)?;
+    let framing = framing(&facts, line.version)?.unwrap_or(Framing::None);
+    let modern = line.version == Version::HTTP_11;
+    if modern && facts.expects_other {
+        return Err(HeadError::ExpectationFailed);
+    }
+    Ok(Some(RequestHead {
+        method: line.method,
+        target: skipped + line.target.start..skipped + line.target.end,
+        version: line.version,
+        framing,
+        keep_alive: keep_alive(&facts, line.version),
+        expect_continue: modern && facts.expects && !matches!(framing, Framing::None | Framing::Length(0)),
+        upgrade: modern && facts.upgrade && facts.protocol,
+        headers,
+        len: skipped + len,
+    }))
+}
+
+/// Reads a response head from the start of `buf`; `None` where more bytes are needed. Interim heads (1xx) come out
+/// like any other, without a body. `request_was_head` tells that the answer has no body whatever its lines say.
+///
+/// # Errors
+/// [`HeadError`]; the connection can only be closed then. [`HeadError::TargetTooLong`] and
+/// [`HeadError::ExpectationFailed`] never come.
+pub fn parse_response(
+    buf: &[u8],
+    limits: &HeadLimits,
+    headers: Headers,
+    request_was_head: bool,
+) -> Result<Option<ResponseHead>, HeadError> {
+    let window = &buf[..buf.len().min(limits.head)];
+    let Some((version, status, start)) = line::status_line(window)? else { return unfinished(buf, limits) };
+    let Some(section) = line::section(&window[start..], limits.headers)? else {
+        return unfinished(buf, limits);
+    };
+    let Section { len, .. } = section;
+    let mut headers = headers;
+    let facts =
+        fields::read(&window[start..start + len], section, &mut headers).map_err(HeadError::Malformed)?;
+    let said = framing(&facts, version)?;
+    let unmeasured = request_was_head || status == StatusCode::NOT_MODIFIED;
+    let bodiless = unmeasured || status.is_informational() || status == StatusCode::NO_CONTENT;
+    if unmeasured && let Some(length) = facts.length {
+        headers.push_id(HeaderId::ContentLength, itoa::Buffer::new().format(length).as_bytes());
+    }
+    // A 204 that announces a body may be followed by one: the next answer could not be told from it.
+    let muddled = bodiless && !unmeasured && !matches!(said, None | Some(Framing::Length(0)));
+    let framing = if bodiless { Framing::None } else { said.unwrap_or(Framing::UntilClose) };
+    Ok(Some(ResponseHead {
+        status,
+        version,
+        headers,
+        framing,
+        keep_alive: keep_alive(&facts, version) && framing != Framing::UntilClose && !muddled,
+        len: start + len,
+    }))
+}
+
+fn unfinished<T>(head: &[u8], limits: &HeadLimits) -> Result<Option<T>, HeadError> {
+    if head.len() > limits.head { Err(HeadError::TooLarge) } else { Ok(None) }
+}
+
+/// RFC 9112 section 3.2.
+fn judge_host(facts: &Facts<'_>, version: Version) -> Result<(), HeadError> {
+    match facts.hosts {
+        0 if version == Version::HTTP_10 => Ok(()),
+        0 => Err(HeadError::Malformed("no host")),
+        1 if host::valid(facts.host) => Ok(()),
+        1 => Err(HeadError::Malformed("bad host")),
+        _ => Err(HeadError::Malformed("more than one host")),
+    }
+}
+
+/// What the lines say of the body's end; `None` where they say nothing (RFC 9112 section 6.3).
+fn framing(facts: &Facts<'_>, version: Version) -> Result<Option<Framing>, HeadError> {
+    match (facts.chunked, facts.length) {
+        // A server of that version would read the chunks as content (RFC 9112 section 6.1).
+        (true, _) if version == Version::HTTP_10 => {
+            Err(HeadError::Malformed("transfer-encoding in HTTP/1.0"))
+        }
+        (true, _) => Ok(Some(Framing::Chunked)),
+        (false, Some(length)) => Ok(Some(Framing::Length(length))),
+        (false, None) => Ok(None),
+    }
+}
+
+/// RFC 9112 section 9.3.
+fn keep_alive(facts: &Facts<'_>, version: Version) -> bool {
+    !facts.close && (version == Version::HTTP_11 || facts.keep_alive)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,45 @@
+//! The value of a Host line: `host[:port]` (RFC 9110 section 7.2).
+
+use std::net::Ipv6Addr;
+
+/// The longest name (RFC 1035 section 2.3.4, with its closing dot) and the longest port with its colon.
+const NAME: usize = 254;
+
+/// Whether the value names one host and nothing else: an address, an address in brackets or a name, and perhaps a
+/// port. Narrower than RFC 3986 (no percent-encoding, no sub-delimiters, no empty label, no empty port): no name in
+/// DNS needs those, and two readers seldom agree on them.
+pub fn valid(value: &[u8]) -> bool {
+    match value {
+        [b'[', rest @ ..] => {
+            let Some(end) = memchr::memchr(b']', rest) else { return false };
+            let address =
+                std::str::from_utf8(&rest[..end]).ok().and_then(|text| text.parse::<Ipv6Addr>().ok());
+            address.is_some() && (rest.len() == end + 1 || valid_port(&rest[end + 1..]))
+        }
+        _ => {
+            let end = memchr::memchr(b':', value).unwrap_or(value.len());
+            valid_name(&value[..end]) && (end == value.len() || valid_port(&value[end..]))
+        }
+    }
+}
+
+fn valid_name(name: &[u8]) -> bool {
+    let mut last = b'.';
+    for byte in name {
+        let fits = byte.is_ascii_alphanumeric()
+            || matches!(byte, b'-' | b'_' | b'~')
+            || (*byte == b'.' && last != b'.');
+        if !fits {
+            return false;
+        }
+        last = *byte;
+    }
+    !name.is_empty() && name.len() <= NAME
+}
+
+/// A colon and 0 to 65535.
+fn valid_port(port: &[u8]) -> bool {
+    matches!(port, [b':', digits @ ..] if (1..=5).contains(&digits.len())
+        && digits.iter().all(u8::is_ascii_digit)
+        && digits.iter().fold(0, |port, digit| port * 10 + u32::from(digit - b'0')) <= 65535)
+}

@@ -1,0 +1,155 @@
+//! Takes connections and starts a task for each, on the core that should have it.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::pipeline::Core;
+use crate::snapshot::Watcher;
+
+use super::handoff::{Handoff, Moved};
+use super::http1;
+use super::http2;
+use super::wire::Wire;
+
+/// The first bytes of a client that speaks HTTP/2 without asking (RFC 9113 section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// After an error that will not pass by itself at once (no free descriptor), accepting rests this long.
+const BREATHE: Duration = Duration::from_millis(50);
+
+/// One listener on one core.
+pub struct Door {
+    /// Its number, the same on every core.
+    pub listener: usize,
+    /// The core.
+    pub core: Rc<Core>,
+    /// The core's view of what the listener does.
+    pub watcher: Rc<Watcher>,
+    /// The balance between the cores.
+    pub handoff: Arc<Handoff>,
+}
+
+impl Door {
+    /// Accepts until the future is dropped. A socket error is told to `trouble`, and accepting goes on.
+    pub async fn accept(&self, socket: TcpListener, mut trouble: impl FnMut(io::Error)) {
+        loop {
+            match socket.accept().await {
+                Ok((stream, peer)) => self.place(stream, peer),
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    trouble(error);
+                    tokio::time::sleep(BREATHE).await;
+                }
+            }
+        }
+    }
+
+    /// Accepts what the kernel holds already and no more: before a listener closes, so that nobody who was let in
+    /// is sent away.
+    pub async fn accept_queued(&self, socket: &TcpListener) {
+        poll_fn(|cx| {
+            while let Poll::Ready(Ok((stream, peer))) = socket.poll_accept(cx) {
+                self.place(stream, peer);
+            }
+            Poll::Ready(())
+        })
+        .await;
+    }
+
+    fn place(&self, stream: TcpStream, peer: SocketAddr) {
+        let Some(better) = self.handoff.better(self.core.id.0) else { return self.start(stream, peer) };
+        let Ok(stream) = stream.into_std() else { return };
+        if let Err(moved) = self.handoff.give(better, Moved { stream, peer, listener: self.listener }) {
+            self.take(moved);
+        }
+    }
+
+    /// Takes a connection over from another core.
+    pub fn take(&self, moved: Moved) {
+        if let Ok(stream) = TcpStream::from_std(moved.stream) {
+            self.start(stream, moved.peer);
+        }
+    }
+
+    fn start(&self, stream: TcpStream, peer: SocketAddr) {
+        let counted = self.handoff.count(self.core.id.0);
+        let core = Rc::clone(&self.core);
+        let watcher = Rc::clone(&self.watcher);
+        tokio::task::spawn_local(async move {
+            let entered = poll_fn(|cx| Poll::Ready(core.enter(cx.waker().clone()))).await;
+            serve(stream, peer, &core, watcher).await;
+            core.leave(entered);
+            drop(counted);
+        });
+    }
+}
+
+/// Whether only the connection failed, not the socket it came in by.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
+    )
+}
+
+async fn serve(stream: TcpStream, peer: SocketAddr, core: &Rc<Core>, watcher: Rc<Watcher>) {
+    // Answers leave in whole writes: waiting for more to send would only delay them.
+    let _ = stream.set_nodelay(true);
+    let Some(pinned) = watcher.pin() else { return };
+    let head_by = Instant::now() + pinned.plan.limits.head_timeout;
+    let wire = Rc::new(Wire::new(stream, BytesMut::new()));
+    let speaks_h2 = poll_fn(|cx| poll_protocol(&wire, core, head_by, cx)).await;
+    drop(pinned);
+    match speaks_h2 {
+        Some(true) => {
+            let Ok(wire) = Rc::try_unwrap(wire) else { return };
+            let (stream, read) = wire.into_parts();
+            http2::serve(stream, read, peer, Rc::clone(core), watcher).await;
+        }
+        Some(false) => {
+            http1::Connection { wire, peer, core: Rc::clone(core), watcher }.serve(head_by).await;
+        }
+        None => {}
+    }
+}
+
+/// Reads until the protocol is clear; `None` where the client left or said nothing in time.
+fn poll_protocol(
+    wire: &Wire,
+    core: &Core,
+    head_by: Instant,
+    cx: &mut std::task::Context<'_>,
+) -> Poll<Option<bool>> {
+    loop {
+        {
+            let read = wire.buffer();
+            if !read.is_empty() {
+                let common = read.len().min(PREFACE.len());
+                if read[..common] != PREFACE[..common] {
+                    return Poll::Ready(Some(false));
+                }
+                if common == PREFACE.len() {
+                    return Poll::Ready(Some(true));
+                }
+            }
+        }
+        match wire.poll_read_head(cx) {
+            Poll::Ready(Ok(0)) if wire.buffer().is_empty() => return Poll::Ready(None),
+            Poll::Ready(Ok(0)) => return Poll::Ready(Some(false)),
+            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Err(_)) => return Poll::Ready(None),
+            Poll::Pending if core.is_draining() && wire.buffer().is_empty() => return Poll::Ready(None),
+            Poll::Pending if wire.poll_timer(head_by, cx).is_pending() => return Poll::Pending,
+            // A head that was begun is answered with 408 by its codec; silence is not answered.
+            Poll::Pending => return Poll::Ready((!wire.buffer().is_empty()).then_some(false)),
+        }
+    }
+}

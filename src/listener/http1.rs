@@ -1,0 +1,319 @@
+//! HTTP/1 from a client: one connection, its requests one after the other (RFC 9112).
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use http::{Method, StatusCode, Version};
+
+use crate::exchange::{Body, Error, ErrorKind, Frame, Headers, Response};
+use crate::http1::{ConnectionLine, Framing, RequestHead, encode, parse_request};
+use crate::pipeline::{Arrived, Core, LINGER, Walk};
+use crate::snapshot::{Limits, Pinned, Watcher};
+
+use super::body::{BodyBounds, ClientBody};
+use super::wire::Wire;
+
+/// How many bytes of an unwanted body are read, so that the client can read the answer before the connection ends.
+const LINGER_BYTES: usize = 256 * 1024;
+
+/// What a connection ends with, or goes on to.
+#[derive(PartialEq, Eq)]
+enum Next {
+    Request,
+    Close,
+    /// Close, but let the client read the answer first.
+    Linger,
+}
+
+/// A connection whose first bytes spoke HTTP/1.
+pub(super) struct Connection {
+    pub(super) wire: Rc<Wire>,
+    pub(super) peer: SocketAddr,
+    pub(super) core: Rc<Core>,
+    pub(super) watcher: Rc<Watcher>,
+}
+
+impl Connection {
+    /// Serves requests until either side ends the connection. `head_by` is when the first head must be complete.
+    pub(super) async fn serve(self, head_by: Instant) {
+        let mut started = Some((Instant::now(), head_by));
+        loop {
+            let Some(pinned) = self.watcher.pin() else { return };
+            let limits = pinned.plan.limits;
+            let (first_byte, head_by) = match started.take() {
+                Some(times) => times,
+                None => match self.idle(&limits).await {
+                    Some(first_byte) => (first_byte, first_byte + limits.head_timeout),
+                    None => return,
+                },
+            };
+            let next = match poll_fn(|cx| self.poll_head(&limits, head_by, cx)).await {
+                Ok(Some(head)) => self.exchange(pinned, head, first_byte).await,
+                Ok(None) => return,
+                Err(error) => {
+                    let walk =
+                        Walk::refuse(Rc::clone(&self.core), pinned, self.peer, first_byte, error.closing());
+                    self.refuse(walk).await
+                }
+            };
+            match next {
+                Next::Request => {}
+                Next::Close => return,
+                Next::Linger => return self.linger().await,
+            }
+        }
+    }
+
+    /// Waits for the first byte of the next request; `None` where there will be none.
+    async fn idle(&self, limits: &Limits) -> Option<Instant> {
+        if !self.wire.buffer().is_empty() {
+            return Some(Instant::now());
+        }
+        self.wire.release();
+        let until = Instant::now() + limits.idle;
+        poll_fn(|cx| {
+            if self.core.is_draining() {
+                return Poll::Ready(None);
+            }
+            match self.wire.poll_readable(cx) {
+                Poll::Ready(Ok(())) => return Poll::Ready(Some(())),
+                Poll::Ready(Err(_)) => return Poll::Ready(None),
+                Poll::Pending => {}
+            }
+            self.wire.poll_timer(until, cx).map(|()| None)
+        })
+        .await?;
+        Some(Instant::now())
+    }
+
+    /// The next head; `None` where the client closed before it began one.
+    fn poll_head(
+        &self,
+        limits: &Limits,
+        head_by: Instant,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<RequestHead>, Error>> {
+        loop {
+            if !self.wire.buffer().is_empty() {
+                let headers = Headers::with_capacity(16, 512);
+                match parse_request(&self.wire.buffer(), &limits.head, headers) {
+                    Ok(Some(head)) => return Poll::Ready(Ok(Some(head))),
+                    Ok(None) => {}
+                    Err(error) => return Poll::Ready(Err(error.into())),
+                }
+            }
+            match self.wire.poll_read_head(cx) {
+                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok(None)),
+                Poll::Ready(Ok(_)) => {}
+                Poll::Pending => {
+                    let begun = !self.wire.buffer().is_empty();
+                    if self.core.is_draining() && !begun {
+                        return Poll::Ready(Ok(None));
+                    }
+                    ready!(self.wire.poll_timer(head_by, cx));
+                    let late = Error::new(ErrorKind::RequestTimeout).reason("head");
+                    return Poll::Ready(if begun { Err(late) } else { Ok(None) });
+                }
+            }
+        }
+    }
+
+    async fn exchange(&self, pinned: Rc<Pinned>, head: RequestHead, started: Instant) -> Next {
+        let limits = pinned.plan.limits;
+        self.wire.received.set(0);
+        self.wire.body_done.set(head.framing == Framing::None);
+        self.wire.owes_continue.set(head.expect_continue && head.framing != Framing::None);
+        let body = match head.framing {
+            Framing::None => Body::Empty,
+            framing => {
+                let bounds =
+                    BodyBounds { max: limits.body, timeout: limits.body_timeout, rate: limits.body_rate };
+                Body::Stream(Box::new(ClientBody::new(Rc::clone(&self.wire), framing, bounds)))
+            }
+        };
+        let peer = Peer { version: head.version, keep_alive: head.keep_alive, was_head: head.method == Method::HEAD };
+        let mut walk = {
+            let mut buffer = self.wire.buffer();
+            let target = buffer.split_to(head.len);
+            let arrived = Arrived {
+                peer: self.peer,
+                started,
+                method: head.method,
+                target: &target[head.target],
+                version: head.version,
+                headers: head.headers,
+                body,
+            };
+            Walk::admit(Rc::clone(&self.core), pinned, arrived)
+        };
+        let answer = {
+            let mut serve = pin!(walk.serve());
+            poll_fn(|cx| {
+                if let Poll::Ready(answer) = serve.as_mut().poll(cx) {
+                    return Poll::Ready(Some(answer));
+                }
+                self.wire.poll_gone(cx).map(|()| None)
+            })
+            .await
+        };
+        walk.received(self.wire.received.get());
+        // A client that has left is owed nothing; its walk is recorded as it is dropped.
+        let Some(answer) = answer else { return Next::Close };
+        self.answer(walk, answer, peer, &limits).await
+    }
+
+    /// Answers a head that could not be read, and ends the connection.
+    async fn refuse(&self, mut walk: Walk) -> Next {
+        let limits = *walk.limits();
+        let answer = walk.serve().await;
+        self.wire.body_done.set(false);
+        let peer = Peer { version: Version::HTTP_11, keep_alive: false, was_head: false };
+        self.answer(walk, answer, peer, &limits).await
+    }
+
+    async fn answer(&self, mut walk: Walk, mut answer: Response, peer: Peer, limits: &Limits) -> Next {
+        let framing = framing(&answer, peer);
+        let whole = self.wire.body_done.get();
+        let keep = peer.keep_alive && whole && framing != Framing::UntilClose && !self.core.is_draining();
+        let connection = match (keep, peer.version) {
+            (false, _) => ConnectionLine::Close,
+            (true, Version::HTTP_10) => ConnectionLine::KeepAlive,
+            (true, _) => ConnectionLine::None,
+        };
+        encode::response_head(self.wire.out().small(), answer.status, &answer.headers, framing, connection);
+        let mut body = if peer.was_head || framing == Framing::None { Body::Empty } else { answer.body.take() };
+        let mut pump = Pump { wire: &self.wire, framing, ended: false, sent: 0, moved: Instant::now() };
+        let sent = poll_fn(|cx| pump.poll(&mut body, limits, cx)).await;
+        walk.sent(pump.sent);
+        walk.received(self.wire.received.get());
+        match sent {
+            Ok(()) => walk.complete(),
+            Err(error) => {
+                // The answer cannot be taken back: only a connection that ends early tells that it is not whole.
+                walk.broke(&error);
+                return Next::Close;
+            }
+        }
+        match (keep, whole) {
+            (true, _) => Next::Request,
+            (false, true) => Next::Close,
+            (false, false) => Next::Linger,
+        }
+    }
+
+    /// Ends the connection so that the client can still read the answer: closing with unread bytes would reset it.
+    async fn linger(&self) {
+        self.wire.finish_writing();
+        let until = Instant::now() + LINGER;
+        let mut read = 0;
+        poll_fn(|cx| {
+            loop {
+                self.wire.buffer().clear();
+                match self.wire.poll_read_body(None, cx) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
+                    Poll::Ready(Ok(more)) => read += more,
+                    Poll::Pending => return self.wire.poll_timer(until, cx),
+                }
+                if read > LINGER_BYTES || Instant::now() >= until {
+                    return Poll::Ready(());
+                }
+            }
+        })
+        .await;
+    }
+}
+
+/// What the answer must know of the one who asked.
+#[derive(Clone, Copy)]
+struct Peer {
+    version: Version,
+    keep_alive: bool,
+    was_head: bool,
+}
+
+/// How the answer's end is told (RFC 9112 section 6.3).
+fn framing(answer: &Response, peer: Peer) -> Framing {
+    let none = answer.status.is_informational()
+        || matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        || (peer.was_head && answer.headers.has_id(crate::exchange::HeaderId::ContentLength));
+    match answer.body.length() {
+        _ if none => Framing::None,
+        Some(0) | None if peer.was_head => Framing::None,
+        Some(length) => Framing::Length(length),
+        None if peer.version == Version::HTTP_10 => Framing::UntilClose,
+        None => Framing::Chunked,
+    }
+}
+
+/// Moves an answer's body into the socket, at the pace of the slower side.
+struct Pump<'a> {
+    wire: &'a Wire,
+    framing: Framing,
+    ended: bool,
+    sent: u64,
+    moved: Instant,
+}
+
+impl Pump<'_> {
+    fn poll(&mut self, body: &mut Body, limits: &Limits, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        loop {
+            while !self.ended && self.wire.out().has_room() {
+                match body.poll_frame(cx) {
+                    Poll::Ready(Some(Ok(frame))) => self.push(frame),
+                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                    Poll::Ready(None) => self.end(None),
+                    Poll::Pending if self.wire.out().is_empty() => {
+                        // The service is silent: it has a limit of its own; a client that leaves ends it at once.
+                        ready!(self.wire.poll_gone(cx));
+                        return Poll::Ready(Err(Error::new(ErrorKind::ClientClosed)));
+                    }
+                    Poll::Pending => break,
+                }
+            }
+            match self.wire.poll_flush(cx) {
+                Poll::Ready(Ok(())) if self.ended => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) => self.moved = Instant::now(),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(gone(error))),
+                Poll::Pending => {
+                    ready!(self.wire.poll_timer(self.moved + limits.idle, cx));
+                    return Poll::Ready(Err(Error::new(ErrorKind::ClientClosed).reason("stalled")));
+                }
+            }
+        }
+    }
+
+    fn push(&mut self, frame: Frame) {
+        let mut out = self.wire.out();
+        match frame {
+            Frame::Data(data) => {
+                self.sent += data.len() as u64;
+                if self.framing == Framing::Chunked {
+                    encode::chunk_head(out.small(), data.len());
+                    out.push(data, b"\r\n");
+                } else {
+                    out.push(data, b"");
+                }
+            }
+            Frame::Trailers(trailers) => {
+                drop(out);
+                self.end(Some(&trailers));
+            }
+        }
+    }
+
+    fn end(&mut self, trailers: Option<&Headers>) {
+        self.ended = true;
+        if self.framing == Framing::Chunked {
+            encode::last_chunk(self.wire.out().small(), trailers);
+        }
+    }
+}
+
+fn gone(error: io::Error) -> Error {
+    Error::new(ErrorKind::ClientClosed).reason("write").source(error)
+}

@@ -1,0 +1,127 @@
+//! A client's connection as the two sides of an exchange share it: one reads the request's body, the other watches
+//! for the client and writes the answer. Both are polled by the same task, so the borrows never meet.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::io;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::BytesMut;
+use tokio::net::TcpStream;
+
+use crate::net::{self, Outbox, Timer};
+
+/// Room for the head of a request; most fit into one read of it.
+const HEAD_ROOM: usize = 4 * 1024;
+
+/// Room for a piece of a large body.
+const BODY_ROOM: usize = 128 * 1024;
+
+/// How much of the next request is read while this one is answered.
+const READ_AHEAD: usize = 16 * 1024;
+
+/// A client's connection.
+pub(super) struct Wire {
+    stream: RefCell<TcpStream>,
+    read: RefCell<BytesMut>,
+    out: RefCell<Outbox>,
+    timer: RefCell<Timer>,
+    /// Bytes of the current body that have been read.
+    pub(super) received: Cell<u64>,
+    /// Whether the current body has been read to its end.
+    pub(super) body_done: Cell<bool>,
+    /// Whether `100 Continue` is still owed before the body is asked for.
+    pub(super) owes_continue: Cell<bool>,
+}
+
+impl Wire {
+    pub(super) fn new(stream: TcpStream, read: BytesMut) -> Wire {
+        Wire {
+            stream: RefCell::new(stream),
+            read: RefCell::new(read),
+            out: RefCell::new(Outbox::new()),
+            timer: RefCell::new(Timer::new()),
+            received: Cell::new(0),
+            body_done: Cell::new(true),
+            owes_continue: Cell::new(false),
+        }
+    }
+
+    pub(super) fn buffer(&self) -> RefMut<'_, BytesMut> {
+        self.read.borrow_mut()
+    }
+
+    pub(super) fn out(&self) -> RefMut<'_, Outbox> {
+        self.out.borrow_mut()
+    }
+
+    pub(super) fn poll_timer(&self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        self.timer.borrow_mut().poll(deadline, cx)
+    }
+
+    /// Gives every buffer back while nothing is going on: most connections of a gate are idle.
+    pub(super) fn release(&self) {
+        let mut read = self.read.borrow_mut();
+        if read.is_empty() {
+            *read = BytesMut::new();
+        }
+        self.out.borrow_mut().release();
+    }
+
+    /// Waits for something to read without holding a buffer for it.
+    pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream.borrow().poll_read_ready(cx)
+    }
+
+    /// Reads a piece of a head.
+    pub(super) fn poll_read_head(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.poll_read(HEAD_ROOM, cx)
+    }
+
+    /// Reads a piece of a body of which so much is expected.
+    pub(super) fn poll_read_body(&self, expected: Option<u64>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let small = expected.is_some_and(|expected| expected <= HEAD_ROOM as u64);
+        self.poll_read(if small { HEAD_ROOM } else { BODY_ROOM }, cx)
+    }
+
+    fn poll_read(&self, room: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut read = self.read.borrow_mut();
+        read.reserve(room);
+        net::poll_read(&mut self.stream.borrow_mut(), &mut read, cx)
+    }
+
+    /// Ready once the client has left. What it sends ahead is kept, up to a bound; beyond that nobody looks.
+    pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.body_done.get() {
+            // The body's reader notices.
+            return Poll::Pending;
+        }
+        loop {
+            if self.read.borrow().len() >= READ_AHEAD {
+                return Poll::Pending;
+            }
+            if ready!(self.poll_readable(cx)).is_err() {
+                return Poll::Ready(());
+            }
+            match ready!(self.poll_read_head(cx)) {
+                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(_) => {}
+            }
+        }
+    }
+
+    pub(super) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.out.borrow_mut().poll_flush(&mut self.stream.borrow_mut(), cx)
+    }
+
+    /// Says that nothing more will be sent, so that the client can read the last answer to its end.
+    pub(super) fn finish_writing(&self) {
+        // A socket that is gone already is as finished as it can be.
+        let _ = socket2::SockRef::from(&*self.stream.borrow()).shutdown(std::net::Shutdown::Write);
+    }
+
+    /// Takes the connection apart, for a protocol that reads it in its own way.
+    pub(super) fn into_parts(self) -> (TcpStream, BytesMut) {
+        (self.stream.into_inner(), self.read.into_inner())
+    }
+}

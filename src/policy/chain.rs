@@ -1,0 +1,68 @@
+//! A rule's policies: run inward in the order of their phases, outward in reverse.
+
+use std::sync::Arc;
+
+use super::{Policy, Step};
+use crate::exchange::problem::problem;
+use crate::exchange::{Error, Exchange, Response};
+
+/// The policies of one rule, in the order they run.
+#[derive(Clone, Default)]
+pub struct Chain {
+    policies: Box<[Arc<dyn Policy>]>,
+}
+
+impl Chain {
+    /// Puts the policies in the order of their phases; those of one phase keep the order they are given in.
+    pub fn new(mut policies: Vec<Arc<dyn Policy>>) -> Chain {
+        policies.sort_by_key(|policy| policy.phase());
+        Chain { policies: policies.into() }
+    }
+
+    /// The policies, in the order they run.
+    pub fn policies(&self) -> impl Iterator<Item = &dyn Policy> {
+        self.policies.iter().map(|policy| &**policy)
+    }
+
+    /// Runs the policies on the request until one answers or refuses; `None` where all let it pass. The number tells
+    /// how many were entered, the one that ended it among them. Nothing is allocated, and nothing waits, unless a
+    /// policy itself waits.
+    pub async fn inward(&self, exchange: &mut Exchange) -> (usize, Result<Option<Response>, Error>) {
+        for (index, policy) in self.policies.iter().enumerate() {
+            let outcome = finish(policy.on_request(exchange)).await;
+            if !matches!(outcome, Ok(None)) {
+                return (index + 1, outcome);
+            }
+        }
+        (self.policies.len(), Ok(None))
+    }
+
+    /// Runs the first `entered` policies on the answer, the last one first. One that fails turns the answer into its
+    /// error, which is noted in the record; those before it see that answer.
+    pub async fn outward(&self, entered: usize, exchange: &mut Exchange, answer: &mut Response) {
+        let entered = entered.min(self.policies.len());
+        for policy in self.policies[..entered].iter().rev() {
+            match finish(policy.on_response(exchange, answer)).await {
+                Ok(None) => {}
+                Ok(Some(other)) => *answer = other,
+                Err(error) => {
+                    exchange.record.note(&error);
+                    *answer = problem(&error, exchange.id.as_str());
+                }
+            }
+        }
+    }
+}
+
+#[inline]
+async fn finish(step: Step<'_>) -> Result<Option<Response>, Error> {
+    match step {
+        Step::Continue => Ok(None),
+        Step::Respond(answer) => Ok(Some(answer)),
+        Step::Fail(error) => Err(error),
+        Step::Wait(outcome) => outcome.await,
+    }
+}
+
+#[cfg(test)]
+mod tests;

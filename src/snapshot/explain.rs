@@ -1,0 +1,1 @@
+//! Why a request matches what it matches, as data.

@@ -1,0 +1,182 @@
+//! The numbers in the Prometheus text format 0.0.4: one family after the other, each with HELP and TYPE.
+
+use std::fmt::{Display, Write};
+use std::sync::atomic::Ordering;
+
+use super::cells::{BOUND_LABELS, CLASSES, OUTCOMES, RouteSum};
+use super::{Metrics, lock};
+use crate::exchange::ErrorKind;
+
+/// One route's labels, escaped once, and its numbers.
+struct Row {
+    labels: String,
+    sum: RouteSum,
+}
+
+pub(super) fn render(metrics: &Metrics) -> String {
+    let mut page = Page(String::with_capacity(16 * 1024));
+    page.family("portcullis_build_info", "gauge", "The version that runs.");
+    page.sample("portcullis_build_info", concat!("version=\"", env!("CARGO_PKG_VERSION"), "\""), 1);
+    routes(&mut page, &rows(metrics));
+    errors(&mut page, metrics);
+    listeners(&mut page, metrics);
+    upstreams(&mut page, metrics);
+    process(&mut page, metrics);
+    page.0
+}
+
+/// Sums first, under the lock, and writes afterwards.
+fn rows(metrics: &Metrics) -> Vec<Row> {
+    let mut rows = Vec::new();
+    for (listener, routes) in lock(&metrics.routes).iter() {
+        for (route, numbers) in routes {
+            let Some(sum) = numbers.sum() else { continue };
+            let labels = format!("{},{}", label("listener", listener), label("route", route));
+            rows.push(Row { labels, sum });
+        }
+    }
+    rows
+}
+
+fn routes(page: &mut Page, rows: &[Row]) {
+    let name = "portcullis_requests_total";
+    page.family(name, "counter", "Requests that have ended, by the class of their status.");
+    for Row { labels, sum } in rows {
+        for (class, count) in CLASSES.iter().zip(sum.classes) {
+            // The rare classes have a series only once they occur: fewer lines for every route.
+            if count > 0 || matches!(*class, "2xx" | "4xx" | "5xx") {
+                page.sample(name, &format!("{labels},class=\"{class}\""), count);
+            }
+        }
+    }
+    let name = "portcullis_requests_in_flight";
+    page.family(name, "gauge", "Requests that have begun and not ended.");
+    for Row { labels, sum } in rows {
+        page.sample(name, labels, gauge(sum.in_flight));
+    }
+    let name = "portcullis_request_duration_seconds";
+    page.family(name, "histogram", "From the first byte of a request to the last of its answer.");
+    for Row { labels, sum } in rows {
+        let mut below = 0;
+        for (bound, count) in BOUND_LABELS.iter().zip(sum.buckets) {
+            below += count;
+            page.sample(&format!("{name}_bucket"), &format!("{labels},le=\"{bound}\""), below);
+        }
+        let seconds = format_args!("{}.{:09}", sum.nanos / 1_000_000_000, sum.nanos % 1_000_000_000);
+        page.sample(&format!("{name}_sum"), labels, seconds);
+        page.sample(&format!("{name}_count"), labels, below);
+    }
+    let name = "portcullis_request_bytes_total";
+    page.family(name, "counter", "Bytes of request bodies that were read.");
+    for Row { labels, sum } in rows {
+        page.sample(name, labels, sum.bytes_in);
+    }
+    let name = "portcullis_response_bytes_total";
+    page.family(name, "counter", "Bytes of answer bodies that were sent.");
+    for Row { labels, sum } in rows {
+        page.sample(name, labels, sum.bytes_out);
+    }
+}
+
+fn errors(page: &mut Page, metrics: &Metrics) {
+    let name = "portcullis_errors_total";
+    page.family(name, "counter", "Errors that the gate itself made, by kind.");
+    for kind in ErrorKind::ALL {
+        let count: u64 = metrics.errors.used().map(|cells| cells.0[kind.index()].read()).sum();
+        page.sample(name, &label("error", kind.name()), count);
+    }
+}
+
+fn listeners(page: &mut Page, metrics: &Metrics) {
+    let sums: Vec<_> = lock(&metrics.listeners)
+        .iter()
+        .map(|(listener, numbers)| (label("listener", listener), numbers.sum()))
+        .collect();
+    let name = "portcullis_connections_accepted_total";
+    page.family(name, "counter", "Connections that were accepted.");
+    for (labels, (accepted, _)) in &sums {
+        page.sample(name, labels, accepted);
+    }
+    let name = "portcullis_connections_open";
+    page.family(name, "gauge", "Connections that are open.");
+    for (labels, (_, open)) in &sums {
+        page.sample(name, labels, gauge(*open));
+    }
+}
+
+fn upstreams(page: &mut Page, metrics: &Metrics) {
+    let name = "portcullis_upstream_attempts_total";
+    page.family(name, "counter", "Attempts at upstreams, by how they ended.");
+    for (upstream, numbers) in lock(&metrics.upstreams).iter() {
+        let Some(sums) = numbers.sum() else { continue };
+        for (outcome, count) in OUTCOMES.iter().zip(sums) {
+            page.sample(name, &format!("{},outcome=\"{outcome}\"", label("upstream", upstream)), count);
+        }
+    }
+}
+
+fn process(page: &mut Page, metrics: &Metrics) {
+    let name = "portcullis_access_log_dropped_lines_total";
+    page.family(name, "counter", "Access log lines that could not be written.");
+    page.sample(name, "", metrics.access_log_dropped.load(Ordering::Relaxed));
+
+    let reloads = &metrics.reloads;
+    let name = "portcullis_config_reloads_total";
+    page.family(name, "counter", "Reloads of the configuration, by result.");
+    page.sample(name, "result=\"ok\"", reloads.succeeded.load(Ordering::Relaxed));
+    page.sample(name, "result=\"failed\"", reloads.failed.load(Ordering::Relaxed));
+    let name = "portcullis_config_last_reload_successful";
+    page.family(name, "gauge", "Whether the last configuration that was offered is the one that runs.");
+    page.sample(name, "", u8::from(!reloads.last_failed.load(Ordering::Relaxed)));
+    let name = "portcullis_config_last_reload_success_timestamp_seconds";
+    page.family(name, "gauge", "When the configuration that runs was loaded, in seconds since 1970.");
+    page.sample(name, "", reloads.loaded_at.load(Ordering::Relaxed));
+    let name = "portcullis_config_version";
+    page.family(name, "gauge", "The number of the configuration that runs.");
+    page.sample(name, "", reloads.version.load(Ordering::Relaxed));
+}
+
+/// Cores are read one after the other, so a sum may be below zero for a moment.
+fn gauge(sum: u64) -> i64 {
+    sum.cast_signed().max(0)
+}
+
+/// `name="value"`, with the value escaped as the format demands.
+fn label(name: &str, value: &str) -> String {
+    let mut out = String::with_capacity(name.len() + value.len() + 3);
+    out.push_str(name);
+    out.push_str("=\"");
+    for letter in value.chars() {
+        match letter {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            letter => out.push(letter),
+        }
+    }
+    out.push('"');
+    out
+}
+
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        self.line(format_args!("# HELP {name} {help}"));
+        self.line(format_args!("# TYPE {name} {kind}"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
+        if labels.is_empty() {
+            self.line(format_args!("{name} {value}"));
+        } else {
+            self.line(format_args!("{name}{{{labels}}} {value}"));
+        }
+    }
+
+    fn line(&mut self, text: std::fmt::Arguments<'_>) {
+        // Writing into a String does not fail.
+        let _ = self.0.write_fmt(text);
+        self.0.push('\n');
+    }
+}
