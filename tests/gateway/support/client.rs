@@ -4,8 +4,8 @@ use std::io::{self, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
-use super::message::{Cut, Headers, Source};
 use super::PATIENCE;
+use super::message::{Cut, Headers, Source};
 
 /// One connection to the gateway.
 pub(crate) struct Client {
@@ -93,7 +93,13 @@ impl Client {
 
     /// Sends one request and reads its answer. `Host: gw.test` is added, and a length if there is a body.
     #[track_caller]
-    pub(crate) fn request(&mut self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) fn request(
+        &mut self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
         let mut head = format!("{method} {target} HTTP/1.1\r\n");
         if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
             head.push_str("Host: gw.test\r\n");

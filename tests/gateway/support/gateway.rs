@@ -58,7 +58,8 @@ impl Prepared {
     pub(crate) fn start(self, config: &str) -> Gateway {
         let gateway = self.spawn(config);
         until("the gateway is ready, or ends", || {
-            gateway.stderr_lines().iter().any(|line| words(line).any(|word| word == "ready")) || gateway.exited()
+            gateway.stderr_lines().iter().any(|line| words(line).any(|word| word == "ready"))
+                || gateway.exited()
         });
         assert!(!gateway.exited(), "the gateway ended at its start:\n{}", gateway.stderr());
         gateway
@@ -122,7 +123,10 @@ fn complete(config: &str, origins: &[String], folder: &Path) -> String {
     }
     if !names("telemetry:") {
         let log = folder.join("access.log");
-        added.push_str(&format!("telemetry: {{ access_log: {{ file: '{}', format: json }} }}\n", log.display()));
+        added.push_str(&format!(
+            "telemetry: {{ access_log: {{ file: '{}', format: json }} }}\n",
+            log.display()
+        ));
     }
     // The text of a test may be indented as a whole, so what is added must not change its first column.
     added + &text
@@ -174,7 +178,8 @@ impl Gateway {
     /// The address of the listener of that name, as the newest line on stderr tells it.
     #[track_caller]
     pub(crate) fn listener(&self, name: &str) -> SocketAddr {
-        self.announced(&["listener", name, "on"]).unwrap_or_else(|| panic!("listener {name} in\n{}", self.stderr()))
+        self.announced(&["listener", name, "on"])
+            .unwrap_or_else(|| panic!("listener {name} in\n{}", self.stderr()))
     }
 
     /// The address of the one listener.
@@ -213,7 +218,13 @@ impl Gateway {
 
     /// One request on a new connection.
     #[track_caller]
-    pub(crate) fn request(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
         self.client().request(method, target, headers, body)
     }
 

@@ -15,7 +15,9 @@ use super::PATIENCE;
 #[track_caller]
 pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async { tokio::time::timeout(PATIENCE * 2, future).await }).expect("an end within the bound")
+    runtime
+        .block_on(async { tokio::time::timeout(PATIENCE * 2, future).await })
+        .expect("an end within the bound")
 }
 
 /// One HTTP/2 connection.

@@ -73,7 +73,10 @@ impl<R: Read> Source<R> {
             if let Some(at) = self.buffer[from..].iter().position(|b| *b == b'\n') {
                 let line: Vec<u8> = self.buffer.drain(..=from + at).collect();
                 let Some(line) = line.strip_suffix(b"\r\n") else {
-                    return Err(Cut::Malformed(format!("bare LF after {:?}", String::from_utf8_lossy(&line))));
+                    return Err(Cut::Malformed(format!(
+                        "bare LF after {:?}",
+                        String::from_utf8_lossy(&line)
+                    )));
                 };
                 return Ok(line.iter().map(|b| char::from(*b)).collect());
             }

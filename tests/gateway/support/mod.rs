@@ -20,6 +20,8 @@
 //!
 //! Every wait is bounded by [`PATIENCE`], so that a hang becomes a failure. No test asserts that something was fast.
 
+#![allow(dead_code, reason = "a word may stand ready before its first test")]
+
 mod client;
 mod gateway;
 pub(crate) mod h2;
@@ -33,7 +35,7 @@ use std::time::{Duration, Instant};
 pub(crate) use client::{Answer, Client};
 pub(crate) use gateway::Gateway;
 pub(crate) use message::Headers;
-pub(crate) use origin::{Origin, Seen, Turn};
+pub(crate) use origin::{Closed, Origin, Seen, Turn};
 
 /// The bound of every wait. Generous, because it is only met by a hang.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

@@ -96,11 +96,6 @@ impl Origin {
         Self::serve(move |turn| turn.answer(200, &[], &text))
     }
 
-    /// An address where nobody listens (refused).
-    pub(crate) fn dead() -> SocketAddr {
-        TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-    }
-
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -181,6 +176,21 @@ impl Drop for Origin {
     }
 }
 
+/// An address where connections are refused: taken, so that nobody else gets it, but without a listener.
+pub(crate) struct Closed(socket2::Socket);
+
+impl Closed {
+    pub(crate) fn new() -> Self {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        Self(socket)
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.0.local_addr().unwrap().as_socket().unwrap())
+    }
+}
+
 fn accept(listener: &TcpListener, state: &Arc<State>, script: &Arc<Script>) {
     for stream in listener.incoming() {
         if state.stopped.load(Ordering::SeqCst) {
@@ -227,7 +237,8 @@ fn converse(mut source: Source<Tap>, index: usize, state: &Arc<State>, script: &
             });
             seen.len() - 1
         };
-        let mut turn = Turn { source, state: Arc::clone(state), index, number, body_read: false, over: false };
+        let mut turn =
+            Turn { source, state: Arc::clone(state), index, number, body_read: false, over: false };
         script(&mut turn);
         if !turn.over {
             turn.read_body();
@@ -310,7 +321,9 @@ impl Turn {
             self.source.chunked(&mut body).map(|fields| trailers = fields)
         } else if coding.is_empty() && lengths.len() <= 1 {
             let length = lengths.first().map_or(Ok(0), |l| l.parse());
-            length.map_err(|_| Cut::Malformed(format!("{headers:?}"))).and_then(|l| self.source.take(l, &mut body))
+            length
+                .map_err(|_| Cut::Malformed(format!("{headers:?}")))
+                .and_then(|l| self.source.take(l, &mut body))
         } else {
             Err(Cut::Malformed(format!("framing of {headers:?}")))
         };
