@@ -4,6 +4,7 @@
 
 mod edge;
 mod h2;
+mod headers;
 mod routing;
 mod support;
 mod upstream;

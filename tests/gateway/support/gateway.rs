@@ -111,7 +111,7 @@ impl Prepared {
 
 /// The configuration with what tests need and leave out.
 fn complete(config: &str, origins: &[String], folder: &Path) -> String {
-    let mut text = config.to_owned();
+    let mut text = dedented(config);
     for (index, url) in origins.iter().enumerate().rev() {
         text = text.replace(&format!("ORIGIN{}", index + 1), url);
     }
@@ -128,8 +128,15 @@ fn complete(config: &str, origins: &[String], folder: &Path) -> String {
             log.display()
         ));
     }
-    // The text of a test may be indented as a whole, so what is added must not change its first column.
     added + &text
+}
+
+/// The text without the indentation that all its lines share.
+fn dedented(text: &str) -> String {
+    let full = |line: &&str| !line.trim().is_empty();
+    let shared =
+        text.lines().filter(full).map(|line| line.len() - line.trim_start().len()).min().unwrap_or(0);
+    text.lines().map(|line| line.get(shared..).unwrap_or_default().to_owned() + "\n").collect()
 }
 
 fn collect(stream: impl std::io::Read + Send + 'static) -> Arc<Mutex<Vec<String>>> {
