@@ -113,7 +113,8 @@ impl<R: Read> Source<R> {
         let mut left = length;
         loop {
             let now = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len());
-            sink.extend(self.buffer.drain(..now));
+            sink.extend_from_slice(&self.buffer[..now]);
+            self.buffer.drain(..now);
             left -= now as u64;
             if left == 0 {
                 return Ok(());

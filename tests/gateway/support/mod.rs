@@ -34,8 +34,7 @@ use std::time::{Duration, Instant};
 
 pub(crate) use client::{Answer, Client};
 pub(crate) use gateway::Gateway;
-pub(crate) use message::Headers;
-pub(crate) use origin::{Closed, Origin, Seen, Turn};
+pub(crate) use origin::{Closed, Digest, Origin, Seen, Turn};
 
 /// The bound of every wait. Generous, because it is only met by a hang.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

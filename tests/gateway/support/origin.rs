@@ -302,6 +302,12 @@ impl Turn {
         self.index
     }
 
+    /// The number of this request on its connection, from 0.
+    pub(crate) fn nth(&self) -> usize {
+        let seen = self.state.seen.lock().unwrap();
+        seen[..self.number].iter().filter(|other| other.connection == self.index).count()
+    }
+
     /// Reads the whole body and gives it.
     pub(crate) fn body(&mut self) -> Vec<u8> {
         self.read_body();
@@ -342,8 +348,8 @@ impl Turn {
         bytes
     }
 
-    /// Reads the body without keeping it, and gives its length and a checksum (FNV-1a).
-    pub(crate) fn body_digest(&mut self) -> (u64, u64) {
+    /// Reads the body without keeping it, and gives its digest.
+    pub(crate) fn body_digest(&mut self) -> Digest {
         let length = self.request().headers.one("content-length").map(|l| l.parse::<u64>().unwrap());
         self.body_read = true;
         let mut digest = Digest::default();
@@ -357,7 +363,7 @@ impl Turn {
             left -= now;
         }
         self.state.seen.lock().unwrap()[self.number].complete = !self.over;
-        (digest.length, digest.sum)
+        digest
     }
 
     /// Writes these bytes as they are. A peer that has gone is no error.
@@ -426,9 +432,14 @@ impl Turn {
         }
     }
 
+    /// Says that nothing more will come (FIN).
+    pub(crate) fn finish(&mut self) {
+        let _ = self.source.stream.stream.shutdown(Shutdown::Write);
+    }
+
     /// Closes in order (FIN), then reads until the peer closes too.
     pub(crate) fn close(&mut self) {
-        let _ = self.source.stream.stream.shutdown(Shutdown::Write);
+        self.finish();
         self.wait_closed();
     }
 
