@@ -4,7 +4,7 @@ use bytes::Bytes;
 use h2::Reason;
 use http::{HeaderMap, HeaderValue};
 
-use crate::support::h2::{Frames, Session, block_on, read, request};
+use crate::support::h2::{Frames, Session, block_on, read, request, wait_for};
 use crate::support::{Gate, Gateway, Origin, PATIENCE};
 
 const OPEN: &str = "routes: { GET,POST /api/*: { upstream: ORIGIN1, rewrite: / } }";
@@ -122,9 +122,7 @@ fn a_cancelled_stream_ends_its_call() {
     block_on(async {
         let session = Session::connect(gateway.address()).await;
         let mut stream = session.open(request("GET", "/api/slow", &[]), true).await.unwrap();
-        while origin.count() == 0 {
-            tokio::task::yield_now().await;
-        }
+        wait_for("the call at the service", || origin.count() > 0).await;
         stream.body.send_reset(Reason::CANCEL);
         assert_eq!(session.fetch("GET", "/api/x").await.unwrap().status, 200);
     });
@@ -288,9 +286,7 @@ fn a_stopping_gateway_says_goaway_and_finishes_what_runs() {
     block_on(async {
         let session = Session::connect(gateway.address()).await;
         let running = session.open(request("GET", "/api/slow", &[]), true).await.unwrap();
-        while origin.count() == 0 {
-            tokio::task::yield_now().await;
-        }
+        wait_for("the call at the service", || origin.count() > 0).await;
         gateway.signal("TERM");
         // GOAWAY has come once the session takes no more streams.
         let end = tokio::time::Instant::now() + PATIENCE;

@@ -20,6 +20,15 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
         .expect("an end within the bound")
 }
 
+/// Like [`super::until`], while sessions go on.
+pub(crate) async fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(tokio::time::Instant::now() < end, "in vain awaited: {what}");
+        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+    }
+}
+
 /// One HTTP/2 connection.
 pub(crate) struct Session {
     send: SendRequest<Bytes>,

@@ -69,3 +69,43 @@ impl Gate {
         let _ = self.0.1.wait_timeout_while(open, PATIENCE, |open| !*open).unwrap();
     }
 }
+
+/// The tools themselves, without a gateway between them.
+#[test]
+fn an_origin_answers_a_client() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::serve(move |turn| match turn.request().target() {
+        "/chunked" => {
+            turn.chunked(200, &[]);
+            turn.chunk("one");
+            turn.wait(&held);
+            turn.last_chunk(&[("x-t", "1")]);
+        }
+        "/close" => turn.close(),
+        "/reset" => turn.reset(),
+        _ => turn.echo(),
+    });
+    let mut client = Client::connect(origin.address());
+    let answer = client.request("POST", "/x?y", &[("X-A", "1")], b"hello");
+    assert_eq!(answer.json()["line"], "POST /x?y HTTP/1.1");
+    assert_eq!(answer.json()["body"], "hello");
+    assert_eq!((origin.last().header("x-a"), origin.connections()), (Some("1"), 1));
+    assert_eq!(client.request("HEAD", "/", &[], b"").body.len(), 0);
+    client.send("GET /chunked HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(client.has_bytes(PATIENCE));
+    gate.open();
+    let answer = client.read();
+    assert_eq!(
+        (answer.text().as_str(), answer.trailers.one("x-t"), answer.complete),
+        ("one", Some("1"), true)
+    );
+    drop(client);
+    origin.wait_closed(0);
+    for target in ["/close", "/reset"] {
+        let mut client = Client::connect(origin.address());
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert!(client.closed(), "{target}");
+    }
+    assert!(std::net::TcpStream::connect(Closed::new().url().trim_start_matches("http://")).is_err());
+}
