@@ -7,7 +7,7 @@ use http::{HeaderMap, HeaderValue};
 use crate::support::h2::{Frames, Session, block_on, read, request, wait_for};
 use crate::support::{Gate, Gateway, Origin, PATIENCE};
 
-const OPEN: &str = "routes: { GET,POST /api/*: { upstream: ORIGIN1, rewrite: / } }";
+const OPEN: &str = "routes: { 'GET,POST /api/*': { upstream: ORIGIN1, rewrite: / } }";
 
 #[test]
 fn requests_are_served_as_over_http_1() {
