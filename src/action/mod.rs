@@ -2,10 +2,22 @@
 //!
 //! Start with [`Action`]; `proxy` and `aggregate` call upstreams, `redirect` and `respond` answer in place.
 
+pub mod aggregate;
+mod forward;
+pub mod kinds;
+pub mod miss;
+pub mod proxy;
+pub mod redirect;
+pub mod respond;
+
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
+use crate::config::{Field, Target};
 use crate::exchange::{Error, Exchange, Response};
+use crate::expression::Scope;
+use crate::upstream::Upstream;
 
 /// A future that stays on its core.
 pub type LocalBoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -18,3 +30,24 @@ pub trait Action: Send + Sync {
     /// Whatever kept it from making one; the pipeline turns the error into a problem.
     fn run<'a>(&'a self, exchange: &'a mut Exchange) -> LocalBoxFuture<'a, Result<Response, Error>>;
 }
+
+/// An upstream that an action calls.
+pub struct Called {
+    /// Its number in the snapshot.
+    pub number: u32,
+    /// The upstream.
+    pub upstream: Arc<Upstream>,
+    /// Whether its `response` timeout is written, so that a route's longer `timeout` does not lift it.
+    pub response_is_written: bool,
+}
+
+/// What building an action needs.
+pub struct Env<'a> {
+    /// The names that expressions may use.
+    pub scope: &'a Scope,
+    /// Finds the upstream that is named; `None` after a dangling name was reported.
+    pub called: &'a dyn Fn(&Target) -> Option<Called>,
+}
+
+/// Reads the body of an action and builds it.
+pub type Build = for<'f, 'e> fn(Field<'f>, &Env<'e>) -> Option<Arc<dyn Action>>;

@@ -1,11 +1,67 @@
 //! Answers with a redirect (RFC 9110 section 15.4).
 
+use std::sync::Arc;
+
 use http::StatusCode;
 
+use crate::config::{Field, Key, Kind, Schema, Section, shape};
 use crate::exchange::{Error, ErrorKind, Exchange, HeaderId, Response};
-use crate::expression::{EvalError, Template};
+use crate::expression::{EvalError, Place, Template, load};
 
-use super::{Action, LocalBoxFuture};
+use super::{Action, Build, Env, LocalBoxFuture};
+
+/// The action `redirect`.
+pub const KIND: Kind<Build> = Kind { name: "redirect", summary: "Answer with a redirect", schema, build };
+
+const REDIRECT: &[Key] = &[
+    Key::optional("to", shape::text, "Where to: a template; not beside scheme, host and path"),
+    Key::optional("scheme", || shape::choice(&["http", "https"]), "Another scheme"),
+    Key::optional("host", shape::text, "Another host, with a port if it needs one"),
+    Key::optional("path", shape::text, "Another path: a template"),
+    Key::optional("status", shape::integer, "301, 302, 303, 307 or 308 (the default)"),
+];
+
+fn schema() -> Schema {
+    shape::object(REDIRECT)
+}
+
+fn build(field: Field<'_>, env: &Env<'_>) -> Option<Arc<dyn Action>> {
+    let section = Section::open(field, REDIRECT)?;
+    let status = section.read("status", 308, |status| {
+        let code = status.integer(300..=399)?;
+        if !matches!(code, 301 | 302 | 303 | 307 | 308) {
+            status.error(format!("{code} is no redirect"), "use 301, 302, 303, 307 or 308");
+            return None;
+        }
+        Some(code)
+    });
+    let status = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok())?;
+    let parts = ["scheme", "host", "path"].iter().any(|key| section.has(key));
+    let to = match (section.get("to"), parts) {
+        (Some(to), false) => {
+            let text = to.filled()?;
+            To::Template(load::template(&text, env.scope, Place::PathOrUrl, to.out())?)
+        }
+        (None, true) => To::Parts {
+            scheme: section
+                .get("scheme")
+                .and_then(|scheme| scheme.choice(&[("http", "http"), ("https", "https")], &[])),
+            host: section.get("host").and_then(|host| host.filled()).map(crate::config::Text::into_string),
+            path: match section.get("path") {
+                Some(path) => Some(load::template(&path.filled()?, env.scope, Place::PathOrUrl, path.out())?),
+                None => None,
+            },
+        },
+        _ => {
+            field.error(
+                "a redirect needs `to`, or some of `scheme`, `host` and `path`",
+                "write `to: /new/{rest}`",
+            );
+            return None;
+        }
+    };
+    Some(Arc::new(Redirect { to, status }))
+}
 
 /// Where the client is sent.
 pub enum To {
@@ -49,9 +105,10 @@ impl Redirect {
             }
         };
         let mut answer = Response::new(self.status);
-        answer.headers.set(HeaderId::Location.name(), location.as_bytes()).map_err(|error| {
-            Error::new(ErrorKind::MalformedRequest).reason("redirect").source(error)
-        })?;
+        answer
+            .headers
+            .set(HeaderId::Location.name(), location.as_bytes())
+            .map_err(|error| Error::new(ErrorKind::MalformedRequest).reason("redirect").source(error))?;
         Ok(answer)
     }
 }

@@ -1,11 +1,70 @@
 //! Answers in place.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 
-use crate::exchange::{Body, Error, ErrorKind, Exchange, Response};
-use crate::expression::{EvalError, JsonTemplate, Template};
+use crate::config::{Diagnostic, Field, Json, Key, Kind, Schema, Section, shape};
+use crate::exchange::headers::valid_name;
+use crate::exchange::{Body, Error, ErrorKind, Exchange, HeaderId, Response};
+use crate::expression::{EvalError, JsonTemplate, Place, Template, load};
 
-use super::{Action, LocalBoxFuture};
+use super::{Action, Build, Env, LocalBoxFuture};
+
+/// The action `respond`.
+pub const KIND: Kind<Build> = Kind { name: "respond", summary: "Answer in place", schema, build };
+
+const RESPOND: &[Key] = &[
+    Key::optional("status", shape::integer, "The status (default 200)"),
+    Key::optional("body", || Schema::Bool(true), "Plain text as it stands, or a map or list sent as JSON"),
+    Key::optional("headers", || shape::map(shape::text()), "Header lines; values are templates"),
+];
+
+fn schema() -> Schema {
+    shape::object(RESPOND)
+}
+
+fn build(field: Field<'_>, env: &Env<'_>) -> Option<Arc<dyn Action>> {
+    let section = Section::open(field, RESPOND)?;
+    let status = section.read("status", 200, |status| status.integer(200..=599));
+    let status = u16::try_from(status).ok().and_then(|status| StatusCode::from_u16(status).ok())?;
+    let content = match section.get("body") {
+        None => Some(Content::None),
+        Some(body) => content(body, env),
+    };
+    if let (Some(body), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) = (section.get("body"), status) {
+        body.error(format!("an answer with status {status} has no body"), "remove the body");
+    }
+    let headers = section.read("headers", Some(Vec::new()), |headers| Some(lines(headers, env)));
+    Some(Arc::new(Respond { status, headers: headers?, content: content? }))
+}
+
+fn content(body: Field<'_>, env: &Env<'_>) -> Option<Content> {
+    if !body.is_map() && !body.is_list() {
+        return Some(Content::Text(body.text()?.into_string().into()));
+    }
+    let json: Json = body.json()?;
+    load::json_template(&json, env.scope, body).map(Content::Json)
+}
+
+fn lines(headers: Field<'_>, env: &Env<'_>) -> Option<Vec<(String, Template)>> {
+    let read = headers.entries()?.into_iter().map(|(name, value)| {
+        let lower = name.value.to_ascii_lowercase();
+        let id = HeaderId::of(lower.as_bytes());
+        let framing =
+            id.hop_by_hop() || matches!(id, HeaderId::ContentLength | HeaderId::Host | HeaderId::XRequestId);
+        if !valid_name(lower.as_bytes()) || framing {
+            let what = format!("`{}` cannot be set on an answer", name.value);
+            value.out().add(
+                Diagnostic::error(name.span, what).help("the gate itself says it, or it is no header name"),
+            );
+            return None;
+        }
+        let text = value.header_value()?;
+        Some((lower, load::template(&text, env.scope, Place::Header, value.out())?))
+    });
+    read.collect::<Vec<_>>().into_iter().collect()
+}
 
 /// What the answer holds.
 pub enum Content {

@@ -4,11 +4,10 @@ use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
-use super::document::{Node, Value};
+use super::document::{Entry, Node, Value};
 use super::field::Field;
 use super::inherit::replaced;
-use super::model::{Config, Definition};
-use super::names::Name;
+use super::model::Config;
 use super::policies::Policies;
 use super::route::{Action, Route, Target, target};
 use super::span::Span;
@@ -16,8 +15,8 @@ use super::suggest::nearest;
 use super::text::{Text, quoted};
 
 /// Reports everything that only the whole shows.
-pub(super) fn check(config: &Config, out: &Diagnostics) {
-    let mut names = Names::new(config, out);
+pub(super) fn check(root: &Node, config: &Config, out: &Diagnostics) {
+    let mut names = Names::new(root, out);
     names.policies(&config.policies);
     names.routes(&config.routes);
     twice(&config.routes, out);
@@ -34,28 +33,34 @@ pub(super) fn check(config: &Config, out: &Diagnostics) {
     addresses(config, out);
 }
 
-/// One kind of definition: what it is called, which there are, which were used.
+/// One kind of definition: what it is called, which there are (also those that could not be read), which were used.
 struct Defined<'a> {
     what: &'static str,
     section: &'static str,
-    names: Vec<&'a Name>,
+    entries: &'a [Entry],
     used: HashSet<&'a str>,
 }
 
 impl<'a> Defined<'a> {
-    fn new(what: &'static str, section: &'static str, names: Vec<&'a Name>) -> Self {
-        Self { what, section, names, used: HashSet::new() }
+    fn new(what: &'static str, section: &'static str, root: &'a Node) -> Self {
+        let entries = root.get(section).map(Node::entries).unwrap_or_default();
+        Self { what, section, entries, used: HashSet::new() }
     }
 
     fn resolve(&mut self, text: &Text, out: &Diagnostics) {
-        if let Some(name) = self.names.iter().find(|name| &*name.value == text.as_str()) {
-            self.used.insert(&name.value);
+        let names = || self.entries.iter().map(|entry| entry.key.value.as_str());
+        if let Some(name) = names().find(|name| *name == text.as_str()) {
+            self.used.insert(name);
             return;
         }
-        let what = format!("there is no {} {}", self.what, text.shown());
-        let problem = Diagnostic::error(text.span(), what).help(format!("declare it in `{}`", self.section));
-        let near = nearest(text.as_str(), self.names.iter().map(|name| &*name.value));
-        out.add(problem.did_you_mean(near.filter(|_| !text.is_expanded())));
+        if text.is_expanded() {
+            let what = format!("there is no {} of the name that this reference holds", self.what);
+            out.add(Diagnostic::error(text.span(), what).help(format!("declare it in `{}`", self.section)));
+            return;
+        }
+        let problem = Diagnostic::error(text.span(), format!("there is no {} {}", self.what, text.shown()));
+        let problem = problem.help(format!("declare it in `{}`", self.section));
+        out.add(problem.did_you_mean(nearest(text.as_str(), names())));
     }
 }
 
@@ -67,13 +72,11 @@ struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    fn new(config: &'a Config, out: &'a Diagnostics) -> Self {
-        let names = |list: &'a [Definition]| list.iter().map(|definition| &definition.name).collect();
-        let upstreams = config.upstreams.iter().map(|upstream| &upstream.name).collect();
+    fn new(root: &'a Node, out: &'a Diagnostics) -> Self {
         Self {
-            upstreams: Defined::new("upstream", "upstreams", upstreams),
-            auth: Defined::new("authenticator", "auth", names(&config.auth)),
-            rate_limits: Defined::new("rate limit", "rate_limits", names(&config.rate_limits)),
+            upstreams: Defined::new("upstream", "upstreams", root),
+            auth: Defined::new("authenticator", "auth", root),
+            rate_limits: Defined::new("rate limit", "rate_limits", root),
             out,
         }
     }
@@ -82,17 +85,16 @@ impl<'a> Names<'a> {
     fn policies(&mut self, policies: &Policies) {
         let out = self.out;
         for policy in policies.iter() {
-            let defined = match &*policy.kind.value {
-                "auth" => &mut self.auth,
-                "rate_limit" => &mut self.rate_limits,
+            let (defined, inherits) = match &*policy.kind.value {
+                "auth" => (&mut self.auth, false),
+                "rate_limit" => (&mut self.rate_limits, true),
                 _ => continue,
             };
             for item in policy.field(out).one_or_many() {
-                let keyword = item.is_word("none") || item.is_word("inherit");
-                if matches!(item.node().value, Value::Scalar(_)) && !keyword {
-                    if let Some(text) = item.text() {
-                        defined.resolve(&text, out);
-                    }
+                let keyword = item.is_word("none") || (inherits && item.is_word("inherit"));
+                let scalar = matches!(item.node().value, Value::Scalar(_));
+                if let Some(text) = Some(item).filter(|_| scalar && !keyword).and_then(|item| item.text()) {
+                    defined.resolve(&text, out);
                 }
             }
         }
@@ -124,7 +126,10 @@ impl<'a> Names<'a> {
 
     fn unused(&self) {
         for defined in [&self.upstreams, &self.auth, &self.rate_limits] {
-            for name in defined.names.iter().filter(|name| !defined.used.contains(&*name.value)) {
+            for entry in
+                defined.entries.iter().filter(|entry| !defined.used.contains(entry.key.value.as_str()))
+            {
+                let name = &entry.key;
                 let what = format!("the {} {} is never used", defined.what, quoted(&name.value));
                 self.out.add(Diagnostic::warning(name.span, what).help("use it, or remove it"));
             }

@@ -59,7 +59,11 @@ const MATCH: &[Key] = &[
 
 const TEST: &[Key] = &[
     Key::optional("present", shape::boolean, "Whether it must be there"),
-    Key::optional("regex", shape::text, "A regular expression found in the value; anchor it with ^ and $ to match the whole"),
+    Key::optional(
+        "regex",
+        shape::text,
+        "A regular expression found in the value; anchor it with ^ and $ to match the whole",
+    ),
 ];
 
 /// The largest compiled regular expression, in bytes.
@@ -77,6 +81,9 @@ pub(super) fn schema() -> Schema {
 /// Reads `match`.
 pub(super) fn read(field: Field<'_>) -> Option<Match> {
     let section = Section::open(field, MATCH)?;
+    if field.node().entries().is_empty() {
+        field.error("an empty `match` asks for nothing", "name a condition, or remove the key");
+    }
     Some(Match {
         headers: section.read("headers", Vec::new(), headers),
         query: section.read("query", Vec::new(), |f| tests(f, false)),

@@ -126,7 +126,7 @@ impl Diagnostics {
     /// The findings in the order of the files; those without a place come first.
     pub fn sorted(&self) -> Vec<Diagnostic> {
         let mut list = self.list.borrow().clone();
-        list.sort_by(|a, b| (a.span, a.severity).cmp(&(b.span, b.severity)));
+        list.sort_by_key(|diagnostic| (diagnostic.span, diagnostic.severity));
         list
     }
 

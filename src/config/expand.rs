@@ -135,9 +135,6 @@ pub(super) fn read_text(path: &Path, limit: u64) -> Result<String, String> {
         _ => format!("could not be read: {error}"),
     };
     let file = std::fs::File::open(path).map_err(io)?;
-    if !file.metadata().map_err(io)?.is_file() {
-        return Err("is not a regular file".to_owned());
-    }
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).map_err(io)?;
     if bytes.len() as u64 > limit {

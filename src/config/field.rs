@@ -77,19 +77,20 @@ impl<'a> Field<'a> {
 
     /// Reports that something else was expected here.
     pub fn mismatch(&self, wanted: &str) {
-        let diagnostic = Diagnostic::error(
-            self.node.span,
-            format!("{} must be {wanted}, not {}", quoted(self.name), self.node.described()),
-        );
-        self.out.add(match &self.node.value {
-            Value::Scalar(scalar) => match scalar.resolve_type() {
-                ScalarType::Null => diagnostic.help("give it a value, or remove the key"),
-                ScalarType::Number | ScalarType::Boolean(_) if wanted.contains("text") => {
-                    diagnostic.help(format!("quote it: \"{}\"", scalar.raw()))
-                }
-                _ => diagnostic,
-            },
-            _ => diagnostic,
+        let (name, is) = (quoted(self.name), self.node.described());
+        let type_ = match &self.node.value {
+            Value::Scalar(scalar) => Some((scalar, scalar.resolve_type())),
+            _ => None,
+        };
+        let error = |what: String| Diagnostic::error(self.node.span, what);
+        self.out.add(match type_ {
+            Some((_, ScalarType::Null)) => error(format!("{name} has no value: it must be {wanted}"))
+                .help("give it a value, or remove the key"),
+            Some((scalar, ScalarType::Number | ScalarType::Boolean(_))) if wanted.contains("text") => {
+                error(format!("{name} must be {wanted}, not {is}"))
+                    .help(format!("quote it: \"{}\"", scalar.raw()))
+            }
+            _ => error(format!("{name} must be {wanted}, not {is}")),
         });
     }
 
@@ -195,14 +196,18 @@ impl<'a> Field<'a> {
     }
 
     fn judged<T>(&self, text: &Text, outcome: Result<T, Bad>) -> Option<T> {
-        outcome
-            .map_err(|(what, help)| {
-                let what = format!("{} is {}: {what}", quoted(self.name), text.shown());
-                // A mend may repeat the value, which must stay hidden where a reference brought it in.
-                let diagnostic = Diagnostic::error(self.node.span, what);
-                self.out.add(if text.is_expanded() { diagnostic } else { diagnostic.help(help) });
-            })
-            .ok()
+        let (what, help) = match outcome {
+            Ok(value) => return Some(value),
+            Err(bad) => bad,
+        };
+        let name = quoted(self.name);
+        self.out.add(if text.is_expanded() {
+            // The mend may repeat the value, which must stay hidden where a reference brought it in.
+            Diagnostic::error(self.node.span, format!("{name}: what this reference holds is {what}"))
+        } else {
+            Diagnostic::error(self.node.span, format!("{name} is {}: {what}", text.shown())).help(help)
+        });
+        None
     }
 
     /// A duration such as `250ms`; zero is allowed.

@@ -1,6 +1,8 @@
 //! The one rule of inheritance: for each kind the nearest of route, listener, file wins whole.
 
+use super::diagnostic::Diagnostics;
 use super::document::{Node, Value};
+use super::field::Field;
 use super::policies::{INHERITING, Policies, Policy};
 
 /// Where a policy was written, from the outside in.
@@ -23,6 +25,13 @@ pub struct Part<'a> {
     pub body: &'a Node,
     /// Where it was written.
     pub origin: Origin,
+}
+
+impl<'a> Part<'a> {
+    /// The body as a value to be read, called by its kind.
+    pub fn field(&self, out: &'a Diagnostics) -> Field<'a> {
+        Field::new(&self.policy.kind.value, self.policy.kind.span, self.body, out)
+    }
 }
 
 /// A kind that is in force for a route.
@@ -91,3 +100,6 @@ fn items(body: &Node) -> &[Node] {
         _ => std::slice::from_ref(body),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,24 +1,22 @@
 //! How anything pluggable is named, documented and built.
 
-use std::sync::Arc;
-
-use super::field::Field;
 use super::section::Schema;
 
 /// One kind of a pluggable thing (a policy, an action, a store). A room lists its kinds in one static slice;
-/// schema, reference pages and "did you mean" derive from it. `E` is what building needs, `T` what is built.
-pub struct Kind<E: ?Sized, T: ?Sized> {
+/// schema, reference pages and "did you mean" derive from it. `B` is the function that reads its body and builds it;
+/// it gives `None` after what is wrong was reported to the field's collector.
+pub struct Kind<B: 'static> {
     /// The word in the configuration.
     pub name: &'static str,
     /// What it is for, in one line.
     pub summary: &'static str,
     /// What its body looks like.
     pub schema: fn() -> Schema,
-    /// Reads its body and builds it; `None` after what is wrong was reported to the field's collector.
-    pub build: for<'a> fn(Field<'a>, &E) -> Option<Arc<T>>,
+    /// Reads its body and builds it.
+    pub build: B,
 }
 
-impl<E: ?Sized, T: ?Sized> Kind<E, T> {
+impl<B> Kind<B> {
     /// The kind of this name in a slice of kinds.
     pub fn find<'k>(kinds: &'k [Self], name: &str) -> Option<&'k Self> {
         kinds.iter().find(|kind| kind.name == name)

@@ -55,8 +55,8 @@ pub fn document(path: &Path, env: Environment<'_>) -> Document {
         }
     } else {
         let root = loader.read(path);
-        // A path that gave no text has no file either.
-        let unreadable = loader.files.is_empty();
+        // A file that opens but holds no text is a wrong text, not a wrong environment.
+        let unreadable = loader.files.is_empty() && std::fs::File::open(path).is_err();
         loader.finish_file(root, path, unreadable)
     }
 }
@@ -187,3 +187,6 @@ impl Loader<'_> {
         Document { root, diagnostics, watch: self.watch, unreadable }
     }
 }
+
+#[cfg(test)]
+mod tests;

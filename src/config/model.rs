@@ -113,7 +113,7 @@ fn access_log_schema() -> Schema {
 
 /// Reads the whole of a configuration, whose top is a map.
 pub(super) fn read(root: &Node, vocabulary: Vocabulary<'_>, out: &Diagnostics) -> Option<Config> {
-    let section = Section::open(Field::new("the file", root.span, root, out), FILE)?;
+    let section = Section::open(Field::new("", root.span, root, out), FILE)?;
     Some(Config {
         listeners: listeners(&section, root, vocabulary),
         upstreams: section.read("upstreams", Vec::new(), |f| Some(upstream::read(f))),

@@ -34,9 +34,10 @@ pub fn load_text(path: &Path, text: &str, env: Environment<'_>, vocabulary: Voca
 
 fn typed(document: Document, vocabulary: Vocabulary<'_>) -> Loaded {
     let Document { root, diagnostics, watch, unreadable } = document;
-    let config = root.and_then(|root| read(&root, vocabulary, &diagnostics));
-    if let Some(config) = &config {
-        check(config, &diagnostics);
-    }
+    let config = root.and_then(|root| {
+        let config = read(&root, vocabulary, &diagnostics)?;
+        check(&root, &config, &diagnostics);
+        Some(config)
+    });
     Loaded { config, diagnostics, watch, unreadable }
 }

@@ -16,8 +16,9 @@ const MAX_NODES: usize = 200_000;
 
 /// Reads one file. The node is `None` where the file holds no value at all, or where it is no YAML.
 pub(super) fn parse(file: FileId, text: &str, problems: &mut Vec<Diagnostic>) -> Option<Node> {
+    let source = Source::new(text);
     let mut builder =
-        Builder { file, stack: Vec::new(), root: None, anchors: HashMap::new(), nodes: 0, problems };
+        Builder { file, source, stack: Vec::new(), root: None, anchors: HashMap::new(), nodes: 0, problems };
     let mut parser = Parser::new_from_str(text);
     let mut documents = 0_usize;
     while let Some(next) = parser.next_event() {
@@ -49,6 +50,8 @@ fn broken(file: FileId, text: &str, error: &ScanError) -> Diagnostic {
     let diagnostic = Diagnostic::error(span, format!("this is not YAML: {}", error.info()));
     if line.contains("${") {
         diagnostic.help("quote a value that holds a reference: \"${NAME}\"")
+    } else if line.contains("[::") || line.contains("]:") {
+        diagnostic.help("quote an IPv6 address: \"[::]:80\"")
     } else if line.contains('\t') {
         diagnostic.help("indent with blanks: YAML takes no tabs there")
     } else {
@@ -75,8 +78,33 @@ enum Open {
     Map { entries: Vec<Entry>, seen: HashMap<String, Span>, key: Option<(String, Text)> },
 }
 
+/// The text of the file by character index, which is how marks count.
+struct Source<'a> {
+    text: &'a str,
+    /// Where each character begins; absent where every character is one byte.
+    starts: Option<Vec<usize>>,
+}
+
+impl<'a> Source<'a> {
+    fn new(text: &'a str) -> Self {
+        let starts = (!text.is_ascii()).then(|| text.char_indices().map(|(at, _)| at).collect());
+        Self { text, starts }
+    }
+
+    /// What a mark covers, without the blanks that the parser counts to a quoted value.
+    fn slice(&self, mark: Mark) -> &'a str {
+        let byte = |index: usize| match &self.starts {
+            Some(starts) => starts.get(index).copied().unwrap_or(self.text.len()),
+            None => index,
+        };
+        let covered = self.text.get(byte(mark.start.index())..byte(mark.end.index()));
+        covered.unwrap_or("").trim_end_matches([' ', '\t', '\r', '\n'])
+    }
+}
+
 struct Builder<'a> {
     file: FileId,
+    source: Source<'a>,
     stack: Vec<Frame>,
     root: Option<Node>,
     anchors: HashMap<usize, (Node, usize, usize)>,
@@ -87,7 +115,7 @@ struct Builder<'a> {
 impl Builder<'_> {
     fn span(&self, mark: Mark) -> Span {
         let start = point(self.file, mark.start.line(), mark.start.col());
-        Span { length: u32::try_from(mark.len()).unwrap_or(u32::MAX), ..start }
+        Span { length: characters(self.source.slice(mark)), ..start }
     }
 
     /// Takes one event; an error ends the file.
@@ -96,7 +124,7 @@ impl Builder<'_> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 self.refuse_tag(tag.is_some(), span);
-                let one_line = mark.start.line() == mark.end.line();
+                let one_line = !self.source.slice(mark).contains('\n');
                 let scalar = scalar(&text, style, span, one_line);
                 self.place(Node { span, value: Value::Scalar(scalar) }, 0, 1, anchor)
             }
@@ -210,6 +238,10 @@ fn count(node: &Node) -> usize {
         + node.entries().iter().map(|entry| 1 + count(&entry.value)).sum::<usize>()
 }
 
+fn characters(text: &str) -> u32 {
+    u32::try_from(text.chars().count()).unwrap_or(u32::MAX)
+}
+
 fn scalar(text: &str, style: ScalarStyle, span: Span, one_line: bool) -> Scalar {
     let (style, quotes) = match style {
         ScalarStyle::Plain => (Style::Plain, 0),
@@ -217,7 +249,7 @@ fn scalar(text: &str, style: ScalarStyle, span: Span, one_line: bool) -> Scalar 
         ScalarStyle::Literal | ScalarStyle::Folded => (Style::Block, 0),
     };
     // Where the lengths agree the text stands in the file letter by letter: no escapes, no folding.
-    let length = u32::try_from(text.chars().count()).unwrap_or(u32::MAX);
+    let length = characters(text);
     let exact = one_line && style != Style::Block && length.checked_add(2 * quotes) == Some(span.length);
     Scalar::new(text.to_owned(), style, exact.then_some(quotes))
 }

@@ -202,7 +202,7 @@ fn literal(piece: &str, start: usize) -> Result<String, BadKey> {
                         "remove it",
                     ));
                 }
-                (letters.next(), letters.next());
+                letters.nth(1);
                 push(&mut out, byte, false);
             }
             '{' | '}' => {

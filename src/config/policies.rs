@@ -84,11 +84,12 @@ impl Policies {
 
 /// Checks the keywords inside a body; the rest of it is the kind's own.
 fn judge_list(field: &Field<'_>, outermost: bool) {
-    if !INHERITING.contains(&field.name()) {
+    let inherits = INHERITING.contains(&field.name());
+    if !inherits && field.name() != "auth" {
         return;
     }
     let items = field.one_or_many();
-    let mut inherits = items.iter().filter(|item| item.is_word("inherit"));
+    let mut inherits = items.iter().filter(|item| inherits && item.is_word("inherit"));
     if let Some(first) = inherits.next() {
         if outermost {
             first.error(

@@ -44,3 +44,30 @@ pub fn schema(holes: Holes) -> Value {
     });
     file
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reference_has_its_definition() {
+        let any = || json!({});
+        let holes = Holes {
+            policies: vec![("auth", json!({ "type": "string" }))],
+            auth: any(),
+            rate_limit: any(),
+            aggregate: any(),
+            redirect: any(),
+            respond: any(),
+        };
+        let schema = schema(holes);
+        let text = schema.to_string();
+        for piece in text.split("#/$defs/").skip(1) {
+            let name = piece.split('"').next().unwrap();
+            assert!(schema["$defs"].get(name).is_some(), "{name}");
+        }
+        assert_eq!(schema["properties"]["upstreams"]["additionalProperties"]["required"], json!(["url"]));
+        assert!(schema["properties"].get("redis").is_none());
+        assert_eq!(schema["additionalProperties"], json!(false));
+    }
+}

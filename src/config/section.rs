@@ -74,8 +74,12 @@ impl<'a> Section<'a> {
         for entry in entries {
             section.judge(entry);
         }
+        // A key for later may stand in the place of one that is needed: that it is refused says enough.
+        let has_later = table.iter().any(|key| key.presence == Presence::Later && section.has(key.name));
         for key in table.iter().filter(|key| key.presence == Presence::Needed && !section.has(key.name)) {
-            section.missing(key.name);
+            if !has_later {
+                section.missing(key.name);
+            }
         }
         Some(section)
     }
@@ -86,7 +90,9 @@ impl<'a> Section<'a> {
             Some(key) if key.presence == Presence::Later => self.out.add(not_yet(entry.key.span, name)),
             Some(_) => {}
             None => {
-                let what = format!("unknown key {} in {}", quoted(name), quoted(self.name));
+                let place =
+                    if self.name.is_empty() { String::new() } else { format!(" in {}", quoted(self.name)) };
+                let what = format!("unknown key {}{place}", quoted(name));
                 let known =
                     self.table.iter().filter(|key| key.presence != Presence::Later).map(|key| key.name);
                 let list: Vec<String> = known.clone().map(quoted).collect();
@@ -163,3 +169,6 @@ impl<'a> Section<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

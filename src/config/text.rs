@@ -98,7 +98,7 @@ impl Text {
 
     /// The text between backticks for a message, or a stand-in where it must not be shown.
     pub fn shown(&self) -> String {
-        if self.expanded { "the value of this reference".to_owned() } else { quoted(&self.value) }
+        if self.expanded { "what this reference holds".to_owned() } else { quoted(&self.value) }
     }
 }
 

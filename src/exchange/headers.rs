@@ -88,7 +88,7 @@ impl HeaderId {
         self.classes() & OWNED != 0
     }
 
-    /// The id of a name as an upstream that folds `_` into `-` would read it.
+    /// The id of a name as an upstream that folds `_` into `-` would read it. A name with `_` may be in any case.
     pub fn folded(name: &[u8]) -> HeaderId {
         if !name.contains(&b'_') {
             return HeaderId::of(name);
@@ -96,7 +96,7 @@ impl HeaderId {
         let mut folded = [0u8; 32];
         let Some(room) = folded.get_mut(..name.len()) else { return HeaderId::Other };
         for (to, from) in room.iter_mut().zip(name) {
-            *to = if *from == b'_' { b'-' } else { *from };
+            *to = if *from == b'_' { b'-' } else { from.to_ascii_lowercase() };
         }
         HeaderId::of(room)
     }
@@ -172,11 +172,19 @@ impl Headers {
     #[inline]
     pub fn push_judged(&mut self, name: &[u8], value: &[u8]) -> HeaderId {
         let start = self.text.len();
-        self.text.extend_from_slice(name);
-        self.text[start..].make_ascii_lowercase();
+        // Lowered on the way: reading bytes back that were just written would stall.
+        self.text.extend(name.iter().map(u8::to_ascii_lowercase));
         let id = HeaderId::of(&self.text[start..]);
         self.finish_line(start, name.len(), value, id);
         id
+    }
+
+    /// Takes back the line that was added last.
+    #[inline]
+    pub fn pop(&mut self) {
+        if let Some(line) = self.lines.pop() {
+            self.text.truncate(line.start as usize);
+        }
     }
 
     /// Adds a line for a name the gate knows; the value must be judged as for [`Headers::push_judged`].

@@ -10,6 +10,8 @@ pub mod identity;
 pub mod problem;
 pub mod record;
 pub mod target;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;

@@ -1,24 +1,29 @@
-//! stand-in
-use std::borrow::Cow;
-use crate::exchange::Exchange;
-/// e
-#[derive(Debug)]
-pub struct EvalError(String);
-impl std::fmt::Display for EvalError { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str(&self.0) } }
-/// t
-pub struct Template(pub String);
-impl Template {
-    /// r
-    pub fn render(&self, ex: &Exchange) -> Result<Cow<'_, str>, EvalError> {
-        if !self.0.contains('{') { return Ok(Cow::Borrowed(&self.0)); }
-        let mut out = String::new(); let mut rest = self.0.as_str();
-        while let Some((before, after)) = rest.split_once('{') { out.push_str(before); let (name, tail) = after.split_once('}').ok_or(EvalError("x".into()))?; out.push_str(ex.param(name).ok_or_else(|| EvalError(format!("no {name}")))?); rest = tail; }
-        out.push_str(rest); Ok(out.into())
-    }
-}
-/// j
-pub struct JsonTemplate(pub String);
-impl JsonTemplate {
-    /// r
-    pub fn render(&self, _: &Exchange) -> Result<String, EvalError> { Ok(self.0.clone()) }
-}
+//! The one expression language of the configuration: CEL conditions, values and the braces of templates.
+//!
+//! Everything is compiled when a configuration is loaded ([`Expression`], [`Template`], [`JsonTemplate`]) and judged
+//! against the names its place knows ([`Scope`]); an exchange is only read. Plain member paths and the simple shapes
+//! over them are read in place by a small tree (`node.rs`); what is left goes to the interpreter of the `cel` crate,
+//! with every native part already cut out of it, so that only what is read is ever converted.
+
+mod check;
+mod compiled;
+mod encode;
+mod error;
+mod facts;
+mod functions;
+mod interpret;
+mod json;
+pub mod load;
+mod lower;
+mod node;
+mod parse;
+mod path;
+mod scope;
+mod template;
+mod value;
+
+pub use compiled::Expression;
+pub use error::{CompileError, EvalError};
+pub use json::{JsonPart, JsonTemplate};
+pub use scope::{Reference, Scope};
+pub use template::{Place, Segment, Template};

@@ -156,9 +156,10 @@ impl Decoder {
         if !matches!(next, b'\r' | b';') {
             return Err(BAD);
         }
+        let longest = digits + EXTENSION + 2;
+        let near = &near[..near.len().min(longest)];
         let Some(end) = memchr(b'\n', near) else {
-            // An extension that has not ended within its bound never will.
-            return if near.len() > digits + EXTENSION + 1 { Err("long chunk extension") } else { Ok(None) };
+            return if near.len() == longest { Err("long chunk extension") } else { Ok(None) };
         };
         let Some(extension) = near[digits..end].strip_suffix(b"\r") else { return Err(BAD) };
         if extension.len() > EXTENSION {

@@ -76,17 +76,20 @@ fn sort<'a>(lines: &[Header<'a>], out: &mut Headers) -> Result<Facts<'a>, &'stat
     let mut facts = Facts::default();
     for line in lines {
         let name = line.name.as_bytes();
-        let id = connection_line(name);
-        if id == HeaderId::Other {
-            if name.len() > usize::from(u16::MAX) {
-                return Err("bad header name");
-            }
-            let id = out.push_judged(name, line.value);
-            if id.hop_by_hop() {
-                out.remove_id(id);
-            }
-        } else {
-            facts.take(id, line, out)?;
+        if name.len() > usize::from(u16::MAX) {
+            return Err("bad header name");
+        }
+        // Adding tells the id; the few lines that do not travel are taken back.
+        let mut id = out.push_judged(name, line.value);
+        if id == HeaderId::Other && name.contains(&b'_') {
+            id = HeaderId::folded(name);
+        }
+        if id.hop_by_hop() || matches!(id, HeaderId::ContentLength | HeaderId::Expect) {
+            out.pop();
+            facts.take(id, line)?;
+        } else if id == HeaderId::Host {
+            facts.hosts += 1;
+            facts.host = line.value;
         }
     }
     if facts.chunked && facts.length.is_some() {
@@ -99,13 +102,8 @@ fn sort<'a>(lines: &[Header<'a>], out: &mut Headers) -> Result<Facts<'a>, &'stat
 }
 
 impl<'a> Facts<'a> {
-    fn take(&mut self, id: HeaderId, line: &Header<'a>, out: &mut Headers) -> Result<(), &'static str> {
+    fn take(&mut self, id: HeaderId, line: &Header<'a>) -> Result<(), &'static str> {
         match id {
-            HeaderId::Host => {
-                self.hosts += 1;
-                self.host = line.value;
-                out.push_id(id, line.value);
-            }
             HeaderId::ContentLength => {
                 // Two equal lines are refused as well: who sends them has lost track of the framing.
                 let known = self.length.replace(length(line.value).ok_or("bad content-length")?);
@@ -152,7 +150,7 @@ fn drop_named(lines: &[Header<'_>], named: usize, out: &mut Headers) -> Result<(
     }
     let names: SmallVec<[&[u8]; 8]> = lines
         .iter()
-        .filter(|line| connection_line(line.name.as_bytes()) == HeaderId::Connection)
+        .filter(|line| line.name.eq_ignore_ascii_case(HeaderId::Connection.name()))
         .flat_map(|line| options(line.value))
         .collect();
     out.retain(|id, name, _| {
@@ -171,25 +169,4 @@ fn length(value: &[u8]) -> Option<u64> {
         let digit = byte.is_ascii_digit().then(|| u64::from(byte - b'0'))?;
         length.checked_mul(10)?.checked_add(digit)
     })
-}
-
-/// The id of a line that is ours to read rather than to pass on (and of Host); [`HeaderId::Other`] for all others.
-/// The length decides nearly always. A `_` counts as `-`, as some upstreams read it.
-fn connection_line(name: &[u8]) -> HeaderId {
-    let candidates: &[HeaderId] = match name.len() {
-        2 => &[HeaderId::Te],
-        4 => &[HeaderId::Host],
-        6 => &[HeaderId::Expect],
-        7 => &[HeaderId::Upgrade, HeaderId::Trailer],
-        10 => &[HeaderId::Connection, HeaderId::KeepAlive],
-        14 => &[HeaderId::ContentLength, HeaderId::Http2Settings],
-        16 => &[HeaderId::ProxyConnection],
-        17 => &[HeaderId::TransferEncoding],
-        18 => &[HeaderId::ProxyAuthenticate],
-        19 => &[HeaderId::ProxyAuthorization],
-        _ => &[],
-    };
-    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
-    let same = |id: HeaderId| name.iter().zip(id.name().bytes()).all(|(a, b)| fold(*a) == b);
-    candidates.iter().copied().find(|id| same(*id)).unwrap_or(HeaderId::Other)
 }

@@ -79,7 +79,11 @@ impl Wire {
     }
 
     /// Reads a piece of a body of which so much is expected.
-    pub(super) fn poll_read_body(&self, expected: Option<u64>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_read_body(
+        &self,
+        expected: Option<u64>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         let small = expected.is_some_and(|expected| expected <= HEAD_ROOM as u64);
         self.poll_read(if small { HEAD_ROOM } else { BODY_ROOM }, cx)
     }

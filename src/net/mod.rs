@@ -23,6 +23,10 @@ pub use timer::Timer;
 ///
 /// # Errors
 /// The socket's own.
-pub fn poll_read(stream: &mut TcpStream, buffer: &mut BytesMut, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+pub fn poll_read(
+    stream: &mut TcpStream,
+    buffer: &mut BytesMut,
+    cx: &mut Context<'_>,
+) -> Poll<io::Result<usize>> {
     tokio_util::io::poll_read_buf(Pin::new(stream), cx, buffer)
 }

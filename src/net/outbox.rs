@@ -83,7 +83,11 @@ impl Outbox {
             let wrote = if self.large.is_empty() && self.tail.is_empty() {
                 ready!(Pin::new(&mut *stream).poll_write(cx, &self.small[self.at..]))?
             } else {
-                let parts = [IoSlice::new(&self.small[self.at..]), IoSlice::new(&self.large), IoSlice::new(self.tail)];
+                let parts = [
+                    IoSlice::new(&self.small[self.at..]),
+                    IoSlice::new(&self.large),
+                    IoSlice::new(self.tail),
+                ];
                 let skip = usize::from(self.at == self.small.len());
                 ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &parts[skip..]))?
             };

@@ -22,9 +22,8 @@ impl Timer {
 
     /// Ready once `deadline` has passed; until then the task is woken when it does.
     pub fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let (armed, sleep) = self
-            .sleep
-            .get_or_insert_with(|| (deadline, Box::pin(tokio::time::sleep_until(deadline.into()))));
+        let (armed, sleep) =
+            self.sleep.get_or_insert_with(|| (deadline, Box::pin(tokio::time::sleep_until(deadline.into()))));
         if *armed > deadline {
             sleep.as_mut().reset(deadline.into());
             *armed = deadline;

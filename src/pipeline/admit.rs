@@ -42,7 +42,11 @@ impl Walk {
         let plan = &pinned.plan;
         let mut headers = arrived.headers;
         let client = client(plan, arrived.peer, &headers);
-        let given = if client.trusted { headers.get_id(HeaderId::XRequestId).and_then(RequestId::given) } else { None };
+        let given = if client.trusted {
+            headers.get_id(HeaderId::XRequestId).and_then(RequestId::given)
+        } else {
+            None
+        };
         let id = given.unwrap_or_else(|| core.request_id());
         strip(&mut headers, client.trusted, &pinned.snapshot.identity_headers);
 
@@ -51,24 +55,30 @@ impl Walk {
                 (parsed.target, Some(bad_target(TargetError::Form)))
             }
             Ok(parsed) => {
-                let host = parsed.authority.map_or(Ok(()), |authority| take_authority(&mut headers, &authority));
+                let host =
+                    parsed.authority.map_or(Ok(()), |authority| take_authority(&mut headers, &authority));
                 (parsed.target, host.err())
             }
-            Err(error) => {
-                (Target::default(), Some(bad_target(error)))
-            }
+            Err(error) => (Target::default(), Some(bad_target(error))),
         };
         let too_large = arrived.body.length().is_some_and(|length| length > plan.limits.body);
         let refused = refused
             .or_else(|| too_large.then(|| Error::new(ErrorKind::BodyTooLarge).closing()))
             .or_else(|| expectation(&mut headers));
 
-        let request = Request { method: arrived.method, target, version: arrived.version, headers, body: arrived.body };
+        let request =
+            Request { method: arrived.method, target, version: arrived.version, headers, body: arrived.body };
         Walk::new(core, pinned, client, id, request, arrived.started, refused)
     }
 
     /// A walk for a head that could not be read: nothing is known but who sent it.
-    pub fn refuse(core: Rc<Core>, pinned: Rc<Pinned>, peer: SocketAddr, started: Instant, error: Error) -> Walk {
+    pub fn refuse(
+        core: Rc<Core>,
+        pinned: Rc<Pinned>,
+        peer: SocketAddr,
+        started: Instant,
+        error: Error,
+    ) -> Walk {
         let client = client(&pinned.plan, peer, &Headers::new());
         let request = Request {
             method: Method::from_bytes(b"-").unwrap_or_default(),
@@ -123,7 +133,8 @@ fn client(plan: &ListenerPlan, peer: SocketAddr, headers: &Headers) -> Client {
             break;
         }
     }
-    let https = headers.get_id(HeaderId::XForwardedProto).is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"));
+    let https =
+        headers.get_id(HeaderId::XForwardedProto).is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"));
     Client { peer, ip, trusted: true, scheme: if https { Scheme::Https } else { Scheme::Http } }
 }
 
@@ -156,9 +167,9 @@ fn strip(headers: &mut Headers, trusted: bool, identity: &[String]) {
 
 /// The authority of an absolute target takes the place of Host (RFC 9112 section 3.2.2).
 fn take_authority(headers: &mut Headers, authority: &str) -> Result<(), Error> {
-    headers
-        .set("host", authority.as_bytes())
-        .map_err(|_| Error::new(ErrorKind::MalformedRequest).reason("host").detail("the target's host is not valid"))
+    headers.set("host", authority.as_bytes()).map_err(|_| {
+        Error::new(ErrorKind::MalformedRequest).reason("host").detail("the target's host is not valid")
+    })
 }
 
 /// The error of a target that breaks the rules of the edge.

@@ -99,6 +99,9 @@ impl Walk {
 /// The rule that answers, and the error that stands in for its action where the request missed.
 fn find(pinned: &Pinned, exchange: &mut Exchange) -> (u32, Option<Error>) {
     let plan = &pinned.plan;
+    if plan.hosts.as_ref().is_some_and(|hosts| !hosts.matches(exchange.request.host())) {
+        return (plan.no_route, Some(ErrorKind::NoRoute.into()));
+    }
     match plan.table.find(exchange.request.target.path(), &exchange.request.method) {
         Found::Matched(found) => {
             for (name, span) in found.names.iter().zip(found.spans.iter()) {
@@ -108,7 +111,9 @@ fn find(pinned: &Pinned, exchange: &mut Exchange) -> (u32, Option<Error>) {
             if let Some(rest) = found.rest_start {
                 exchange.rest = rest as u32;
             }
-            let holds = |alternative: &&Alternative| alternative.when.as_ref().is_none_or(|when| when.holds(exchange));
+            let holds = |alternative: &&Alternative| {
+                alternative.when.as_ref().is_none_or(|when| when.holds(exchange))
+            };
             match found.rule.iter().find(holds) {
                 Some(alternative) => (alternative.rule, slash(plan, alternative.rule, exchange)),
                 None => (plan.no_route, Some(ErrorKind::NoRoute.into())),

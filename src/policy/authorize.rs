@@ -1,7 +1,11 @@
 //! The policy `authorize`: conditions that must all hold.
 
+mod read;
+
 use crate::exchange::{Error, ErrorKind, Exchange};
 use crate::policy::{Phase, Policy, Step};
+
+pub use read::KIND;
 
 /// Something that holds of an exchange or does not.
 pub trait Condition: Send + Sync {

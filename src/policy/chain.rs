@@ -29,10 +29,16 @@ impl Chain {
     /// policy itself waits.
     pub async fn inward(&self, exchange: &mut Exchange) -> (usize, Result<Option<Response>, Error>) {
         for (index, policy) in self.policies.iter().enumerate() {
-            let outcome = finish(policy.on_request(exchange)).await;
-            if !matches!(outcome, Ok(None)) {
-                return (index + 1, outcome);
-            }
+            let outcome = match policy.on_request(exchange) {
+                Step::Continue => continue,
+                Step::Respond(answer) => Ok(Some(answer)),
+                Step::Fail(error) => Err(error),
+                Step::Wait(outcome) => match outcome.await {
+                    Ok(None) => continue,
+                    ended => ended,
+                },
+            };
+            return (index + 1, outcome);
         }
         (self.policies.len(), Ok(None))
     }
@@ -42,7 +48,13 @@ impl Chain {
     pub async fn outward(&self, entered: usize, exchange: &mut Exchange, answer: &mut Response) {
         let entered = entered.min(self.policies.len());
         for policy in self.policies[..entered].iter().rev() {
-            match finish(policy.on_response(exchange, answer)).await {
+            let outcome = match policy.on_response(exchange, answer) {
+                Step::Continue => continue,
+                Step::Respond(other) => Ok(Some(other)),
+                Step::Fail(error) => Err(error),
+                Step::Wait(outcome) => outcome.await,
+            };
+            match outcome {
                 Ok(None) => {}
                 Ok(Some(other)) => *answer = other,
                 Err(error) => {
@@ -51,16 +63,6 @@ impl Chain {
                 }
             }
         }
-    }
-}
-
-#[inline]
-async fn finish(step: Step<'_>) -> Result<Option<Response>, Error> {
-    match step {
-        Step::Continue => Ok(None),
-        Step::Respond(answer) => Ok(Some(answer)),
-        Step::Fail(error) => Err(error),
-        Step::Wait(outcome) => outcome.await,
     }
 }
 

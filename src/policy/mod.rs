@@ -3,16 +3,22 @@
 //! Start with [`Policy`]; `chain.rs` runs a rule's policies in the order of their [`Phase`]; `kinds.rs` is the list of
 //! all kinds. A policy is built once, when a configuration is compiled, and shared by every core.
 
+pub mod authenticate;
 pub mod authorize;
 pub mod chain;
+pub mod kinds;
 pub mod limit;
 #[cfg(test)]
 mod testing;
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 
-use crate::exchange::{Error, Exchange, Response};
+use crate::config::Field;
+use crate::exchange::{Error, Exchange, Name, Response};
+use crate::expression::Scope;
+use crate::store::{Clock, Store};
 
 /// A future that stays on its core.
 pub type LocalBoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -62,3 +68,26 @@ pub trait Policy: Send + Sync {
         Step::Continue
     }
 }
+
+/// What building a policy needs.
+pub struct Env<'a> {
+    /// The names that expressions may use.
+    pub scope: &'a Scope,
+    /// What is declared and used by name.
+    pub named: &'a dyn Declared,
+    /// Where limits count.
+    pub store: &'a Arc<dyn Store>,
+    /// Where limits take the time from.
+    pub clock: &'a Arc<dyn Clock>,
+    /// A name for a policy that is written in place: of the place, which no name in the configuration can be.
+    pub place: &'a Name,
+}
+
+/// Policies that were declared under names.
+pub trait Declared {
+    /// The policy of a kind under a name; a dangling name has been reported already.
+    fn find(&self, kind: &'static str, name: &str) -> Option<Arc<dyn Policy>>;
+}
+
+/// Reads the body of a policy and builds it.
+pub type Build = for<'f, 'e> fn(Field<'f>, &Env<'e>) -> Option<Arc<dyn Policy>>;

@@ -5,7 +5,6 @@
 mod hash;
 mod host;
 mod methods;
-mod network;
 mod pattern;
 mod predicate;
 mod subject;
@@ -14,7 +13,6 @@ mod tree;
 
 pub use host::{HostError, HostList};
 pub use methods::{Methods, MethodsError};
-pub use network::Network;
 pub use pattern::{Pattern, PatternError, Segment};
 pub use predicate::{Condition, Expect, Predicate, Subject};
 pub use table::{Clash, Found, Layer, Matched, Table, TableBuilder};

@@ -1,7 +1,7 @@
 //! The `match` of a route's alternatives, compiled: all of it must hold.
 
 use super::host::HostList;
-use super::network::Network;
+use crate::config::Cidr;
 use regex::bytes::Regex;
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -31,15 +31,23 @@ pub enum Expect {
     Value(Box<str>),
     /// There, whatever its value.
     Present,
+    /// Not there.
+    Absent,
     /// A value in which the expression finds a match; `^` and `$` make it the whole value.
     Regex(Regex),
 }
 
 impl Expect {
+    /// What finding a value that fits means.
+    fn wanted(&self) -> bool {
+        !matches!(self, Self::Absent)
+    }
+
     fn fits(&self, value: &[u8]) -> bool {
         match self {
             Self::Value(text) => value == text.as_bytes(),
-            Self::Present => true,
+            // Of what must be absent, every value is one too many.
+            Self::Present | Self::Absent => true,
             Self::Regex(regex) => regex.is_match(value),
         }
     }
@@ -51,7 +59,7 @@ pub struct Predicate<S: ?Sized> {
     query: Vec<(Box<str>, Expect)>,
     cookies: Vec<(Box<str>, Expect)>,
     hosts: Option<HostList>,
-    client_ip: Option<Vec<Network>>,
+    client_ip: Option<Vec<Cidr>>,
     when: Option<Box<dyn Condition<S>>>,
 }
 
@@ -99,7 +107,7 @@ impl<S: Subject + ?Sized> Predicate<S> {
 
     /// Also asks for a client in one of these networks.
     #[must_use]
-    pub fn client_ip(mut self, networks: Vec<Network>) -> Self {
+    pub fn client_ip(mut self, networks: Vec<Cidr>) -> Self {
         self.client_ip = Some(networks);
         self
     }
@@ -118,16 +126,14 @@ impl<S: Subject + ?Sized> Predicate<S> {
                 let client = subject.client_ip();
                 networks.iter().any(|network| network.contains(client))
             })
-            && self
-                .headers
-                .iter()
-                .all(|(name, expect)| subject.any_header(name, &mut |value| expect.fits(value)))
-            && self
-                .query
-                .iter()
-                .all(|(name, expect)| subject.query().is_some_and(|query| query_has(query, name, expect)))
+            && self.headers.iter().all(|(name, expect)| {
+                subject.any_header(name, &mut |value| expect.fits(value)) == expect.wanted()
+            })
+            && self.query.iter().all(|(name, expect)| {
+                subject.query().is_some_and(|query| query_has(query, name, expect)) == expect.wanted()
+            })
             && self.cookies.iter().all(|(name, expect)| {
-                subject.any_header("cookie", &mut |line| cookie_has(line, name, expect))
+                subject.any_header("cookie", &mut |line| cookie_has(line, name, expect)) == expect.wanted()
             })
             && self.when.as_ref().is_none_or(|condition| condition.holds(subject))
     }

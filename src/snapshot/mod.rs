@@ -18,7 +18,7 @@ use crate::exchange::target::PathRules;
 use crate::exchange::{Exchange, Name, Place};
 use crate::http1::HeadLimits;
 use crate::policy::chain::Chain;
-use crate::route::{Predicate, Table};
+use crate::route::{HostList, Predicate, Table};
 use crate::telemetry::metrics::RouteMetrics;
 use crate::upstream::Upstream;
 
@@ -49,6 +49,8 @@ pub struct ListenerPlan {
     pub name: Name,
     /// Where it listens.
     pub address: SocketAddr,
+    /// The hosts it answers for; every host where none are named.
+    pub hosts: Option<HostList>,
     /// Its bounds.
     pub limits: Limits,
     /// How targets are read: as the most permissive of the routes wants it, the rules refuse the rest.

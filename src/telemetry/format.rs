@@ -81,7 +81,7 @@ impl<'a> Entry<'a> {
             at,
             id: exchange.id.as_str(),
             client: client.ip,
-            peer: (client.peer.ip() != client.ip).then_some(client.peer),
+            peer: (client.peer.ip().to_canonical() != client.ip.to_canonical()).then_some(client.peer),
             listener: exchange.place.listener(),
             route: exchange.place.route(exchange.rule),
             method: request.method.as_str().as_bytes(),

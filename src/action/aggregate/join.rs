@@ -6,7 +6,8 @@ use super::source::Source;
 
 /// The object of all sources. Their names are identifiers and need no escaping.
 pub(super) fn members(sources: &[Source], parts: &[Bytes]) -> Bytes {
-    let size = sources.iter().zip(parts).map(|(source, part)| source.name.len() + part.len() + 4).sum::<usize>();
+    let size =
+        sources.iter().zip(parts).map(|(source, part)| source.name.len() + part.len() + 4).sum::<usize>();
     let mut out = Vec::with_capacity(size + 2);
     out.push(b'{');
     for (at, (source, part)) in sources.iter().zip(parts).enumerate() {

@@ -5,15 +5,26 @@
 
 mod fanout;
 mod join;
+mod read;
 mod source;
 
 use http::StatusCode;
 
 use crate::exchange::{Body, Error, Exchange, HeaderId, Response};
 
-use super::{Action, LocalBoxFuture};
+use crate::config::Kind;
+
+use super::{Action, Build, LocalBoxFuture};
 
 pub use source::Source;
+
+/// The action `aggregate`.
+pub const KIND: Kind<Build> = Kind {
+    name: "aggregate",
+    summary: "Call several sources side by side and answer once, with one JSON object",
+    schema: read::schema,
+    build: read::build,
+};
 
 /// Calls every source and answers once: all or nothing.
 pub struct Aggregate {

@@ -82,11 +82,17 @@ impl Source {
     /// A part of the path is not there or cannot stand in a path.
     pub(super) fn request(&self, exchange: &Exchange) -> Result<Request, Error> {
         let unusable = |why: &dyn std::fmt::Display| {
-            Error::new(ErrorKind::MalformedRequest).reason("source").source(format!("source {}: {why}", self.name))
+            Error::new(ErrorKind::MalformedRequest)
+                .reason("source")
+                .source(format!("source {}: {why}", self.name))
         };
         let settings = self.upstream.settings();
         let path = self.path.render(exchange).map_err(|error| unusable(&error))?;
-        let text = if settings.base_path.is_empty() { path.to_string() } else { format!("{}{path}", settings.base_path) };
+        let text = if settings.base_path.is_empty() {
+            path.to_string()
+        } else {
+            format!("{}{path}", settings.base_path)
+        };
         let target = Target::from_rewritten(&text, PathRules::default()).map_err(|error| unusable(&error))?;
         let mut headers = Headers::with_capacity(16, 512);
         headers.push_id(HeaderId::Host, settings.authority.as_bytes());
@@ -120,7 +126,10 @@ impl Source {
                 return Ok(Bytes::from_static(b"null"));
             }
             if encoded {
-                return Err(Failed { fault: Fault::InvalidJson, why: "an encoded body that was not asked for".into() });
+                return Err(Failed {
+                    fault: Fault::InvalidJson,
+                    why: "an encoded body that was not asked for".into(),
+                });
             }
             match check(&body) {
                 Ok(()) => Ok(body),

@@ -57,7 +57,11 @@ fn target(proxy: &Proxy, exchange: &Exchange) -> Result<(Target, Mapping), Error
             let mut text = String::with_capacity(inner.len() + from.as_str().len() + 1);
             text.push_str(&inner);
             // Nothing behind the prefix means the prefix itself, as it was written.
-            text.push_str(if rest.is_empty() && (prefix.ends_with('/') || inner.is_empty()) { "/" } else { rest });
+            text.push_str(if rest.is_empty() && (prefix.ends_with('/') || inner.is_empty()) {
+                "/"
+            } else {
+                rest
+            });
             push_query(&mut text, query.or(from.query()));
             Ok((again(proxy, &text)?, Mapping { public: exchange.rest as usize, inner }))
         }
@@ -82,9 +86,8 @@ fn push_query(text: &mut String, query: Option<&str>) {
 
 /// What a rewrite made is judged as what a client sent.
 fn again(proxy: &Proxy, text: &str) -> Result<Target, Error> {
-    Target::from_rewritten(text, proxy.path_rules).map_err(|error| {
-        Error::new(ErrorKind::MalformedRequest).reason("rewrite").source(error)
-    })
+    Target::from_rewritten(text, proxy.path_rules)
+        .map_err(|error| Error::new(ErrorKind::MalformedRequest).reason("rewrite").source(error))
 }
 
 fn unreadable(error: EvalError) -> Error {

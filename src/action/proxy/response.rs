@@ -29,7 +29,13 @@ pub(super) fn hide(
         authority: &proxy.upstream.settings().authority,
         host: &proxy.upstream.settings().host,
         endpoint,
-        public: exchange.request.target.path().get(..mapping.public).unwrap_or_default().trim_end_matches('/'),
+        public: exchange
+            .request
+            .target
+            .path()
+            .get(..mapping.public)
+            .unwrap_or_default()
+            .trim_end_matches('/'),
         inner: &mapping.inner,
         scheme: exchange.client.scheme.as_str(),
         public_host: exchange.request.host(),
@@ -61,7 +67,9 @@ impl Map<'_> {
     /// A `Location` as the client can follow it; `None` where it stays as it is.
     fn location(&self, text: &str) -> Option<String> {
         let after_scheme = ["http://", "https://", "//"].iter().find_map(|scheme| {
-            text.get(..scheme.len()).filter(|start| start.eq_ignore_ascii_case(scheme)).map(|_| &text[scheme.len()..])
+            text.get(..scheme.len())
+                .filter(|start| start.eq_ignore_ascii_case(scheme))
+                .map(|_| &text[scheme.len()..])
         });
         let Some(rest) = after_scheme else {
             return text.starts_with('/').then(|| self.path(text));
@@ -77,14 +85,20 @@ impl Map<'_> {
 
     fn is_inside(&self, authority: &str) -> bool {
         let endpoint = self.endpoint.is_some_and(|endpoint| authority == endpoint.to_string());
-        authority.eq_ignore_ascii_case(self.authority) || authority.eq_ignore_ascii_case(self.host) || endpoint
+        authority.eq_ignore_ascii_case(self.authority)
+            || authority.eq_ignore_ascii_case(self.host)
+            || endpoint
     }
 
     /// A path of the service as the public path that leads to it.
     fn path(&self, path: &str) -> String {
         match path.strip_prefix(self.inner) {
             Some(rest) if rest.is_empty() || rest.starts_with(['/', '?', '#']) => {
-                format!("{}{}", self.public, if self.public.is_empty() && !rest.starts_with('/') { path } else { rest })
+                format!(
+                    "{}{}",
+                    self.public,
+                    if self.public.is_empty() && !rest.starts_with('/') { path } else { rest }
+                )
             }
             _ => path.to_owned(),
         }
@@ -99,7 +113,8 @@ impl Map<'_> {
             let (name, value) = (name.trim(), value.trim());
             let mapped = if index == 0 {
                 None
-            } else if name.eq_ignore_ascii_case("domain") && value.trim_start_matches('.').eq_ignore_ascii_case(self.host)
+            } else if name.eq_ignore_ascii_case("domain")
+                && value.trim_start_matches('.').eq_ignore_ascii_case(self.host)
             {
                 Some(self.public_domain())
             } else if name.eq_ignore_ascii_case("path") && value.starts_with('/') {

@@ -56,3 +56,17 @@ fn underscores_fold_into_dashes() {
 fn values_do_not_show_in_debug_output() {
     assert!(!format!("{:?}", sample()).contains("gw.test"));
 }
+
+#[test]
+fn the_last_line_can_be_taken_back() {
+    let mut headers = Headers::new();
+    headers.pop();
+    headers.reserve(2, 32);
+    headers.push_judged(b"A", b"1");
+    headers.push_judged(b"Connection", b"close");
+    headers.pop();
+    headers.push_judged(b"B", b"2");
+    let mut out = Vec::new();
+    headers.write_to(&mut out);
+    assert_eq!(out, b"a: 1\r\nb: 2\r\n");
+}

@@ -162,6 +162,10 @@ fn sizes_that_are_none() {
     broken(format!("5;{}\r\nhello\r\n0\r\n\r\n", "x".repeat(EXTENSION)), "long chunk extension");
     broken(format!("5;{}", "x".repeat(9000)), "long chunk extension");
     broken(format!("5\r{}", "x".repeat(9000)), "long chunk extension");
+    for over in 0..20 {
+        let line = format!("5;{}\nhello", "x".repeat(EXTENSION + over));
+        broken(line, if over == 0 { "bad chunk size" } else { "long chunk extension" });
+    }
     broken(format!("1;{}\r\na\r\n", "x".repeat(200)).repeat(100), "long chunk extensions");
 }
 

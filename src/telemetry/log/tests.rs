@@ -73,17 +73,20 @@ fn a_storm_is_told_once_and_counted() {
 fn a_sink_that_hangs_costs_lines_and_no_waiting() {
     let (word, heard) = sync_channel::<()>(0);
     let (tell, lines) = std::sync::mpsc::channel();
+    let (begin, begun) = std::sync::mpsc::channel();
     let log = OperatorLog::start(false, Level::Info, move |line| {
+        let _ = begin.send(());
         let _ = heard.recv();
         let _ = tell.send(String::from_utf8_lossy(line).into_owned());
     })
     .unwrap();
-    let sent = QUEUED as u64 * 2;
-    (0..sent).for_each(|number| log.info(number));
-    let dropped = log.dropped.load(Ordering::Relaxed);
-    assert!(dropped > 0 && dropped < sent);
+    log.info("the one that hangs");
+    begun.recv_timeout(LONG).unwrap();
+    let dropped = 7;
+    (0..QUEUED + dropped).for_each(|number| log.info(number));
+    assert_eq!(log.dropped.load(Ordering::Relaxed), dropped as u64);
     drop(word);
-    for _ in dropped..sent {
+    for _ in 0..=QUEUED {
         lines.recv_timeout(LONG).unwrap();
     }
     log.info("again");

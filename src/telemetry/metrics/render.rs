@@ -16,7 +16,7 @@ struct Row {
 pub(super) fn render(metrics: &Metrics) -> String {
     let mut page = Page(String::with_capacity(16 * 1024));
     page.family("portcullis_build_info", "gauge", "The version that runs.");
-    page.sample("portcullis_build_info", concat!("version=\"", env!("CARGO_PKG_VERSION"), "\""), 1);
+    page.sample("portcullis_build_info", &["version=\"", env!("CARGO_PKG_VERSION"), "\""], 1);
     routes(&mut page, &rows(metrics));
     errors(&mut page, metrics);
     listeners(&mut page, metrics);
@@ -45,36 +45,37 @@ fn routes(page: &mut Page, rows: &[Row]) {
         for (class, count) in CLASSES.iter().zip(sum.classes) {
             // The rare classes have a series only once they occur: fewer lines for every route.
             if count > 0 || matches!(*class, "2xx" | "4xx" | "5xx") {
-                page.sample(name, &format!("{labels},class=\"{class}\""), count);
+                page.sample(name, &[labels, ",class=\"", class, "\""], count);
             }
         }
     }
     let name = "portcullis_requests_in_flight";
     page.family(name, "gauge", "Requests that have begun and not ended.");
     for Row { labels, sum } in rows {
-        page.sample(name, labels, gauge(sum.in_flight));
+        page.sample(name, &[labels], gauge(sum.in_flight));
     }
     let name = "portcullis_request_duration_seconds";
     page.family(name, "histogram", "From the first byte of a request to the last of its answer.");
+    let [bucket, total, number] = ["bucket", "sum", "count"].map(|part| format!("{name}_{part}"));
     for Row { labels, sum } in rows {
         let mut below = 0;
         for (bound, count) in BOUND_LABELS.iter().zip(sum.buckets) {
             below += count;
-            page.sample(&format!("{name}_bucket"), &format!("{labels},le=\"{bound}\""), below);
+            page.sample(&bucket, &[labels, ",le=\"", bound, "\""], below);
         }
         let seconds = format_args!("{}.{:09}", sum.nanos / 1_000_000_000, sum.nanos % 1_000_000_000);
-        page.sample(&format!("{name}_sum"), labels, seconds);
-        page.sample(&format!("{name}_count"), labels, below);
+        page.sample(&total, &[labels], seconds);
+        page.sample(&number, &[labels], below);
     }
     let name = "portcullis_request_bytes_total";
     page.family(name, "counter", "Bytes of request bodies that were read.");
     for Row { labels, sum } in rows {
-        page.sample(name, labels, sum.bytes_in);
+        page.sample(name, &[labels], sum.bytes_in);
     }
     let name = "portcullis_response_bytes_total";
     page.family(name, "counter", "Bytes of answer bodies that were sent.");
     for Row { labels, sum } in rows {
-        page.sample(name, labels, sum.bytes_out);
+        page.sample(name, &[labels], sum.bytes_out);
     }
 }
 
@@ -83,7 +84,7 @@ fn errors(page: &mut Page, metrics: &Metrics) {
     page.family(name, "counter", "Errors that the gate itself made, by kind.");
     for kind in ErrorKind::ALL {
         let count: u64 = metrics.errors.used().map(|cells| cells.0[kind.index()].read()).sum();
-        page.sample(name, &label("error", kind.name()), count);
+        page.sample(name, &[&label("error", kind.name())], count);
     }
 }
 
@@ -95,12 +96,12 @@ fn listeners(page: &mut Page, metrics: &Metrics) {
     let name = "portcullis_connections_accepted_total";
     page.family(name, "counter", "Connections that were accepted.");
     for (labels, (accepted, _)) in &sums {
-        page.sample(name, labels, accepted);
+        page.sample(name, &[labels], accepted);
     }
     let name = "portcullis_connections_open";
     page.family(name, "gauge", "Connections that are open.");
     for (labels, (_, open)) in &sums {
-        page.sample(name, labels, gauge(*open));
+        page.sample(name, &[labels], gauge(*open));
     }
 }
 
@@ -110,7 +111,7 @@ fn upstreams(page: &mut Page, metrics: &Metrics) {
     for (upstream, numbers) in lock(&metrics.upstreams).iter() {
         let Some(sums) = numbers.sum() else { continue };
         for (outcome, count) in OUTCOMES.iter().zip(sums) {
-            page.sample(name, &format!("{},outcome=\"{outcome}\"", label("upstream", upstream)), count);
+            page.sample(name, &[&label("upstream", upstream), ",outcome=\"", outcome, "\""], count);
         }
     }
 }
@@ -118,22 +119,22 @@ fn upstreams(page: &mut Page, metrics: &Metrics) {
 fn process(page: &mut Page, metrics: &Metrics) {
     let name = "portcullis_access_log_dropped_lines_total";
     page.family(name, "counter", "Access log lines that could not be written.");
-    page.sample(name, "", metrics.access_log_dropped.load(Ordering::Relaxed));
+    page.sample(name, &[], metrics.access_log_dropped.load(Ordering::Relaxed));
 
     let reloads = &metrics.reloads;
     let name = "portcullis_config_reloads_total";
     page.family(name, "counter", "Reloads of the configuration, by result.");
-    page.sample(name, "result=\"ok\"", reloads.succeeded.load(Ordering::Relaxed));
-    page.sample(name, "result=\"failed\"", reloads.failed.load(Ordering::Relaxed));
+    page.sample(name, &["result=\"ok\""], reloads.succeeded.load(Ordering::Relaxed));
+    page.sample(name, &["result=\"failed\""], reloads.failed.load(Ordering::Relaxed));
     let name = "portcullis_config_last_reload_successful";
     page.family(name, "gauge", "Whether the last configuration that was offered is the one that runs.");
-    page.sample(name, "", u8::from(!reloads.last_failed.load(Ordering::Relaxed)));
+    page.sample(name, &[], u8::from(!reloads.last_failed.load(Ordering::Relaxed)));
     let name = "portcullis_config_last_reload_success_timestamp_seconds";
     page.family(name, "gauge", "When the configuration that runs was loaded, in seconds since 1970.");
-    page.sample(name, "", reloads.loaded_at.load(Ordering::Relaxed));
+    page.sample(name, &[], reloads.loaded_at.load(Ordering::Relaxed));
     let name = "portcullis_config_version";
     page.family(name, "gauge", "The number of the configuration that runs.");
-    page.sample(name, "", reloads.version.load(Ordering::Relaxed));
+    page.sample(name, &[], reloads.version.load(Ordering::Relaxed));
 }
 
 /// Cores are read one after the other, so a sum may be below zero for a moment.
@@ -166,12 +167,15 @@ impl Page {
         self.line(format_args!("# TYPE {name} {kind}"));
     }
 
-    fn sample(&mut self, name: &str, labels: &str, value: impl Display) {
-        if labels.is_empty() {
-            self.line(format_args!("{name} {value}"));
-        } else {
-            self.line(format_args!("{name}{{{labels}}} {value}"));
+    /// One line; the labels come in pieces, for there are many lines and most of their text is shared.
+    fn sample(&mut self, name: &str, labels: &[&str], value: impl Display) {
+        self.0.push_str(name);
+        if !labels.is_empty() {
+            self.0.push('{');
+            labels.iter().for_each(|piece| self.0.push_str(piece));
+            self.0.push('}');
         }
+        self.line(format_args!(" {value}"));
     }
 
     fn line(&mut self, text: std::fmt::Arguments<'_>) {

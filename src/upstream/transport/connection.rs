@@ -60,7 +60,11 @@ impl Connection {
     }
 
     /// Reads once; `expected` is how much of the current body is still to come, if anything is known.
-    pub(super) fn poll_read(&mut self, expected: Option<u64>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_read(
+        &mut self,
+        expected: Option<u64>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
         let room = match expected {
             Some(expected) if expected <= SMALL_READ as u64 => SMALL_READ,
             Some(_) => LARGE_READ,

@@ -203,7 +203,12 @@ impl AnswerBody {
         }
     }
 
-    fn fail(&mut self, kind: ErrorKind, reason: &'static str, source: &str) -> Poll<Option<Result<Frame, Error>>> {
+    fn fail(
+        &mut self,
+        kind: ErrorKind,
+        reason: &'static str,
+        source: &str,
+    ) -> Poll<Option<Result<Frame, Error>>> {
         self.connection = None;
         Poll::Ready(Some(Err(Error::new(kind).reason(reason).source(source))))
     }

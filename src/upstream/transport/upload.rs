@@ -71,7 +71,11 @@ impl Upload {
     }
 
     /// Moves pieces from the body into the connection until the body has ended and everything is written.
-    pub(super) fn poll_drive(&mut self, connection: &mut Connection, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+    pub(super) fn poll_drive(
+        &mut self,
+        connection: &mut Connection,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Broken>> {
         loop {
             while !self.done && connection.out.has_room() {
                 self.touched = true;

@@ -1,0 +1,187 @@
+//! A compiled expression.
+
+use std::borrow::Cow;
+
+use serde_json::Value as Json;
+
+use crate::exchange::Exchange;
+
+use super::check::check;
+use super::error::{CompileError, EvalError, Fault, Span, Why};
+use super::facts::Facts;
+use super::interpret::Mixed;
+use super::lower::Lower;
+use super::node::Node;
+use super::parse::parse;
+use super::path::{Path, Read};
+use super::scope::{Reference, Scope};
+use super::value::Val;
+
+/// A CEL expression, compiled and checked at load.
+///
+/// Headers are a map from names in lower case to values, several lines joined with `, ` (cookies with `; `). Query
+/// values are decoded as a form is (`+` is a space) and, as cookies, which stay as they are, the first of a name
+/// counts. Path parameters are percent-decoded once, `rest` and `request.path` are the normalised path as it is.
+/// `has(identity.x)` is false where nobody is known; else what is absent is an error when read.
+#[derive(Debug)]
+pub struct Expression {
+    text: Box<str>,
+    code: Code,
+    references: Vec<Reference>,
+    /// Whether the names of listener and route are read.
+    names: bool,
+}
+
+#[derive(Debug)]
+enum Code {
+    Native(Node),
+    Mixed(Box<Mixed>),
+}
+
+impl Expression {
+    /// Compiles a text against the names that are known where it stands.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it: what cannot be parsed (the first fault), unknown names, members and
+    /// functions, wrong numbers of arguments, bad patterns, texts over 8 KiB, nesting deeper than 64.
+    pub fn compile(text: &str, scope: &Scope) -> Result<Expression, Vec<CompileError>> {
+        let parsed = parse(text)?;
+        let findings = check(&parsed, scope);
+        if !findings.errors.is_empty() {
+            return Err(findings.errors);
+        }
+        let lower = Lower { parsed: &parsed, scope };
+        let (code, names) = match lower.node(&parsed.tree) {
+            Some(node) => {
+                let names = node.names();
+                (Code::Native(node), names)
+            }
+            None => {
+                let (mut tree, mut slots) = (parsed.tree.clone(), Vec::new());
+                lower.extract(&mut tree, &mut slots);
+                let names = slots.iter().any(Node::names);
+                (Code::Mixed(Box::new(Mixed::new(tree, slots, &parsed))), names)
+            }
+        };
+        Ok(Expression { text: text.into(), code, references: findings.references, names })
+    }
+
+    /// The expression `params.NAME`, as a template's `{NAME}` means it.
+    pub(super) fn param(name: &str) -> Expression {
+        let at = Span { start: 0, end: name.len() as u32 };
+        Expression {
+            text: name.into(),
+            code: Code::Native(Node::Read(Path { read: Read::Param(name.into()), at })),
+            references: vec![Reference::Param(Some(name.to_owned()))],
+            names: false,
+        }
+    }
+
+    /// The text it was compiled from.
+    pub fn source(&self) -> &str {
+        &self.text
+    }
+
+    /// What it reads, each once, in the order it is written.
+    pub fn references(&self) -> &[Reference] {
+        &self.references
+    }
+
+    /// Whether it reads `identity`.
+    pub fn needs_identity(&self) -> bool {
+        self.references.iter().any(|reference| matches!(reference, Reference::Identity(_)))
+    }
+
+    /// Whether it is evaluated without the interpreter.
+    pub fn is_native(&self) -> bool {
+        matches!(self.code, Code::Native(_))
+    }
+
+    /// Whether it is `client.ip` and nothing else: a caller may then take the address itself, not its text.
+    pub fn is_client_ip(&self) -> bool {
+        matches!(self.read(), Some(Read::ClientIp))
+    }
+
+    fn fault(&self, why: Why) -> EvalError {
+        Fault { at: Span { start: 0, end: self.text.len() as u32 }, why }.explain(&self.text)
+    }
+
+    fn eval<'a>(&'a self, exchange: &'a Exchange) -> Result<Val<'a>, EvalError> {
+        let facts = Facts::of(exchange, self.names);
+        match &self.code {
+            Code::Native(node) => node.eval(&facts).map_err(|fault| fault.explain(&self.text)),
+            Code::Mixed(mixed) => mixed.eval(&facts, &self.text),
+        }
+    }
+
+    /// Evaluates a condition.
+    ///
+    /// # Errors
+    /// Something that was read is absent or has the wrong type, or the result is neither true nor false.
+    pub fn bool(&self, exchange: &Exchange) -> Result<bool, EvalError> {
+        match &self.code {
+            Code::Native(node) => {
+                node.holds(&Facts::of(exchange, self.names)).map_err(|fault| fault.explain(&self.text))
+            }
+            Code::Mixed(_) => match self.eval(exchange)? {
+                Val::Bool(truth) => Ok(truth),
+                _ => Err(self.fault(Why::NotBool)),
+            },
+        }
+    }
+
+    /// Evaluates to text: a text as it is, numbers and booleans as CEL's `string()` writes them.
+    ///
+    /// # Errors
+    /// As [`Expression::bool`]; null counts as absent, a list or a map is no text.
+    pub fn text<'a>(&'a self, exchange: &'a Exchange) -> Result<Cow<'a, str>, EvalError> {
+        self.eval(exchange)?.into_text().map_err(|why| self.fault(why))
+    }
+
+    /// Evaluates to a JSON value; bytes are base64.
+    ///
+    /// # Errors
+    /// As [`Expression::bool`]; a number that JSON does not know (NaN, infinity) is an error.
+    pub fn value(&self, exchange: &Exchange) -> Result<Json, EvalError> {
+        self.eval(exchange)?.into_json().map_err(|why| self.fault(why))
+    }
+
+    /// The path, where the expression is one and nothing else.
+    fn read(&self) -> Option<&Read> {
+        match &self.code {
+            Code::Native(Node::Read(Path { read, .. })) => Some(read),
+            _ => None,
+        }
+    }
+
+    /// The parameter's name, where the expression reads one path parameter and nothing else.
+    pub(super) fn as_param(&self) -> Option<&str> {
+        match self.read()? {
+            Read::Param(name) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// Whether it is `rest`, or `request.path`: normalised, so that slashes and escapes stay in a path.
+    pub(super) fn is_path(&self) -> bool {
+        matches!(self.read(), Some(Read::Rest | Read::Path))
+    }
+
+    /// Whether it is `request.scheme`.
+    pub(super) fn is_scheme(&self) -> bool {
+        matches!(self.read(), Some(Read::Scheme))
+    }
+
+    /// Whether it is `request.host`.
+    pub(super) fn is_host(&self) -> bool {
+        matches!(self.read(), Some(Read::Host))
+    }
+
+    /// A reason of the caller's why its value cannot be used.
+    pub(super) fn misplaced(&self, why: &'static str) -> EvalError {
+        self.fault(Why::Misplaced(why))
+    }
+}
+
+#[cfg(test)]
+mod tests;

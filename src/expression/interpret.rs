@@ -1,0 +1,109 @@
+//! Runs what has no simple shape in the interpreter of the `cel` crate; the simple parts reach it as variables that
+//! are read when, and only if, they are asked for.
+
+use std::sync::{Arc, OnceLock};
+
+use cel::common::ast::Expr;
+use cel::common::value::{CowVal, Val as CelVal};
+use cel::context::VariableResolver;
+use cel::{Context, ExecutionError, IdedExpr, Value};
+
+use super::error::{EvalError, Fault, Span};
+use super::facts::Facts;
+use super::node::Node;
+use super::parse::{ENV, Parsed, parts};
+use super::value::Val;
+
+/// An expression with its simple parts cut out.
+#[derive(Debug)]
+pub(super) struct Mixed {
+    pub(super) tree: IdedExpr,
+    pub(super) slots: Vec<Node>,
+    /// Where each function and operator first stands, for messages.
+    calls: Vec<(String, Span)>,
+}
+
+impl Mixed {
+    pub(super) fn new(tree: IdedExpr, slots: Vec<Node>, parsed: &Parsed<'_>) -> Mixed {
+        let mut calls = Vec::new();
+        collect(&parsed.tree, parsed, &mut calls);
+        Mixed { tree, slots, calls }
+    }
+
+    /// Evaluates; `text` is the expression's text.
+    pub(super) fn eval<'a>(&'a self, facts: &Facts<'a>, text: &str) -> Result<Val<'a>, EvalError> {
+        let cells = self.slots.iter().map(|_| OnceLock::new()).collect();
+        let slots = Slots { nodes: &self.slots, facts, cells };
+        let mut context = Context::with_env(Arc::clone(&ENV));
+        context.set_variable_resolver(&slots);
+        match Value::resolve(&self.tree, &context) {
+            Ok(value) => Ok(Val::of_cel(value)),
+            Err(error) => Err(self.explain(&error, facts, text)),
+        }
+    }
+
+    /// The interpreter's error without the values it carries.
+    fn explain(&self, error: &ExecutionError, facts: &Facts<'_>, text: &str) -> EvalError {
+        let fault =
+            |at: Span, why: &str| EvalError::new(format!("`{}` (at {}) {why}", at.of(text), at.start));
+        let whole = Span { start: 0, end: text.len() as u32 };
+        let find =
+            |name: &str| self.calls.iter().find(|(other, _)| other == name).map_or(whole, |(_, at)| *at);
+        match error {
+            ExecutionError::UndeclaredReference(name) => {
+                let node = slot(name).and_then(|slot| self.slots.get(slot));
+                match node.map(|node| node.eval(facts)) {
+                    Some(Err(fault)) => fault.explain(text),
+                    _ => fault(whole, "names something unknown"),
+                }
+            }
+            ExecutionError::NoSuchOverload(overload) => {
+                let types = overload.argument_types().join(", ");
+                fault(find(overload.function()), &format!("does not take ({types})"))
+            }
+            ExecutionError::NoSuchKey(_) | ExecutionError::IndexOutOfBounds(_) => {
+                Fault { at: whole, why: super::error::Why::Absent }.explain(text)
+            }
+            ExecutionError::FunctionError { function, .. } => fault(find(function), "failed"),
+            ExecutionError::DivisionByZero(_) => fault(find("_/_"), "divides by zero"),
+            ExecutionError::RemainderByZero(_) => fault(find("_%_"), "divides by zero"),
+            ExecutionError::Overflow(..) => fault(whole, "overflows"),
+            ExecutionError::UnexpectedType { got, want } => {
+                fault(whole, &format!("gives {got} where {want} is wanted"))
+            }
+            _ => fault(whole, "cannot be evaluated with these types"),
+        }
+    }
+}
+
+fn collect(part: &IdedExpr, parsed: &Parsed<'_>, calls: &mut Vec<(String, Span)>) {
+    if let Expr::Call(call) = &part.expr
+        && !calls.iter().any(|(name, _)| *name == call.func_name)
+    {
+        calls.push((call.func_name.clone(), parsed.name(part, &call.func_name)));
+    }
+    for part in parts(part) {
+        collect(part, parsed, calls);
+    }
+}
+
+fn slot(name: &str) -> Option<usize> {
+    name.strip_prefix('@')?.parse().ok()
+}
+
+/// The simple parts as variables, each read at most once.
+struct Slots<'a, 'f> {
+    nodes: &'a [Node],
+    facts: &'f Facts<'a>,
+    cells: Vec<OnceLock<Option<Box<dyn CelVal + 'a>>>>,
+}
+
+impl VariableResolver for Slots<'_, '_> {
+    fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
+        let slot = slot(variable)?;
+        let (node, cell) = (self.nodes.get(slot)?, self.cells.get(slot)?);
+        // A fault leaves the variable unknown to the interpreter, which then fails or absorbs it as CEL wants.
+        let value = cell.get_or_init(|| node.eval(self.facts).ok().map(Val::into_cel));
+        Some(CowVal::Borrowed(value.as_deref()?))
+    }
+}

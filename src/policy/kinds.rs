@@ -1,0 +1,26 @@
+//! Every kind of policy that a `policies` section may name.
+
+use crate::config::Kind;
+
+use super::{Build, authenticate, authorize, limit};
+
+/// The kinds, in the order of the language.
+pub static KINDS: &[Kind<Build>] = &[limit::KIND, authenticate::KIND, authorize::KIND];
+
+/// Their names.
+pub const NAMES: &[&str] = &["rate_limit", "auth", "authorize"];
+
+/// Kinds of the language that this version does not build.
+pub const LATER: &[&str] =
+    &["ip", "cors", "body", "headers", "cache", "deprecated", "shape", "compress", "json_schema"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_are_those_of_the_kinds() {
+        let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+        assert_eq!(names, NAMES);
+    }
+}

@@ -1,0 +1,112 @@
+//! Policies: what is declared once and used by name, and what is in force for a rule.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::config::{Config, Diagnostics, Kind, Policies, Span, in_force};
+use crate::exchange::Name;
+use crate::expression::Scope;
+use crate::policy::chain::Chain;
+use crate::policy::{Env, Policy, authenticate, kinds, limit};
+
+use super::Environment;
+
+/// What `auth` and `rate_limits` declare, built, and what rules have in common.
+pub(super) struct Definitions<'a> {
+    declared: HashMap<(&'static str, Name), Arc<dyn Policy>>,
+    identity_headers: Vec<String>,
+    environment: &'a Environment,
+    config: &'a Config,
+    /// A policy is built once for every place where it is written and every set of names it may use there.
+    built: RefCell<HashMap<Built, Option<Arc<dyn Policy>>>>,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct Built {
+    at: Span,
+    params: Vec<String>,
+    rest: bool,
+}
+
+impl<'a> Definitions<'a> {
+    pub(super) fn build(
+        config: &'a Config,
+        environment: &'a Environment,
+        out: &Diagnostics,
+    ) -> Definitions<'a> {
+        let mut definitions = Definitions {
+            declared: HashMap::new(),
+            identity_headers: Vec::new(),
+            environment,
+            config,
+            built: RefCell::default(),
+        };
+        for definition in &config.auth {
+            if let Some(jwt) = authenticate::declare(definition.field(out)) {
+                for name in jwt.identity_header_names() {
+                    if !definitions.identity_headers.iter().any(|known| known == name) {
+                        definitions.identity_headers.push(name.to_owned());
+                    }
+                }
+                definitions.declared.insert(("auth", Arc::clone(&definition.name.value)), jwt);
+            }
+        }
+        // A declared limit is used on any route: it may not name what only some patterns have.
+        let scope = Scope { identity: true, ..Scope::default() };
+        for definition in &config.rate_limits {
+            let name = Arc::clone(&definition.name.value);
+            let env = definitions.env(&scope, &name);
+            if let Some(limit) = limit::declare(definition.field(out), &scope, Arc::clone(&name), &env) {
+                definitions.declared.insert(("rate_limit", name), limit);
+            }
+        }
+        definitions
+    }
+
+    fn env<'e>(&'e self, scope: &'e Scope, place: &'e Name) -> Env<'e> {
+        Env { scope, named: self, store: &self.environment.store, clock: &self.environment.clock, place }
+    }
+
+    pub(super) fn identity_headers(&self) -> Vec<String> {
+        self.identity_headers.clone()
+    }
+
+    /// The policies of a rule: the nearest of route, listener and file wins, kind by kind.
+    pub(super) fn chain(
+        &self,
+        listener: &Policies,
+        route: &Policies,
+        scope: &Scope,
+        out: &Diagnostics,
+    ) -> Chain {
+        let mut list = Vec::new();
+        for in_force in in_force(&self.config.policies, listener, route) {
+            // Unknown kinds were reported when the file was read.
+            let Some(kind) = Kind::find(kinds::KINDS, in_force.kind) else { continue };
+            for part in &in_force.parts {
+                let key = Built { at: part.body.span, params: scope.params.clone(), rest: scope.rest };
+                let built = self.built.borrow().get(&key).cloned();
+                let policy = built.unwrap_or_else(|| {
+                    let place = place_name(part.body.span);
+                    let policy = (kind.build)(part.field(out), &self.env(scope, &place));
+                    self.built.borrow_mut().insert(key, policy.clone());
+                    policy
+                });
+                list.extend(policy);
+            }
+        }
+        Chain::new(list)
+    }
+}
+
+impl crate::policy::Declared for Definitions<'_> {
+    fn find(&self, kind: &'static str, name: &str) -> Option<Arc<dyn Policy>> {
+        self.declared.get(&(kind, Name::from(name))).cloned()
+    }
+}
+
+/// The name of a policy that is written in place: the place, which no declared name can be.
+fn place_name(span: Span) -> Name {
+    format!("{:?}:{}:{}", span.file, span.line, span.column).into()
+}

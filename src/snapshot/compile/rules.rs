@@ -1,0 +1,179 @@
+//! Routes into rules: what must hold, what guards, what is done.
+
+use std::sync::Arc;
+
+use crate::action::miss::Miss;
+use crate::action::proxy::{HostRule, Proxy, Rewrite};
+use crate::action::{self, Action};
+use crate::config::{
+    self, Diagnostic, Diagnostics, Field, HostHeader, HostPattern, Listener, Match, Named, Route, RouteBody,
+    Test,
+};
+use crate::exchange::Exchange;
+use crate::exchange::target::PathRules;
+use crate::expression::{Expression, Place, Scope, load};
+use crate::route::{Condition, Expect, HostList, Predicate};
+use crate::snapshot::{Alternative, Rule};
+
+use super::Environment;
+use super::policies::Definitions;
+use super::upstreams::Upstreams;
+
+/// The rules of one listener while they are made.
+pub(super) struct Rules<'a, 'd> {
+    pub(super) listener: &'a Listener,
+    pub(super) upstreams: &'a mut Upstreams,
+    pub(super) definitions: &'a Definitions<'d>,
+    pub(super) environment: &'a Environment,
+    pub(super) out: &'a Diagnostics,
+    pub(super) list: Vec<Rule>,
+}
+
+/// The rules of a route, in the order in which they are tried.
+pub(super) fn alternatives(route: &Route, rules: &mut Rules<'_, '_>) -> Vec<Alternative> {
+    let pattern = &route.key.pattern;
+    let scope = Scope {
+        identity: true,
+        params: pattern.params().map(str::to_owned).collect(),
+        rest: pattern.has_rest(),
+        ..Scope::default()
+    };
+    route
+        .alternatives
+        .iter()
+        .map(|body| {
+            let when = body.condition.as_ref().and_then(|condition| predicate(condition, &scope, rules.out));
+            let rule = rule(route, body, &scope, rules);
+            rules.list.push(rule);
+            Alternative { when, rule: (rules.list.len() - 1) as u32 }
+        })
+        .collect()
+}
+
+fn rule(route: &Route, body: &RouteBody, scope: &Scope, rules: &mut Rules<'_, '_>) -> Rule {
+    let keeps = body.path.unwrap_or(rules.listener.path).keep_encoded_slash;
+    let policies = rules.definitions.chain(&rules.listener.policies, &body.policies, scope, rules.out);
+    let action = action(route, body, scope, keeps, rules).unwrap_or_else(|| Arc::new(Miss));
+    Rule {
+        name: Arc::clone(&route.name.value),
+        policies,
+        action,
+        timeout: body.timeout.unwrap_or(RouteBody::TIMEOUT),
+        keeps_encoded_slash: keeps,
+        metrics: rules.environment.metrics.route(&rules.listener.name.value, &route.name.value),
+    }
+}
+
+fn action(
+    route: &Route,
+    body: &RouteBody,
+    scope: &Scope,
+    keeps: bool,
+    rules: &mut Rules<'_, '_>,
+) -> Option<Arc<dyn Action>> {
+    let out = rules.out;
+    let (name, node) = match &body.action.value {
+        config::Action::Upstream(target) => {
+            let called = rules.upstreams.called(target)?;
+            let lifted = body.timeout.filter(|timeout| {
+                !called.response_is_written && *timeout > called.upstream.settings().timeouts.response
+            });
+            let rewrite = match &body.rewrite {
+                None => None,
+                Some(text) => {
+                    let template = load::template(text, scope, Place::PathOrUrl, out)?;
+                    let prefix = route.key.pattern.has_rest();
+                    Some(if prefix { Rewrite::Prefix(template) } else { Rewrite::Whole(template) })
+                }
+            };
+            let host = match &body.host {
+                HostHeader::Upstream => HostRule::Upstream,
+                HostHeader::Client => HostRule::Client,
+                HostHeader::Literal(text) => HostRule::Literal(text.as_str().into()),
+            };
+            return Some(Arc::new(Proxy {
+                number: called.number,
+                upstream: called.upstream,
+                host,
+                rewrite,
+                path_rules: PathRules { encoded_slash_keep: keeps },
+                lifted,
+            }));
+        }
+        config::Action::Aggregate(node) => ("aggregate", node),
+        config::Action::Redirect(node) => ("redirect", node),
+        config::Action::Respond(node) => ("respond", node),
+    };
+    if let Some(rewrite) = &body.rewrite {
+        let fault = Diagnostic::error(rewrite.span(), format!("`rewrite` has no meaning beside `{name}`"));
+        out.add(fault.help("remove it: it changes the path that an upstream gets"));
+    }
+    let field = Field::new(name, body.action.span, node, out);
+    let upstreams = std::cell::RefCell::new(&mut *rules.upstreams);
+    let called = |target: &config::Target| upstreams.borrow_mut().called(target);
+    let env = action::Env { scope, called: &called };
+    let kind = config::Kind::find(action::kinds::KINDS, name)?;
+    (kind.build)(field, &env)
+}
+
+fn predicate(condition: &Match, scope: &Scope, out: &Diagnostics) -> Option<Predicate<Exchange>> {
+    let mut predicate = Predicate::default();
+    for Named { name, test } in &condition.headers {
+        predicate = predicate.header(&name.value.to_ascii_lowercase(), expect(test, out)?);
+    }
+    for Named { name, test } in &condition.query {
+        predicate = predicate.query(&name.value, expect(test, out)?);
+    }
+    for Named { name, test } in &condition.cookies {
+        predicate = predicate.cookie(&name.value, expect(test, out)?);
+    }
+    if !condition.hosts.is_empty() {
+        let names: Vec<String> = condition.hosts.iter().map(|host| host_text(&host.value)).collect();
+        match HostList::parse(&names) {
+            Ok(hosts) => predicate = predicate.hosts(hosts),
+            Err((at, error)) => out.add(Diagnostic::error(condition.hosts[at].span, error.to_string())),
+        }
+    }
+    if !condition.client_ip.is_empty() {
+        predicate = predicate.client_ip(condition.client_ip.clone());
+    }
+    if let Some(when) = &condition.when {
+        let scope = Scope { identity: false, ..scope.clone() };
+        predicate = predicate.when(Box::new(When(load::expression(when, &scope, out)?)));
+    }
+    Some(predicate)
+}
+
+/// A condition that cannot be judged does not hold.
+struct When(Expression);
+
+impl Condition<Exchange> for When {
+    fn holds(&self, exchange: &Exchange) -> bool {
+        self.0.bool(exchange).unwrap_or(false)
+    }
+}
+
+fn expect(test: &Test, out: &Diagnostics) -> Option<Expect> {
+    Some(match test {
+        Test::Equals(text) => Expect::Value(text.as_str().into()),
+        Test::Present(true) => Expect::Present,
+        Test::Present(false) => Expect::Absent,
+        Test::Regex(text) => {
+            match regex::bytes::RegexBuilder::new(text.as_str()).size_limit(config::REGEX_LIMIT).build() {
+                Ok(regex) => Expect::Regex(regex),
+                Err(error) => {
+                    out.add(Diagnostic::error(text.span(), error.to_string()));
+                    return None;
+                }
+            }
+        }
+    })
+}
+
+/// A host pattern as it is written.
+pub(super) fn host_text(pattern: &HostPattern) -> String {
+    match pattern {
+        HostPattern::Exact(name) => name.to_string(),
+        HostPattern::Below(name) => format!("*.{name}"),
+    }
+}
