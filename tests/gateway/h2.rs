@@ -302,3 +302,134 @@ fn a_stopping_gateway_says_goaway_and_finishes_what_runs() {
     });
     assert_eq!(gateway.wait_exit().code(), Some(0));
 }
+
+// ---- what a translation to HTTP/1 must not let through
+
+/// A literal header field, never indexed.
+fn field(name: &str, value: &str) -> Vec<u8> {
+    let mut bytes = vec![0x10, u8::try_from(name.len()).unwrap()];
+    bytes.extend_from_slice(name.as_bytes());
+    bytes.push(u8::try_from(value.len()).unwrap());
+    bytes.extend_from_slice(value.as_bytes());
+    bytes
+}
+
+/// Sends one head made by hand; gives true if it was answered with a HEADERS frame, false if it was refused.
+fn answered(gateway: &Gateway, block: &[u8], body: Option<&[u8]>) -> bool {
+    let mut frames = Frames::connect(gateway.address());
+    let end = if body.is_none() { 0x05 } else { 0x04 };
+    assert!(frames.send(1, end, 1, block));
+    if let Some(body) = body {
+        frames.send(0, 0x01, 1, body);
+    }
+    while let Some((kind, _, stream, _)) = frames.next() {
+        match kind {
+            1 if stream == 1 => return true,
+            3 if stream == 1 => return false,
+            7 => return false,
+            _ => {}
+        }
+    }
+    false
+}
+
+#[test]
+fn fields_of_http_1_have_no_place_in_http_2() {
+    let origin = Origin::echo();
+    let gateway = Gateway::start(&[&origin], OPEN);
+    let with = |name: &str, value: &str| [Frames::get_block("/api/x"), field(name, value)].concat();
+    assert!(answered(&gateway, &with("x-a", "1"), None), "a head made by hand is a head");
+    assert_eq!(origin.count(), 1);
+    for (name, value) in [
+        ("transfer-encoding", "chunked"),
+        ("connection", "x-a"),
+        ("upgrade", "x"),
+        ("keep-alive", "1"),
+        ("proxy-connection", "x"),
+        ("X-Upper", "1"),
+        ("x-a", "a\r\nx-b: c"),
+        ("x-a\r\nx-b", "c"),
+        ("x a", "1"),
+        (":path", "/api/y"),
+        (":scheme", "http"),
+        (":unknown", "x"),
+    ] {
+        let _ = answered(&gateway, &with(name, value), None);
+        for seen in origin.requests().iter().skip(1) {
+            assert!(!seen.has(name) && !seen.has("x-b") && seen.target() == "/x", "{name}: {seen:?}");
+        }
+    }
+    assert!(origin.faults().is_empty(), "{:?}", origin.faults());
+    assert_eq!(gateway.get("/api/x").status, 200);
+}
+
+#[test]
+fn a_length_that_does_not_hold_is_no_whole_request() {
+    let origin = Origin::echo();
+    let gateway = Gateway::start(&[&origin], OPEN);
+    let mut block = Frames::get_block("/api/x");
+    // Indexed :method POST.
+    block[0] = 0x83;
+    let with = |length: &str| [block.clone(), field("content-length", length)].concat();
+    assert!(answered(&gateway, &with("5"), Some(b"hello")));
+    assert_eq!(origin.only().text(), "hello");
+    for (length, body) in [
+        ("5", &b"hel"[..]),
+        ("5", b"hello world"),
+        ("0", b"GET /x HTTP/1.1\r\n\r\n"),
+        ("x", b"a"),
+        ("5, 5", b"hello"),
+    ] {
+        let _ = answered(&gateway, &with(length), Some(body));
+        for seen in origin.requests().iter().skip(1) {
+            assert!(!seen.complete || seen.body.is_empty(), "{length}: {seen:?}");
+        }
+    }
+    assert!(origin.faults().is_empty(), "{:?}", origin.faults());
+}
+
+#[test]
+fn cookies_are_one_line_again_and_the_authority_is_the_host() {
+    // RFC 9113 section 8.2.3
+    let origin = Origin::echo();
+    let gateway = Gateway::start(&[&origin], "routes: { /api/*: { upstream: ORIGIN1, host: client } }");
+    block_on(async {
+        let session = Session::connect(gateway.address()).await;
+        let mut with_cookies = request("GET", "/api/x", &[("cookie", "a=1"), ("te", "trailers")]);
+        with_cookies.headers_mut().append("cookie", HeaderValue::from_static("b=2"));
+        let answer = session.open(with_cookies, true).await.unwrap().whole().await.unwrap();
+        assert_eq!(answer.status, 200);
+        let seen = origin.last();
+        assert_eq!(seen.header("cookie"), Some("a=1; b=2"));
+        assert_eq!(seen.header("host"), Some("gw.test"));
+        // A Host that says otherwise than :authority is refused, or has no say.
+        let other = session
+            .open(request("GET", "/api/x", &[("host", "evil.test")]), true)
+            .await
+            .unwrap()
+            .whole()
+            .await;
+        assert!(other.map_or(true, |answer| [200, 400].contains(&answer.status)));
+    });
+    assert!(!origin.raw_all().contains("evil.test"), "{}", origin.raw_all());
+}
+
+#[test]
+fn the_preface_may_come_in_pieces_and_the_settings_say_the_bounds() {
+    let gateway = Gateway::start(
+        &[],
+        "
+        listeners: { default: { listen: 127.0.0.1:0, limits: { streams: 7 } } }
+        routes: { /x: { respond: { body: x } } }
+        ",
+    );
+    let mut client = gateway.client();
+    for byte in b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00" {
+        client.send([*byte]);
+    }
+    let head = client.read_bytes(9);
+    assert_eq!(head[3], 4, "SETTINGS come first: {head:?}");
+    let settings = client.read_bytes(u64::from(head[2]));
+    let streams = settings.chunks(6).find(|setting| setting[..2] == [0, 3]).expect("MAX_CONCURRENT_STREAMS");
+    assert_eq!(streams[2..], [0, 0, 0, 7]);
+}

@@ -9,3 +9,4 @@ mod headers;
 mod routing;
 mod support;
 mod upstream;
+mod wire;
