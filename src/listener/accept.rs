@@ -15,7 +15,7 @@ use crate::pipeline::Core;
 use crate::snapshot::Watcher;
 use crate::telemetry::metrics::ListenerMetrics;
 
-use super::handoff::{Handoff, Moved};
+use super::handoff::{Counted, Handoff, Moved};
 use super::http1;
 use super::http2;
 use super::wire::Wire;
@@ -94,12 +94,25 @@ impl Door {
         let metrics = Arc::clone(&self.metrics);
         metrics.opened(core.id);
         tokio::task::spawn_local(async move {
-            let entered = poll_fn(|cx| Poll::Ready(core.enter(cx.waker().clone()))).await;
+            let at = poll_fn(|cx| Poll::Ready(core.enter(cx.waker().clone()))).await;
+            let _entered = Entered { core: Rc::clone(&core), at, metrics, _counted: counted };
             serve(stream, peer, &core, watcher).await;
-            core.leave(entered);
-            metrics.closed(core.id);
-            drop(counted);
         });
+    }
+}
+
+/// A connection that is counted while it is served, however that ends.
+struct Entered {
+    core: Rc<Core>,
+    at: usize,
+    metrics: Arc<ListenerMetrics>,
+    _counted: Counted,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.core.leave(self.at);
+        self.metrics.closed(self.core.id);
     }
 }
 
