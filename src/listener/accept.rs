@@ -11,11 +11,12 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::exchange::CoreId;
 use crate::pipeline::Core;
 use crate::snapshot::Watcher;
 use crate::telemetry::metrics::ListenerMetrics;
 
-use super::handoff::{Counted, Handoff, Moved};
+use super::handoff::{Handoff, Moved};
 use super::http1;
 use super::http2;
 use super::wire::Wire;
@@ -94,25 +95,23 @@ impl Door {
         let metrics = Arc::clone(&self.metrics);
         metrics.opened(core.id);
         tokio::task::spawn_local(async move {
-            let at = poll_fn(|cx| Poll::Ready(core.enter(cx.waker().clone()))).await;
-            let _entered = Entered { core: Rc::clone(&core), at, metrics, _counted: counted };
+            let entered = poll_fn(|cx| Poll::Ready(core.enter(cx.waker().clone()))).await;
+            // Dropped in every case, also should serving panic: the gate goes on without this connection.
+            let _open = (entered, counted, Opened { metrics, core: core.id });
             serve(stream, peer, &core, watcher).await;
         });
     }
 }
 
-/// A connection that is counted while it is served, however that ends.
-struct Entered {
-    core: Rc<Core>,
-    at: usize,
+/// One open connection in the counters.
+struct Opened {
     metrics: Arc<ListenerMetrics>,
-    _counted: Counted,
+    core: CoreId,
 }
 
-impl Drop for Entered {
+impl Drop for Opened {
     fn drop(&mut self) {
-        self.core.leave(self.at);
-        self.metrics.closed(self.core.id);
+        self.metrics.closed(self.core);
     }
 }
 
