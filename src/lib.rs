@@ -25,3 +25,9 @@ pub mod snapshot;
 pub mod pipeline;
 
 pub mod listener;
+
+pub mod server;
+
+pub mod admin;
+
+pub mod cli;

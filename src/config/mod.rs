@@ -59,5 +59,6 @@ pub use section::{Key, Presence, Schema, Section};
 pub use span::{FileId, Files, Span, Spanned};
 pub use suggest::nearest;
 pub use text::Text;
+pub use units::duration;
 pub use upstream::{Timeouts, Upstream, UpstreamSettings};
 pub use url::{Host, HostPattern, Url};

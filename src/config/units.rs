@@ -9,7 +9,10 @@ pub(super) type Bad = (String, String);
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// A duration: `250ms 5s 1m 1h 1d`.
-pub(super) fn duration(text: &str) -> Result<Duration, Bad> {
+///
+/// # Errors
+/// What is wrong, and the mend.
+pub fn duration(text: &str) -> Result<Duration, (String, String)> {
     let mend = || "write a whole number and a unit: `250ms`, `5s`, `1m`, `1h` or `1d`".to_owned();
     let (digits, unit) = split(text);
     let milliseconds = match unit {

@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::exchange::CoreId;
 use crate::pipeline::Core;
 use crate::snapshot::Watcher;
+use crate::telemetry::metrics::ListenerMetrics;
 
 use super::handoff::{Handoff, Moved};
 use super::http1;
@@ -35,11 +37,13 @@ pub struct Door {
     pub watcher: Rc<Watcher>,
     /// The balance between the cores.
     pub handoff: Arc<Handoff>,
+    /// The numbers of its connections.
+    pub metrics: Arc<ListenerMetrics>,
 }
 
 impl Door {
     /// Accepts until the future is dropped. A socket error is told to `trouble`, and accepting goes on.
-    pub async fn accept(&self, socket: TcpListener, mut trouble: impl FnMut(io::Error)) {
+    pub async fn accept(&self, socket: &TcpListener, mut trouble: impl FnMut(io::Error)) {
         loop {
             match socket.accept().await {
                 Ok((stream, peer)) => self.place(stream, peer),
@@ -53,15 +57,20 @@ impl Door {
     }
 
     /// Accepts what the kernel holds already and no more: before a listener closes, so that nobody who was let in
-    /// is sent away.
-    pub async fn accept_queued(&self, socket: &TcpListener) {
-        poll_fn(|cx| {
-            while let Poll::Ready(Ok((stream, peer))) = socket.poll_accept(cx) {
-                self.place(stream, peer);
+    /// is sent away. The socket is non-blocking, and asked directly: a runtime's word about it may be out of date.
+    pub fn accept_queued(&self, socket: &std::net::TcpListener) {
+        loop {
+            match socket.accept() {
+                Ok((stream, peer)) => {
+                    let ready = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+                    if let Ok(stream) = ready {
+                        self.place(stream, peer);
+                    }
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(_) => return,
             }
-            Poll::Ready(())
-        })
-        .await;
+        }
     }
 
     fn place(&self, stream: TcpStream, peer: SocketAddr) {
@@ -83,12 +92,26 @@ impl Door {
         let counted = self.handoff.count(self.core.id.0);
         let core = Rc::clone(&self.core);
         let watcher = Rc::clone(&self.watcher);
+        let metrics = Arc::clone(&self.metrics);
+        metrics.opened(core.id);
         tokio::task::spawn_local(async move {
             let entered = poll_fn(|cx| Poll::Ready(core.enter(cx.waker().clone()))).await;
+            // Dropped in every case, also should serving panic: the gate goes on without this connection.
+            let _open = (entered, counted, Opened { metrics, core: core.id });
             serve(stream, peer, &core, watcher).await;
-            core.leave(entered);
-            drop(counted);
         });
+    }
+}
+
+/// One open connection in the counters.
+struct Opened {
+    metrics: Arc<ListenerMetrics>,
+    core: CoreId,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.metrics.closed(self.core);
     }
 }
 

@@ -3,23 +3,13 @@
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::exchange::{BodyStream, Error, ErrorKind, Frame};
 use crate::http1::{Decoder, Framing, Piece};
 
+use super::pace::{BodyBounds, Pace};
 use super::wire::Wire;
-
-/// What a client's body is held to.
-#[derive(Clone, Copy)]
-pub(super) struct BodyBounds {
-    /// Bytes in all.
-    pub(super) max: u64,
-    /// The longest gap, and the span over which the rate is measured.
-    pub(super) timeout: Duration,
-    /// Bytes a second, at least.
-    pub(super) rate: u64,
-}
 
 /// The body of one request.
 pub(super) struct ClientBody {
@@ -63,7 +53,7 @@ impl BodyStream for ClientBody {
                 Ok(Piece::Data(data)) => {
                     let received = self.wire.received.get() + data.len() as u64;
                     self.wire.received.set(received);
-                    self.pace.moved(data.len() as u64);
+                    self.pace.moved(data.len() as u64, self.bounds);
                     if received > self.bounds.max {
                         return self.fail(Error::new(ErrorKind::BodyTooLarge));
                     }
@@ -100,12 +90,12 @@ impl BodyStream for ClientBody {
                     return self.fail(Error::new(ErrorKind::ClientClosed).source(error));
                 }
                 Poll::Pending => {
-                    let late = self.pace.deadline(Instant::now(), self.bounds);
-                    if self.wire.poll_timer(late, cx).is_pending() {
+                    let now = Instant::now();
+                    let late = self.pace.deadline(now, self.bounds);
+                    if late > now && self.wire.poll_timer(late, cx).is_pending() {
                         return Poll::Pending;
                     }
-                    // The span may have brought enough since the timer was set.
-                    if self.pace.deadline(Instant::now(), self.bounds) <= Instant::now() {
+                    if late <= now {
                         return self.fail(Error::new(ErrorKind::RequestTimeout).reason("body"));
                     }
                 }
@@ -115,33 +105,5 @@ impl BodyStream for ClientBody {
 
     fn remaining(&self) -> Option<u64> {
         self.decoder.length()
-    }
-}
-
-/// How fast a body comes while it is waited for. Time in which nobody asks for the body does not count: the waiting
-/// starts anew with the first poll that finds nothing.
-#[derive(Default)]
-struct Pace {
-    /// The start of the span that is measured, and the bytes it has brought.
-    span: Option<(Instant, u64)>,
-}
-
-impl Pace {
-    fn moved(&mut self, bytes: u64) {
-        if let Some((_, so_far)) = &mut self.span {
-            *so_far += bytes;
-        }
-    }
-
-    /// When the span ends. A span that brought enough is followed by the next; one that did not is the end.
-    fn deadline(&mut self, now: Instant, bounds: BodyBounds) -> Instant {
-        let enough = bounds.rate.saturating_mul(bounds.timeout.as_secs().max(1)).max(1);
-        match self.span {
-            Some((start, bytes)) if now < start + bounds.timeout || bytes < enough => start + bounds.timeout,
-            _ => {
-                self.span = Some((now, 0));
-                now + bounds.timeout
-            }
-        }
     }
 }

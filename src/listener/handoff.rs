@@ -43,6 +43,11 @@ impl Handoff {
         Counted { open: Arc::clone(&self.open), core }
     }
 
+    /// How many connections are open on all cores.
+    pub fn open(&self) -> usize {
+        self.open.iter().map(|open| open.load(Ordering::Relaxed)).sum()
+    }
+
     /// Which core should take a connection that `core` has accepted, if not itself.
     pub fn better(&self, core: usize) -> Option<usize> {
         let mine = self.open[core].load(Ordering::Relaxed);

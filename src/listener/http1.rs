@@ -15,11 +15,15 @@ use crate::http1::{ConnectionLine, Framing, RequestHead, encode, parse_request};
 use crate::pipeline::{Arrived, Core, LINGER, Walk};
 use crate::snapshot::{Limits, Pinned, Watcher};
 
-use super::body::{BodyBounds, ClientBody};
+use super::body::ClientBody;
+use super::pace::BodyBounds;
 use super::wire::Wire;
 
 /// How many bytes of an unwanted body are read, so that the client can read the answer before the connection ends.
 const LINGER_BYTES: usize = 256 * 1024;
+
+/// How many bytes of an unwanted body are read to keep the connection.
+const DRAIN_BYTES: usize = 64 * 1024;
 
 /// What a connection ends with, or goes on to.
 #[derive(PartialEq, Eq)]
@@ -69,6 +73,11 @@ impl Connection {
         }
     }
 
+    /// Whether no further request is to be taken.
+    fn is_ending(&self) -> bool {
+        self.core.is_draining() || self.watcher.has_left()
+    }
+
     /// Waits for the first byte of the next request; `None` where there will be none.
     async fn idle(&self, limits: &Limits) -> Option<Instant> {
         if !self.wire.buffer().is_empty() {
@@ -77,7 +86,7 @@ impl Connection {
         self.wire.release();
         let until = Instant::now() + limits.idle;
         poll_fn(|cx| {
-            if self.core.is_draining() {
+            if self.is_ending() {
                 return Poll::Ready(None);
             }
             match self.wire.poll_readable(cx) {
@@ -112,7 +121,7 @@ impl Connection {
                 Poll::Ready(Ok(_)) => {}
                 Poll::Pending => {
                     let begun = !self.wire.buffer().is_empty();
-                    if self.core.is_draining() && !begun {
+                    if self.is_ending() && !begun {
                         return Poll::Ready(Ok(None));
                     }
                     ready!(self.wire.poll_timer(head_by, cx));
@@ -181,9 +190,10 @@ impl Connection {
     }
 
     async fn answer(&self, mut walk: Walk, mut answer: Response, peer: Peer, limits: &Limits) -> Next {
+        self.drain(&mut walk).await;
         let framing = framing(&answer, peer);
         let whole = self.wire.body_done.get();
-        let keep = peer.keep_alive && whole && framing != Framing::UntilClose && !self.core.is_draining();
+        let keep = peer.keep_alive && whole && framing != Framing::UntilClose && !self.is_ending();
         let connection = match (keep, peer.version) {
             (false, _) => ConnectionLine::Close,
             (true, Version::HTTP_10) => ConnectionLine::KeepAlive,
@@ -192,7 +202,8 @@ impl Connection {
         encode::response_head(self.wire.out().small(), answer.status, &answer.headers, framing, connection);
         let mut body =
             if peer.was_head || framing == Framing::None { Body::Empty } else { answer.body.take() };
-        let mut pump = Pump { wire: &self.wire, framing, ended: false, sent: 0, moved: Instant::now() };
+        let mut pump =
+            Pump { wire: &self.wire, framing, ended: false, broken: None, sent: 0, moved: Instant::now() };
         let sent = poll_fn(|cx| pump.poll(&mut body, limits, cx)).await;
         walk.sent(pump.sent);
         walk.received(self.wire.received.get());
@@ -209,6 +220,22 @@ impl Connection {
             (false, true) => Next::Close,
             (false, false) => Next::Linger,
         }
+    }
+
+    /// Reads what is left of a body that nobody wanted, as far as it is there already: the connection then goes on.
+    async fn drain(&self, walk: &mut Walk) {
+        if self.wire.body_done.get() || self.wire.owes_continue.get() {
+            return;
+        }
+        let body = &mut walk.exchange.request.body;
+        poll_fn(|cx| {
+            let mut left = DRAIN_BYTES;
+            while let (1.., Poll::Ready(Some(Ok(Frame::Data(data))))) = (left, body.poll_frame(cx)) {
+                left = left.saturating_sub(data.len());
+            }
+            Poll::Ready(())
+        })
+        .await;
     }
 
     /// Ends the connection so that the client can still read the answer: closing with unread bytes would reset it.
@@ -260,6 +287,7 @@ struct Pump<'a> {
     wire: &'a Wire,
     framing: Framing,
     ended: bool,
+    broken: Option<Error>,
     sent: u64,
     moved: Instant,
 }
@@ -270,7 +298,11 @@ impl Pump<'_> {
             while !self.ended && self.wire.out().has_room() {
                 match body.poll_frame(cx) {
                     Poll::Ready(Some(Ok(frame))) => self.push(frame),
-                    Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(error)),
+                    // What came before it broke is still passed on; that it is not whole shows in its missing end.
+                    Poll::Ready(Some(Err(error))) => {
+                        self.broken = Some(error);
+                        self.ended = true;
+                    }
                     Poll::Ready(None) => self.end(None),
                     Poll::Pending if self.wire.out().is_empty() => {
                         // The service is silent: it has a limit of its own; a client that leaves ends it at once.
@@ -281,7 +313,9 @@ impl Pump<'_> {
                 }
             }
             match self.wire.poll_flush(cx) {
-                Poll::Ready(Ok(())) if self.ended => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) if self.ended => {
+                    return Poll::Ready(self.broken.take().map_or(Ok(()), Err));
+                }
                 Poll::Ready(Ok(())) => self.moved = Instant::now(),
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(gone(error))),
                 Poll::Pending => {

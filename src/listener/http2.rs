@@ -1,13 +1,13 @@
 //! HTTP/2 from a client, read by hyper (RFC 9113): every stream is a walk of its own.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
-use std::time::{Duration, Instant};
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body as _;
@@ -21,6 +21,9 @@ use crate::exchange::{Body, BodyStream, Error, ErrorKind, Frame, HeaderId, Heade
 use crate::net::Timer;
 use crate::pipeline::{Arrived, Core, Walk};
 use crate::snapshot::{Limits, Watcher};
+
+use super::pace::{BodyBounds, Pace};
+use super::streams::{Guard, Streams};
 
 /// Flow-control windows: large enough for an upload at full speed, small enough for many connections.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -40,11 +43,11 @@ pub(super) async fn serve(
     let Some(pinned) = watcher.pin() else { return };
     let limits = pinned.plan.limits;
     drop(pinned);
-    let running = Rc::new(Running::default());
+    let streams = Rc::new(Streams::default());
     let service = service_fn({
-        let (core, watcher, running) = (Rc::clone(&core), Rc::clone(&watcher), Rc::clone(&running));
+        let (core, watcher, streams) = (Rc::clone(&core), Rc::clone(&watcher), Rc::clone(&streams));
         move |request| {
-            let guard = running.enter();
+            let guard = streams.enter();
             stream_of(request, peer, Rc::clone(&core), Rc::clone(&watcher), guard)
         }
     });
@@ -58,13 +61,18 @@ pub(super) async fn serve(
         .max_send_buf_size(CONNECTION_WINDOW as usize);
     let mut connection = pin!(builder.serve_connection(Io { stream, read }, service));
     let mut timer = Timer::new();
+    let mut stall = Timer::new();
     let mut ending = false;
     poll_fn(|cx| {
-        running.watch(cx.waker());
+        streams.watch(cx.waker());
         if connection.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        if !ending && (core.is_draining() || running.is_idle_since(limits.idle, &mut timer, cx)) {
+        if streams.is_stalled(limits.idle, &mut stall, cx) {
+            return Poll::Ready(());
+        }
+        let leaving = core.is_draining() || watcher.has_left();
+        if !ending && (leaving || streams.is_idle(limits.idle, &mut timer, cx)) {
             ending = true;
             connection.as_mut().graceful_shutdown();
             if connection.as_mut().poll(cx).is_ready() {
@@ -74,52 +82,6 @@ pub(super) async fn serve(
         Poll::Pending
     })
     .await;
-}
-
-/// The streams of one connection that are being served.
-#[derive(Default)]
-struct Running {
-    count: Cell<usize>,
-    idle_since: Cell<Option<Instant>>,
-    waker: RefCell<Option<Waker>>,
-}
-
-impl Running {
-    fn enter(self: &Rc<Self>) -> Guard {
-        self.count.set(self.count.get() + 1);
-        Guard(Rc::clone(self))
-    }
-
-    fn watch(&self, waker: &Waker) {
-        let mut held = self.waker.borrow_mut();
-        if !held.as_ref().is_some_and(|held| held.will_wake(waker)) {
-            *held = Some(waker.clone());
-        }
-    }
-
-    fn is_idle_since(&self, limit: Duration, timer: &mut Timer, cx: &mut Context<'_>) -> bool {
-        if self.count.get() > 0 {
-            return false;
-        }
-        let since = self.idle_since.get().unwrap_or_else(Instant::now);
-        self.idle_since.set(Some(since));
-        timer.poll(since + limit, cx).is_ready()
-    }
-}
-
-/// One stream that is being served, its answer's body included.
-struct Guard(Rc<Running>);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.0.count.set(self.0.count.get() - 1);
-        if self.0.count.get() == 0 {
-            self.0.idle_since.set(Some(Instant::now()));
-            if let Some(waker) = &*self.0.waker.borrow() {
-                waker.wake_by_ref();
-            }
-        }
-    }
 }
 
 async fn stream_of(
@@ -142,12 +104,15 @@ async fn stream_of(
                 Body::Empty
             } else {
                 let length = body.size_hint().exact();
+                let bounds =
+                    BodyBounds { max: limits.body, timeout: limits.body_timeout, rate: limits.body_rate };
                 Body::Stream(Box::new(ClientBody {
                     body,
                     length,
-                    limits,
+                    bounds,
                     received: Rc::clone(&received),
                     timer: Timer::new(),
+                    pace: Pace::default(),
                 }))
             };
             let arrived = Arrived {
@@ -188,7 +153,7 @@ async fn answer(
     }
     let body = if was_head { Body::Empty } else { body };
     let left = body.length();
-    parts.body(Answer { body, left, walk, received, _guard: guard }).map_err(|_| Gone)
+    parts.body(Answer { body, left, walk, received, guard }).map_err(|_| Gone)
 }
 
 /// The lines of a head, judged as HTTP/1's are where the protocol does not judge them itself.
@@ -247,19 +212,24 @@ fn lines(head: &http::request::Parts, limits: &Limits) -> Result<Headers, Error>
 struct ClientBody {
     body: Incoming,
     length: Option<u64>,
-    limits: Limits,
+    bounds: BodyBounds,
     received: Rc<Cell<u64>>,
     timer: Timer,
+    pace: Pace,
 }
 
 impl BodyStream for ClientBody {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
         let frame = match Pin::new(&mut self.body).poll_frame(cx) {
             Poll::Ready(frame) => frame,
-            Poll::Pending => {
-                ready!(self.timer.poll(Instant::now() + self.limits.body_timeout, cx));
-                return Poll::Ready(Some(Err(Error::new(ErrorKind::RequestTimeout).reason("body"))));
-            }
+            Poll::Pending => loop {
+                let now = Instant::now();
+                let late = self.pace.deadline(now, self.bounds);
+                if late <= now {
+                    return Poll::Ready(Some(Err(Error::new(ErrorKind::RequestTimeout).reason("body"))));
+                }
+                ready!(self.timer.poll(late, cx));
+            },
         };
         let Some(frame) = frame else { return Poll::Ready(None) };
         let frame = match frame {
@@ -268,8 +238,9 @@ impl BodyStream for ClientBody {
         };
         match frame.into_data() {
             Ok(data) => {
+                self.pace.moved(data.len() as u64, self.bounds);
                 self.received.set(self.received.get() + data.len() as u64);
-                if self.received.get() > self.limits.body {
+                if self.received.get() > self.bounds.max {
                     return Poll::Ready(Some(Err(Error::new(ErrorKind::BodyTooLarge))));
                 }
                 Poll::Ready(Some(Ok(Frame::Data(data))))
@@ -290,7 +261,7 @@ struct Answer {
     left: Option<u64>,
     walk: Walk,
     received: Rc<Cell<u64>>,
-    _guard: Guard,
+    guard: Guard,
 }
 
 impl http_body::Body for Answer {
@@ -302,6 +273,7 @@ impl http_body::Body for Answer {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<http_body::Frame<Bytes>, Gone>>> {
         let this = &mut *self;
+        this.guard.handed(false);
         let frame = match ready!(this.body.poll_frame(cx)) {
             None => {
                 this.walk.complete();
@@ -331,6 +303,7 @@ impl http_body::Body for Answer {
                 return Poll::Ready(Some(Err(Gone)));
             }
         };
+        this.guard.handed(true);
         Poll::Ready(Some(Ok(frame)))
     }
 

@@ -8,4 +8,6 @@ mod body;
 pub mod handoff;
 mod http1;
 mod http2;
+mod pace;
+mod streams;
 mod wire;

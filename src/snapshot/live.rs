@@ -1,6 +1,6 @@
 //! The handle that a reload swaps, and how a core notices.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -47,12 +47,13 @@ pub struct Watcher {
     live: Arc<Live>,
     listener: String,
     pinned: RefCell<Option<Rc<Pinned>>>,
+    left: Cell<bool>,
 }
 
 impl Watcher {
     /// A view of the listener of this name.
     pub fn new(live: Arc<Live>, listener: &str) -> Watcher {
-        Watcher { live, listener: listener.to_owned(), pinned: RefCell::new(None) }
+        Watcher { live, listener: listener.to_owned(), pinned: RefCell::new(None), left: Cell::new(false) }
     }
 
     /// The snapshot for an exchange that starts now; `None` once the listener is no longer configured.
@@ -73,5 +74,15 @@ impl Watcher {
     /// Lets an old snapshot go, also on a core without traffic.
     pub fn refresh(&self) {
         self.pin();
+    }
+
+    /// Notes that the listener's socket is closed for good: its connections end as soon as they are idle.
+    pub fn leave(&self) {
+        self.left.set(true);
+    }
+
+    /// Whether the listener's socket is closed for good.
+    pub fn has_left(&self) -> bool {
+        self.left.get()
     }
 }

@@ -131,19 +131,20 @@ impl Upstream {
     ) -> Result<Response, Error> {
         let pooled = self.pools.take(core, started);
         let reused = pooled.is_some();
+        attempts.count += 1;
+        attempts.endpoint = self.address.known();
         let connection = match pooled {
             Some(connection) => connection,
             None => self.connect(deadline).await?,
         };
         attempts.endpoint = Some(connection.peer());
-        attempts.count += 1;
         match self.round_trip(core, connection, request, upload, deadline, started).await {
             Ok(response) => Ok(response),
             Err(failure) if reused && failure.nothing_came && may_repeat(&failure, request, upload) => {
                 upload.rewind();
+                attempts.count += 1;
                 let connection = self.connect(deadline).await?;
                 attempts.endpoint = Some(connection.peer());
-                attempts.count += 1;
                 let again =
                     self.round_trip(core, connection, request, upload, deadline, Instant::now()).await;
                 again.map_err(|failure| failure.error)

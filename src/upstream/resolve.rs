@@ -19,6 +19,14 @@ impl Address {
         }
     }
 
+    /// The address, where no name has to be asked for it.
+    pub(super) fn known(&self) -> Option<SocketAddr> {
+        match self {
+            Address::Ip(address) => Some(*address),
+            Address::Name(..) => None,
+        }
+    }
+
     /// Opens a connection to the first address that answers.
     pub(super) async fn connect(&self) -> io::Result<(TcpStream, SocketAddr)> {
         match self {

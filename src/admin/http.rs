@@ -1,0 +1,234 @@
+//! A small HTTP/1.1 server on the gate's own codec, for answers that are made in one piece.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Method, StatusCode, Version};
+use serde_json::Value;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::exchange::target::PathRules;
+use crate::exchange::{Headers, Target};
+use crate::http1::{
+    ConnectionLine, Decoder, Framing, HeadError, HeadLimits, Piece, RequestHead, encode, parse_request,
+};
+
+/// The media type of an error (RFC 9457).
+pub const PROBLEM: &str = "application/problem+json";
+
+/// The media type of a document.
+const JSON: &str = "application/json";
+
+/// After an error that will not pass by itself at once (no free descriptor), accepting rests this long.
+const BREATHE: Duration = Duration::from_millis(50);
+
+/// What a client may take up.
+#[derive(Clone, Copy)]
+pub struct Bounds {
+    /// Connections at a time; further ones wait.
+    pub connections: usize,
+    /// Of a head.
+    pub head: HeadLimits,
+    /// Bytes of a request's body, which nobody reads.
+    pub body: u64,
+    /// For one request, and for the next one on an idle connection.
+    pub wait: Duration,
+}
+
+impl Bounds {
+    /// Enough for a person and for a program that asks now and then.
+    pub const SMALL: Bounds = Bounds {
+        connections: 64,
+        head: HeadLimits { head: 8 * 1024, headers: 64, target: 2 * 1024 },
+        body: 64 * 1024,
+        wait: Duration::from_secs(10),
+    };
+}
+
+/// A request.
+pub struct Asked {
+    /// The method.
+    pub method: Method,
+    /// The normalised path, without the query.
+    pub path: String,
+    /// The header lines.
+    pub headers: Headers,
+}
+
+/// An answer.
+pub struct Reply {
+    /// The status.
+    pub status: StatusCode,
+    /// The media type of the body.
+    pub content_type: &'static str,
+    /// Further header lines.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Reply {
+    /// Plain text.
+    pub fn text(status: StatusCode, text: impl Into<String>) -> Reply {
+        Reply {
+            status,
+            content_type: "text/plain; charset=utf-8",
+            headers: Vec::new(),
+            body: text.into().into(),
+        }
+    }
+
+    /// A document.
+    pub fn json(document: &Value) -> Reply {
+        Reply { content_type: JSON, ..Reply::text(StatusCode::OK, format!("{document}\n")) }
+    }
+
+    /// A document that tells of an error.
+    pub fn problem(status: StatusCode, document: &Value) -> Reply {
+        Reply { content_type: PROBLEM, ..Reply::text(status, format!("{document}\n")) }
+    }
+}
+
+/// Serves every connection on this runtime until the future is dropped.
+pub async fn serve<A>(listener: TcpListener, bounds: Bounds, answer: A)
+where
+    A: AsyncFn(&Asked) -> Reply + 'static,
+{
+    let answer = Rc::new(answer);
+    let free = Arc::new(Semaphore::new(bounds.connections));
+    loop {
+        let Ok(place) = Arc::clone(&free).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let answer = Rc::clone(&answer);
+                tokio::task::spawn_local(async move {
+                    // Whoever breaks off has told us that there is nothing more to say.
+                    let _ = connection(stream, bounds, &*answer).await;
+                    drop(place);
+                });
+            }
+            Err(_) => tokio::time::sleep(BREATHE).await,
+        }
+    }
+}
+
+async fn connection<A>(mut stream: TcpStream, bounds: Bounds, answer: &A) -> io::Result<()>
+where
+    A: AsyncFn(&Asked) -> Reply,
+{
+    stream.set_nodelay(true)?;
+    let mut buffer = BytesMut::new();
+    loop {
+        let head = match timeout(bounds.wait, read_head(&mut stream, &mut buffer, &bounds.head)).await {
+            Ok(head) => head?,
+            Err(_) => return Ok(()),
+        };
+        let (asked, framing, keep_alive) = match head {
+            Read::Head(head) => {
+                let (framing, keep_alive) =
+                    (head.framing, head.keep_alive && head.version == Version::HTTP_11);
+                let line = buffer.split_to(head.len);
+                let asked = asked(*head, &line);
+                (asked, framing, keep_alive)
+            }
+            Read::Bad(error) => (Err(error.reason()), Framing::None, false),
+            Read::End => return Ok(()),
+        };
+        let whole =
+            match timeout(bounds.wait, skip_body(&mut stream, &mut buffer, framing, bounds.body)).await {
+                Ok(whole) => whole?,
+                Err(_) => false,
+            };
+        let (reply, is_head, known) = match &asked {
+            Ok(asked) => (answer(asked).await, asked.method == Method::HEAD, true),
+            Err(why) => (Reply::text(StatusCode::BAD_REQUEST, format!("{why}\n")), false, false),
+        };
+        let keep_alive = keep_alive && whole && known;
+        let out = written(&reply, is_head, keep_alive);
+        timeout(bounds.wait, stream.write_all(&out)).await.unwrap_or(Ok(()))?;
+        if !keep_alive {
+            return stream.shutdown().await;
+        }
+    }
+}
+
+enum Read {
+    Head(Box<RequestHead>),
+    Bad(HeadError),
+    End,
+}
+
+async fn read_head(stream: &mut TcpStream, buffer: &mut BytesMut, limits: &HeadLimits) -> io::Result<Read> {
+    loop {
+        match parse_request(buffer, limits, Headers::new()) {
+            Ok(Some(head)) => return Ok(Read::Head(Box::new(head))),
+            Ok(None) => {}
+            Err(error) => return Ok(Read::Bad(error)),
+        }
+        if stream.read_buf(buffer).await? == 0 {
+            return Ok(Read::End);
+        }
+    }
+}
+
+/// Reads the body away; whether the next request can be told from it.
+async fn skip_body(
+    stream: &mut TcpStream,
+    buffer: &mut BytesMut,
+    framing: Framing,
+    most: u64,
+) -> io::Result<bool> {
+    let mut decoder = Decoder::new(framing);
+    let mut skipped = 0;
+    loop {
+        match decoder.decode(buffer) {
+            Ok(Piece::End | Piece::Trailers(_)) => return Ok(true),
+            Ok(Piece::Data(data)) => skipped += data.len() as u64,
+            Ok(Piece::More) => {
+                if stream.read_buf(buffer).await? == 0 {
+                    return Ok(false);
+                }
+            }
+            Err(_) => return Ok(false),
+        }
+        if skipped > most {
+            return Ok(false);
+        }
+    }
+}
+
+fn asked(head: RequestHead, line: &[u8]) -> Result<Asked, &'static str> {
+    let parsed =
+        Target::parse(&line[head.target.clone()], PathRules::default()).map_err(|error| error.reason())?;
+    Ok(Asked { method: head.method, path: parsed.target.path().to_owned(), headers: head.headers })
+}
+
+fn written(reply: &Reply, is_head: bool, keep_alive: bool) -> Vec<u8> {
+    let mut headers = Headers::new();
+    let mut set = |name: &str, value: &str| {
+        // Names and values are of our own making; one that is none is better left out than sent.
+        let _ = headers.set(name, value.as_bytes());
+    };
+    set("content-type", reply.content_type);
+    set("cache-control", "no-store");
+    for (name, value) in &reply.headers {
+        set(name, value);
+    }
+    if is_head {
+        set("content-length", &reply.body.len().to_string());
+    }
+    let framing = if is_head { Framing::None } else { Framing::Length(reply.body.len() as u64) };
+    let connection = if keep_alive { ConnectionLine::None } else { ConnectionLine::Close };
+    let mut out = Vec::with_capacity(256 + reply.body.len());
+    encode::response_head(&mut out, reply.status, &headers, framing, connection);
+    if !is_head {
+        out.extend_from_slice(&reply.body);
+    }
+    out
+}

@@ -1,0 +1,126 @@
+//! What is served, as a document: every listener with its rules, what they do and what guards them.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::config::{
+    Action, Config, InForce, Listener, Node, Origin, Policies, Route, RouteBody, Target, in_force,
+};
+use crate::policy::chain::Chain;
+use crate::snapshot::{ListenerPlan, Snapshot};
+
+/// Every listener of a snapshot with its rules in the order written, a listener's own before the shared ones.
+pub fn listing(snapshot: &Snapshot) -> Value {
+    let config = &*snapshot.sources.config;
+    let listeners: Vec<Value> = snapshot
+        .listeners
+        .iter()
+        .filter_map(|plan| {
+            let listener = config.listeners.iter().find(|listener| listener.name.value == plan.name)?;
+            Some(json!({
+                "name": &*plan.name,
+                "address": plan.address.to_string(),
+                "routes": routes(config, listener, plan),
+            }))
+        })
+        .collect();
+    json!({ "version": snapshot.version, "listeners": listeners })
+}
+
+fn routes(config: &Config, listener: &Listener, plan: &ListenerPlan) -> Vec<Value> {
+    let own: HashSet<String> = listener.routes.iter().map(|route| route.key.pattern.shape()).collect();
+    let shared = config.routes.iter().filter(|route| !own.contains(&route.key.pattern.shape()));
+    let mut list = Vec::new();
+    for route in listener.routes.iter().chain(shared) {
+        for body in &route.alternatives {
+            // Rules are made in this same order.
+            let chain = plan.rules.get(list.len()).filter(|rule| rule.name == route.name.value);
+            let chain = chain.map(|rule| &rule.policies);
+            list.push(entry(config, listener, route, body, chain));
+        }
+    }
+    list
+}
+
+fn entry(
+    config: &Config,
+    listener: &Listener,
+    route: &Route,
+    body: &RouteBody,
+    chain: Option<&Chain>,
+) -> Value {
+    let (action, upstreams) = action(&body.action.value);
+    let methods: Vec<&str> = route.key.methods.iter().map(|method| &**method).collect();
+    json!({
+        "route": &*route.name.value,
+        "pattern": &*route.key.pattern.text,
+        "methods": methods,
+        "conditional": body.condition.is_some(),
+        "action": action,
+        "upstreams": upstreams,
+        "timeout": span(body.timeout.unwrap_or(RouteBody::TIMEOUT)),
+        "policies": policies(&config.policies, &listener.policies, &body.policies, chain),
+    })
+}
+
+fn action(action: &Action) -> (&'static str, Vec<String>) {
+    match action {
+        Action::Upstream(target) => ("upstream", vec![name(target)]),
+        Action::Aggregate(node) => ("aggregate", sources(node)),
+        Action::Redirect(_) => ("redirect", Vec::new()),
+        Action::Respond(_) => ("respond", Vec::new()),
+    }
+}
+
+fn name(target: &Target) -> String {
+    match target {
+        Target::Named(text) => text.as_str().to_owned(),
+        Target::Url(url) => format!("http://{}{}", url.authority(), url.base),
+    }
+}
+
+/// The upstreams of an aggregate's sources, in the order written, each once.
+fn sources(node: &Node) -> Vec<String> {
+    let sources = node.get("sources").map(Node::entries).unwrap_or_default();
+    let mut list: Vec<String> = Vec::new();
+    for upstream in sources.iter().filter_map(|source| source.value.get("upstream")?.word()) {
+        if !list.iter().any(|known| known == upstream) {
+            list.push(upstream.to_owned());
+        }
+    }
+    list
+}
+
+/// What guards a rule, in the order it runs, with the place where each was written.
+fn policies(file: &Policies, listener: &Policies, route: &Policies, chain: Option<&Chain>) -> Vec<Value> {
+    let mut list = in_force(file, listener, route);
+    if let Some(chain) = chain {
+        let place = |kind: &InForce<'_>| chain.policies().position(|policy| policy.kind() == kind.kind);
+        list.sort_by_key(|kind| place(kind).unwrap_or(usize::MAX));
+    }
+    let one = |kind: &InForce<'_>| {
+        let parts: Vec<Value> = kind
+            .parts
+            .iter()
+            .map(|part| json!({ "is": part.body.word().unwrap_or("written in place"), "from": place(part.origin) }))
+            .collect();
+        json!({ "policy": kind.kind, "from": place(kind.origin), "parts": parts })
+    };
+    list.iter().map(one).collect()
+}
+
+fn place(origin: Origin) -> &'static str {
+    match origin {
+        Origin::File => "file",
+        Origin::Listener => "listener",
+        Origin::Route => "route",
+    }
+}
+
+/// A duration as the configuration writes it.
+fn span(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    if millis.is_multiple_of(1000) { format!("{}s", millis / 1000) } else { format!("{millis}ms") }
+}

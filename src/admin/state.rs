@@ -1,0 +1,58 @@
+//! How the process is, as documents.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ::http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::server::{Control, Report};
+
+use super::http::Reply;
+
+/// The process and its last reload.
+pub(super) fn status(control: &Control) -> Value {
+    let snapshot = control.snapshot();
+    json!({
+        "version": snapshot.version,
+        "compiled_at": seconds(snapshot.made),
+        "started_at": seconds(control.started()),
+        "ready": control.is_ready(),
+        "connections": control.open(),
+        "last_reload": control.last_reload().map(|report| document(&report)),
+    })
+}
+
+/// The answer to one who asked for a reload.
+pub(super) fn reloaded(report: &Report) -> Reply {
+    let mut body = document(report);
+    let Some(failure) = &report.failure else { return Reply::json(&body) };
+    body["type"] = json!("urn:portcullis:error:reload_failed");
+    body["title"] = json!("The configuration was not reloaded");
+    body["status"] = json!(StatusCode::UNPROCESSABLE_ENTITY.as_u16());
+    body["error"] = json!("reload failed");
+    body["detail"] = json!(failure.as_str());
+    Reply::problem(StatusCode::UNPROCESSABLE_ENTITY, &body)
+}
+
+fn document(report: &Report) -> Value {
+    let mut document = json!({
+        "ok": report.failure.is_none(),
+        "version": report.version,
+        "at": seconds(report.at),
+        "cause": report.cause.as_str(),
+        "took_ms": report.took.as_millis() as u64,
+        "needs_restart": report.restart,
+    });
+    for key in ["errors", "warnings", "diagnostics"] {
+        document[key] = report.diagnostics[key].clone();
+    }
+    if let Some(failure) = &report.failure {
+        document["detail"] = json!(failure.as_str());
+    }
+    document
+}
+
+/// Seconds since 1970, as Prometheus tells time.
+fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

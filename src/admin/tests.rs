@@ -1,0 +1,53 @@
+use super::http::{Asked, Bounds, Reply};
+use super::*;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+/// What a small server answers to these bytes, until it closes.
+fn answered(sent: &str) -> String {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::task::spawn_local(http::serve(listener, Bounds::SMALL, async |asked: &Asked| {
+            Reply::text(StatusCode::OK, format!("{} {}", asked.method, asked.path))
+        }));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(sent.as_bytes()).await.unwrap();
+        let mut told = String::new();
+        client.read_to_string(&mut told).await.unwrap();
+        told
+    })
+}
+
+#[test]
+fn requests_on_one_connection_are_answered_in_turn() {
+    let told = answered(
+        "POST /a%62 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET /b?q HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    );
+    assert!(told.contains("content-length: 8\r\n\r\nPOST /abHTTP/1.1 200 OK"), "{told}");
+    assert!(told.ends_with("connection: close\r\n\r\nGET /b"), "{told}");
+}
+
+#[test]
+fn head_has_the_length_and_no_body() {
+    let told = answered("HEAD /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert!(told.contains("content-length: 7\r\n") && told.ends_with("\r\n\r\n"), "{told}");
+}
+
+#[test]
+fn what_is_no_request_is_refused_and_the_connection_closed() {
+    for sent in ["GARBAGE\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "GET /%2f HTTP/1.1\r\nHost: x\r\n\r\n"] {
+        let told = answered(sent);
+        assert!(told.starts_with("HTTP/1.1 400 ") && told.contains("connection: close"), "{sent}: {told}");
+    }
+}
+
+#[test]
+fn a_head_or_body_that_is_too_large_ends_the_connection() {
+    let long = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "x".repeat(9000));
+    assert!(answered(&long).starts_with("HTTP/1.1 400 "));
+    let body = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n{}", "x".repeat(70_000));
+    assert!(answered(&body).contains("connection: close"));
+}

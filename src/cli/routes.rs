@@ -1,0 +1,94 @@
+//! `routes`: what a configuration serves, and what guards it.
+
+use std::fmt::Write;
+
+use clap::Args;
+use serde_json::Value;
+
+use crate::admin::routes::listing;
+use crate::server::Source;
+use crate::snapshot::compile::Environment;
+
+use super::{ConfigPath, Failure, Format, output};
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    path: ConfigPath,
+    /// Only the routes of this listener.
+    #[arg(long, value_name = "NAME")]
+    listener: Option<String>,
+    /// How the routes are written.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    output: Format,
+}
+
+pub(super) fn routes(arguments: &Arguments) -> Result<(), Failure> {
+    let compiled = Source::Path(arguments.path.config.clone()).compile(None, &Environment::new(1));
+    output::diagnostics(&compiled.diagnostics);
+    let Some(snapshot) = compiled.snapshot else {
+        return Err(if compiled.unreadable { Failure::Unreadable } else { Failure::Configuration });
+    };
+    let mut listing = listing(&snapshot);
+    if let Some(name) = &arguments.listener {
+        let known: Vec<&str> = snapshot.listeners.iter().map(|listener| &*listener.name).collect();
+        if !known.contains(&name.as_str()) {
+            let known = known.join("`, `");
+            return Err(Failure::Environment(format!(
+                "there is no listener `{name}`: the listeners are `{known}`"
+            )));
+        }
+        if let Some(listeners) = listing["listeners"].as_array_mut() {
+            listeners.retain(|listener| listener["name"] == name.as_str());
+        }
+    }
+    output::print(&match arguments.output {
+        Format::Json => format!("{listing:#}\n"),
+        Format::Text => table(&listing),
+    });
+    Ok(())
+}
+
+/// The listing for people: one table a listener, a line a rule.
+pub(super) fn table(listing: &Value) -> String {
+    let mut out = String::new();
+    for listener in items(&listing["listeners"]) {
+        if !out.is_empty() {
+            out.push('\n');
+        }
+        let _ = writeln!(out, "listener {} on {}", text(&listener["name"]), text(&listener["address"]));
+        let rows: Vec<[String; 3]> = items(&listener["routes"]).iter().map(row).collect();
+        let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let (first, second) = (width(0), width(1));
+        for [route, action, policies] in &rows {
+            let line = format!("  {route:first$}  {action:second$}  {policies}");
+            let _ = writeln!(out, "{}", line.trim_end());
+        }
+    }
+    out
+}
+
+fn row(route: &Value) -> [String; 3] {
+    let condition = if route["conditional"] == true { " (if its `match` holds)" } else { "" };
+    let upstreams: Vec<&str> = items(&route["upstreams"]).iter().map(text).collect();
+    let action = match text(&route["action"]) {
+        "upstream" => format!("-> {}", upstreams.join(", ")),
+        "aggregate" => format!("-> [{}]", upstreams.join(", ")),
+        action => action.to_owned(),
+    };
+    let policies: Vec<String> = items(&route["policies"]).iter().map(policy).collect();
+    [format!("{}{condition}", text(&route["route"])), action, policies.join(", ")]
+}
+
+fn policy(policy: &Value) -> String {
+    let parts: Vec<&str> = items(&policy["parts"]).iter().map(|part| text(&part["is"])).collect();
+    format!("{}: {} ({})", text(&policy["policy"]), parts.join(" + "), text(&policy["from"]))
+}
+
+fn items(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}

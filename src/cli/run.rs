@@ -1,0 +1,35 @@
+//! `run`: serve.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::admin;
+use crate::server::{self, Options, Source};
+use crate::telemetry::log::Level;
+
+use super::{ConfigPath, Failure, duration, output};
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    path: ConfigPath,
+    /// How long running requests may take once the process is told to end.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
+    grace: Duration,
+}
+
+pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
+    let log = output::operator_log(Level::Info)?;
+    let outcome = server::run(Options {
+        source: Source::Path(arguments.path.config),
+        grace: arguments.grace,
+        log: Arc::clone(&log),
+        stdout: output::stdout(),
+        admin: admin::serve,
+        ready: Box::new(|_| {}),
+    });
+    output::end(&log);
+    Ok(outcome?)
+}

@@ -1,0 +1,78 @@
+//! `token`: signs a token to try a gateway with. Nobody but an identity provider should sign those that matter.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use clap::Args;
+use hmac::{Hmac, KeyInit, Mac};
+use serde_json::{Map, Value, json};
+use sha2::Sha256;
+
+use super::{Failure, duration, output};
+
+/// A shorter secret can be guessed (RFC 7518 section 3.2).
+const SHORT: usize = 32;
+
+#[derive(Args)]
+pub(super) struct Arguments {
+    /// The environment variable that holds the secret.
+    #[arg(long, value_name = "NAME")]
+    secret_env: String,
+    /// Whom the token is for.
+    #[arg(long, value_name = "SUBJECT")]
+    sub: Option<String>,
+    /// How long it is valid.
+    #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
+    ttl: Duration,
+    /// A further claim, its value as JSON (or text, where it is no JSON); may be given more than once.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = claim)]
+    claim: Vec<(String, Value)>,
+}
+
+pub(super) fn token(arguments: &Arguments) -> Result<(), Failure> {
+    let name = &arguments.secret_env;
+    let secret = std::env::var(name)
+        .map_err(|error| Failure::Environment(format!("the environment variable `{name}`: {error}")))?;
+    if secret.is_empty() {
+        return Err(Failure::Environment(format!("the environment variable `{name}` is empty")));
+    }
+    if secret.len() < SHORT {
+        output::tell(&format!("warning: the secret is shorter than {SHORT} bytes: it can be guessed\n"));
+    }
+    let token = sign(&secret, claims(arguments.sub.as_deref(), arguments.ttl, &arguments.claim));
+    output::print(&format!("{}\n", token?));
+    Ok(())
+}
+
+fn claim(text: &str) -> Result<(String, Value), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as `name=value`")?;
+    if name.is_empty() {
+        return Err("the claim has no name".to_owned());
+    }
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+    Ok((name.to_owned(), value))
+}
+
+/// The claims of a token that is valid from now on; what is given by name wins.
+pub(super) fn claims(sub: Option<&str>, ttl: Duration, more: &[(String, Value)]) -> Map<String, Value> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let mut claims = Map::new();
+    if let Some(sub) = sub {
+        claims.insert("sub".to_owned(), json!(sub));
+    }
+    claims.insert("iat".to_owned(), json!(now));
+    claims.insert("exp".to_owned(), json!(now + ttl.as_secs().max(1)));
+    claims.extend(more.iter().cloned());
+    claims
+}
+
+/// Signs a token with HS256 (RFC 7515, RFC 7518 section 3.2).
+pub(super) fn sign(secret: &str, claims: Map<String, Value>) -> Result<String, Failure> {
+    let part = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    let signed = format!("{}.{}", part(json!({ "alg": "HS256", "typ": "JWT" })), part(Value::Object(claims)));
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes())
+        .map_err(|error| Failure::Environment(format!("the secret cannot sign: {error}")))?;
+    mac.update(signed.as_bytes());
+    Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(mac.finalize().into_bytes())))
+}

@@ -1,0 +1,154 @@
+//! The start: everything that can fail fails here, before the first request is taken.
+
+use std::cell::{Cell, RefCell};
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZero;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::sync::mpsc;
+
+use crate::exchange::Name;
+use crate::snapshot::compile::Environment;
+use crate::snapshot::{Live, Snapshot};
+use crate::telemetry::OperatorLog;
+
+use super::control::{Control, Inner, Request};
+use super::cores::{Cores, Shared};
+use super::fault::Fault;
+use super::report::tell;
+use super::sockets::{self, cannot_bind};
+use super::source::{Compiled, Source};
+use super::watch::{self, Seen};
+use super::{Options, Ready, access};
+
+/// Fewer open files than this are few for a gate: every request holds up to two.
+const FEW_FILES: u64 = 4096;
+
+/// A gate that serves.
+pub(super) struct Gate {
+    pub(super) control: Control,
+    /// Names a core that broke down.
+    pub(super) crashed: mpsc::UnboundedReceiver<usize>,
+    /// The reloads that are asked for.
+    pub(super) reloads: mpsc::UnboundedReceiver<Request>,
+}
+
+/// Starts a gate. Called on the control runtime.
+pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
+    let Options { source, log, stdout, admin, ready, .. } = options;
+    raise_open_files(&log);
+    let count = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let environment = Arc::new(Environment::new(count));
+    let metrics = Arc::clone(&environment.metrics);
+    let Compiled { snapshot, diagnostics, watch, unreadable, begun, .. } = source.compile(None, &environment);
+    let Some(snapshot) = snapshot else {
+        let diagnostics = Box::new(diagnostics);
+        return Err(if unreadable {
+            Fault::Unreadable(diagnostics)
+        } else {
+            Fault::Configuration(diagnostics)
+        });
+    };
+    tell(&log, &diagnostics);
+
+    let opened = sockets::open(&wanted(&snapshot), count, 0).map_err(Fault::Environment)?;
+    let admin_socket = snapshot.admin.map(bind_admin).transpose()?;
+    let access = access::start(snapshot.sources.config.access_log.as_ref(), stdout, &metrics, &log, count)?;
+    metrics.loaded(snapshot.version, snapshot.made);
+    let live = Arc::new(Live::new(Arc::new(snapshot)));
+    let shared = Shared {
+        live: Arc::clone(&live),
+        metrics: Arc::clone(&metrics),
+        access: access.clone(),
+        log: Arc::clone(&log),
+    };
+    let (cores, crashed) = Cores::start(count, &shared)
+        .map_err(|error| Fault::environment("the threads of the gate could not be started", &error))?;
+    let (ask, reloads) = mpsc::unbounded_channel();
+    let watch = start_watch(&source, Seen { paths: watch, begun, failed: false }, ask.clone())?;
+
+    let bound: Vec<_> = opened.iter().map(|opened| opened.bound.clone()).collect();
+    let control = Control::new(Inner {
+        source: Arc::new(source),
+        live,
+        environment,
+        access,
+        log: Arc::clone(&log),
+        cores,
+        next_number: Cell::new(bound.len()),
+        bound: RefCell::new(bound),
+        reloads: ask,
+        watch,
+        last: RefCell::new(None),
+        draining: Cell::new(false),
+        started: SystemTime::now(),
+    });
+    let admin_address = match admin_socket {
+        Some((socket, address)) => {
+            let socket = tokio::net::TcpListener::from_std(socket)
+                .map_err(|error| Fault::environment("the admin listener could not be started", &error))?;
+            tokio::task::spawn_local(admin(socket, control.clone()));
+            Some(address)
+        }
+        None => None,
+    };
+    let mut listeners = Vec::new();
+    for sockets::Opened { bound, sockets } in opened {
+        control.cores().open(bound.number, &bound.name, sockets);
+        log.info(format_args!("listener {} on {}", bound.name, bound.local));
+        listeners.push((bound.name, bound.local));
+    }
+    if let Some(address) = admin_address {
+        log.info(format_args!("admin on {address}"));
+    }
+    log.info("ready");
+    ready(&Ready { listeners, admin: admin_address });
+    Ok(Gate { control, crashed, reloads })
+}
+
+/// The listeners that a snapshot wants open.
+pub(super) fn wanted(snapshot: &Snapshot) -> Vec<(Name, SocketAddr)> {
+    snapshot.listeners.iter().map(|listener| (Name::clone(&listener.name), listener.address)).collect()
+}
+
+fn bind_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Fault> {
+    let open = || {
+        let socket = TcpListener::bind(address)?;
+        socket.set_nonblocking(true)?;
+        let address = socket.local_addr()?;
+        Ok((socket, address))
+    };
+    open().map_err(|error| Fault::Environment(format!("the admin listener {}", cannot_bind(address, &error))))
+}
+
+/// Watches the files of a configuration that comes from files.
+fn start_watch(
+    source: &Source,
+    seen: Seen,
+    ask: mpsc::UnboundedSender<Request>,
+) -> Result<Option<std::sync::mpsc::Sender<Seen>>, Fault> {
+    if matches!(source, Source::Text { .. }) {
+        return Ok(None);
+    }
+    let (tell, told) = std::sync::mpsc::channel();
+    watch::start(seen, told, ask).map_err(|error| Fault::environment("files cannot be watched", &error))?;
+    Ok(Some(tell))
+}
+
+/// Takes as many open files as the system grants without privilege.
+fn raise_open_files(log: &OperatorLog) {
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        // Where the system refuses, the gate serves within what it has.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    }
+    if let Some(files) = getrlimit(Resource::Nofile).current
+        && files < FEW_FILES
+    {
+        log.warn(format_args!(
+            "only {files} files may be open at a time: raise the limit (ulimit -n, LimitNOFILE=)"
+        ));
+    }
+}

@@ -1,0 +1,135 @@
+//! A running gate as those see it who steer it: signals, the watch on files, the admin listener.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::SystemTime;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::snapshot::compile::Environment;
+use crate::snapshot::{Live, Snapshot};
+use crate::telemetry::{AccessLog, Metrics, OperatorLog};
+
+use super::LAST_WORDS;
+use super::cores::Cores;
+use super::report::{Cause, Report};
+use super::sockets::Bound;
+use super::source::Source;
+use super::watch::Seen;
+
+/// Somebody wants the configuration read anew.
+pub(super) struct Request {
+    pub(super) cause: Cause,
+    pub(super) answer: Option<oneshot::Sender<Arc<Report>>>,
+}
+
+/// A handle on a running gate. Belongs to the control runtime.
+#[derive(Clone)]
+pub struct Control(Rc<Inner>);
+
+/// What a gate is steered by.
+pub(super) struct Inner {
+    pub(super) source: Arc<Source>,
+    pub(super) live: Arc<Live>,
+    pub(super) environment: Arc<Environment>,
+    pub(super) access: Option<Arc<AccessLog>>,
+    pub(super) log: Arc<OperatorLog>,
+    pub(super) cores: Cores,
+    pub(super) bound: RefCell<Vec<Bound>>,
+    pub(super) next_number: Cell<usize>,
+    pub(super) reloads: mpsc::UnboundedSender<Request>,
+    pub(super) watch: Option<Sender<Seen>>,
+    pub(super) last: RefCell<Option<Arc<Report>>>,
+    pub(super) draining: Cell<bool>,
+    pub(super) started: SystemTime,
+}
+
+impl Control {
+    pub(super) fn new(inner: Inner) -> Control {
+        Control(Rc::new(inner))
+    }
+
+    pub(super) fn inner(&self) -> &Inner {
+        &self.0
+    }
+
+    /// The snapshot in force.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.0.live.get()
+    }
+
+    /// The numbers of the process.
+    pub fn metrics(&self) -> &Metrics {
+        &self.0.environment.metrics
+    }
+
+    /// The operator's log.
+    pub fn log(&self) -> &Arc<OperatorLog> {
+        &self.0.log
+    }
+
+    /// Whether new requests are welcome: not once the process has been told to end.
+    pub fn is_ready(&self) -> bool {
+        !self.0.draining.get()
+    }
+
+    /// When the process began to serve.
+    pub fn started(&self) -> SystemTime {
+        self.0.started
+    }
+
+    /// What the last reload came to, if there was one.
+    pub fn last_reload(&self) -> Option<Arc<Report>> {
+        self.0.last.borrow().clone()
+    }
+
+    /// How many client connections are open.
+    pub fn open(&self) -> usize {
+        self.0.cores.open_connections()
+    }
+
+    /// Reads the configuration anew and waits for the outcome.
+    pub async fn reload(&self, cause: Cause) -> Arc<Report> {
+        let (answer, outcome) = oneshot::channel();
+        let asked = self.0.reloads.send(Request { cause, answer: Some(answer) });
+        let outcome = if asked.is_ok() { outcome.await.ok() } else { None };
+        outcome.unwrap_or_else(|| Arc::new(Report::ending(self.snapshot().version, cause)))
+    }
+
+    /// Has the configuration read anew, without waiting.
+    pub(super) fn ask_reload(&self, cause: Cause) {
+        let _ = self.0.reloads.send(Request { cause, answer: None });
+    }
+
+    pub(super) fn reopen_log(&self) {
+        if let Some(access) = &self.0.access {
+            access.reopen();
+        }
+    }
+
+    pub(super) fn cores(&self) -> &Cores {
+        &self.0.cores
+    }
+
+    pub(super) fn begin_drain(&self) {
+        self.0.draining.set(true);
+    }
+
+    /// Closes every listener, once nobody waits in its sockets.
+    pub(super) async fn close_all(&self) {
+        let numbers: Vec<usize> = self.0.bound.borrow_mut().drain(..).map(|bound| bound.number).collect();
+        self.0.cores.close_sockets(&numbers).await;
+    }
+
+    /// Ends the cores and lets the access log write what it holds.
+    pub(super) fn stop(&self) {
+        self.0.cores.stop();
+        if let Some(access) = &self.0.access
+            && !access.shutdown(LAST_WORDS)
+        {
+            self.0.log.warn("the access log could not be written to its end");
+        }
+    }
+}

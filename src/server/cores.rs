@@ -1,0 +1,190 @@
+//! The cores: one thread with one runtime each, and the commands that the control runtime sends them.
+
+mod work;
+
+use std::cell::RefCell;
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
+use std::thread::{Builder as Thread, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::exchange::{CoreId, Name};
+use crate::listener::handoff::Handoff;
+use crate::snapshot::Live;
+use crate::telemetry::{AccessLog, Metrics, OperatorLog};
+
+use work::Work;
+
+/// Between the last accept and the end of idle connections: a connection that has just been accepted is idle only
+/// until its first bytes, which are there already, have been read.
+const BREATH: Duration = Duration::from_millis(50);
+
+/// How long a core may take to end what cannot be cancelled, such as the resolution of a name.
+const LAST_TASKS: Duration = Duration::from_millis(500);
+
+/// What every core works with.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) live: Arc<Live>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) access: Option<Arc<AccessLog>>,
+    pub(super) log: Arc<OperatorLog>,
+}
+
+/// What a core is told to do.
+enum Command {
+    /// Serve a listener.
+    Open { number: usize, name: Name, socket: TcpListener },
+    /// Serve another listener by the same socket.
+    Rename { number: usize, name: Name },
+    /// Accept what the socket's queue holds, then close it.
+    Close { numbers: Vec<usize>, done: oneshot::Sender<()> },
+    /// End the idle connections of a closed listener, and the others after their answer.
+    Leave { numbers: Vec<usize> },
+    /// End every connection as soon as it is idle; answered when there is none.
+    Drain { done: oneshot::Sender<()> },
+}
+
+/// The running cores.
+pub(super) struct Cores {
+    count: usize,
+    commands: RefCell<Vec<mpsc::UnboundedSender<Command>>>,
+    threads: RefCell<Vec<JoinHandle<()>>>,
+    handoff: Arc<Handoff>,
+}
+
+impl Cores {
+    /// Starts so many cores. They serve nothing yet. A core that ends without being told to is named on the channel.
+    ///
+    /// # Errors
+    /// The system refuses a thread or what a runtime needs.
+    pub(super) fn start(
+        count: usize,
+        shared: &Shared,
+    ) -> io::Result<(Cores, mpsc::UnboundedReceiver<usize>)> {
+        let (handoff, exits) = Handoff::new(count);
+        let (crash, crashed) = mpsc::unbounded_channel();
+        let cores = Cores { count, commands: RefCell::default(), threads: RefCell::default(), handoff };
+        for (at, moved) in exits.into_iter().enumerate() {
+            let (sender, commands) = mpsc::unbounded_channel();
+            let (up, started) = sync_channel(1);
+            let (shared, handoff, crash) = (shared.clone(), Arc::clone(&cores.handoff), crash.clone());
+            let thread = Thread::new().name(format!("core-{at}")).spawn(move || {
+                let watch = Crash { core: at, tell: Some(crash) };
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build_local(Default::default());
+                match runtime {
+                    Ok(runtime) => {
+                        let _ = up.send(Ok(()));
+                        runtime.block_on(Work::new(CoreId(at), shared, handoff).run(commands, moved));
+                        runtime.shutdown_timeout(LAST_TASKS);
+                    }
+                    Err(error) => drop(up.send(Err(error))),
+                }
+                watch.defuse();
+            })?;
+            cores.commands.borrow_mut().push(sender);
+            cores.threads.borrow_mut().push(thread);
+            started.recv().map_err(io::Error::other)??;
+        }
+        Ok((cores, crashed))
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.count
+    }
+
+    /// How many connections are open.
+    pub(super) fn open_connections(&self) -> usize {
+        self.handoff.open()
+    }
+
+    /// Serves a listener by one socket a core.
+    pub(super) fn open(&self, number: usize, name: &Name, sockets: Vec<TcpListener>) {
+        for (core, socket) in self.commands.borrow().iter().zip(sockets) {
+            let _ = core.send(Command::Open { number, name: Name::clone(name), socket });
+        }
+    }
+
+    /// Serves another listener by the same sockets.
+    pub(super) fn rename(&self, number: usize, name: &Name) {
+        self.tell(|| Command::Rename { number, name: Name::clone(name) });
+    }
+
+    /// Closes the sockets once nobody waits in them, then ends the idle connections that came in by them.
+    pub(super) async fn close(&self, numbers: &[usize]) {
+        self.close_sockets(numbers).await;
+        tokio::time::sleep(BREATH).await;
+        self.tell(|| Command::Leave { numbers: numbers.to_vec() });
+    }
+
+    /// Closes the sockets; connections go on.
+    pub(super) async fn close_sockets(&self, numbers: &[usize]) {
+        self.ask(|done| Command::Close { numbers: numbers.to_vec(), done }).await;
+    }
+
+    /// Ends every connection as soon as it is idle; ready when all have ended. The sockets have to be closed before.
+    pub(super) async fn drain(&self) {
+        tokio::time::sleep(BREATH).await;
+        self.ask(|done| Command::Drain { done }).await;
+    }
+
+    /// Ends the cores, whatever they are at, and waits for their threads.
+    pub(super) fn stop(&self) {
+        self.commands.borrow_mut().clear();
+        for thread in self.threads.take() {
+            let _ = thread.join();
+        }
+    }
+
+    fn tell(&self, command: impl Fn() -> Command) {
+        for core in self.commands.borrow().iter() {
+            let _ = core.send(command());
+        }
+    }
+
+    async fn ask(&self, command: impl Fn(oneshot::Sender<()>) -> Command) {
+        let mut answers = Vec::with_capacity(self.count);
+        for core in self.commands.borrow().iter() {
+            let (done, answer) = oneshot::channel();
+            let _ = core.send(command(done));
+            answers.push(answer);
+        }
+        for answer in answers {
+            // A core that has ended has no connections either.
+            let _ = answer.await;
+        }
+    }
+}
+
+impl Drop for Cores {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Tells of a core that panicked.
+struct Crash {
+    core: usize,
+    tell: Option<mpsc::UnboundedSender<usize>>,
+}
+
+impl Crash {
+    fn defuse(mut self) {
+        self.tell = None;
+    }
+}
+
+impl Drop for Crash {
+    fn drop(&mut self) {
+        if let Some(tell) = &self.tell {
+            let _ = tell.send(self.core);
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! What one core does all day: accepts, takes connections over from others, and once in a while tidies up.
+
+use std::collections::HashMap;
+use std::net::TcpListener as Socket;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+use crate::exchange::{CoreId, Name};
+use crate::listener::accept::Door;
+use crate::listener::handoff::{Handoff, Moved};
+use crate::pipeline::Core;
+use crate::snapshot::Watcher;
+use crate::telemetry::log::Level;
+
+use super::{Command, Shared};
+
+/// How often the access log is handed over, where it is not full before.
+const TICK: Duration = Duration::from_millis(100);
+/// Every so many ticks idle connections to services are looked through and old snapshots let go.
+const TIDY: u32 = 10;
+/// How often a draining core looks whether its last connection has ended.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// One core at work.
+pub(super) struct Work {
+    core: Rc<Core>,
+    shared: Shared,
+    handoff: Arc<Handoff>,
+    doors: HashMap<usize, Open>,
+}
+
+/// A listener on this core.
+struct Open {
+    name: Name,
+    door: Rc<Door>,
+    /// The socket with the task that accepts from it; `None` once it is closed.
+    socket: Option<(Rc<TcpListener>, JoinHandle<()>)>,
+}
+
+impl Work {
+    pub(super) fn new(id: CoreId, shared: Shared, handoff: Arc<Handoff>) -> Work {
+        let log = shared.access.as_ref().map(|access| access.core());
+        let core = Rc::new(Core::new(id, log, Arc::clone(&shared.metrics)));
+        Work { core, shared, handoff, doors: HashMap::new() }
+    }
+
+    /// Works until the other end of `commands` is dropped.
+    pub(super) async fn run(
+        mut self,
+        mut commands: mpsc::UnboundedReceiver<Command>,
+        mut moved: mpsc::Receiver<Moved>,
+    ) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ticks = 0u32;
+        let mut drained: Option<oneshot::Sender<()>> = None;
+        loop {
+            tokio::select! {
+                command = commands.recv() => match command {
+                    None => break,
+                    Some(Command::Drain { done }) => {
+                        self.take_all(&mut moved);
+                        self.core.drain();
+                        drained = Some(done);
+                    }
+                    Some(command) => self.obey(command, &mut moved).await,
+                },
+                Some(moved) = moved.recv() => self.take(moved),
+                () = tokio::time::sleep(LOOK), if drained.is_some() => {
+                    if self.core.open() == 0 && let Some(done) = drained.take() {
+                        let _ = done.send(());
+                    }
+                }
+                _ = tick.tick() => {
+                    ticks = ticks.wrapping_add(1);
+                    self.tick(ticks.is_multiple_of(TIDY));
+                }
+            }
+        }
+    }
+
+    async fn obey(&mut self, command: Command, moved: &mut mpsc::Receiver<Moved>) {
+        match command {
+            Command::Open { number, name, socket } => self.open(number, name, socket),
+            Command::Rename { number, name } => self.rename(number, name).await,
+            Command::Close { numbers, done } => {
+                for number in numbers {
+                    self.close(number).await;
+                }
+                let _ = done.send(());
+            }
+            Command::Leave { numbers } => {
+                self.take_all(moved);
+                for number in numbers {
+                    if let Some(open) = self.doors.remove(&number) {
+                        open.door.watcher.leave();
+                    }
+                }
+                self.core.wake_all();
+            }
+            Command::Drain { .. } => {}
+        }
+    }
+
+    fn open(&mut self, number: usize, name: Name, socket: Socket) {
+        match TcpListener::from_std(socket) {
+            Ok(socket) => self.serve(number, name, Rc::new(socket)),
+            Err(error) => {
+                self.shared.log.error(format_args!("core {}: listener `{name}`: {error}", self.core.id.0));
+            }
+        }
+    }
+
+    fn serve(&mut self, number: usize, name: Name, socket: Rc<TcpListener>) {
+        let door = Rc::new(Door {
+            listener: number,
+            core: Rc::clone(&self.core),
+            watcher: Rc::new(Watcher::new(Arc::clone(&self.shared.live), &name)),
+            handoff: Arc::clone(&self.handoff),
+            metrics: self.shared.metrics.listener(&name),
+        });
+        let task = {
+            let (door, socket, log) = (Rc::clone(&door), Rc::clone(&socket), Arc::clone(&self.shared.log));
+            let name = Name::clone(&name);
+            tokio::task::spawn_local(async move {
+                let trouble = |error| {
+                    let message = format_args!("listener `{name}` cannot accept: {error}");
+                    log.write_seldom(Instant::now(), Level::Error, ("accept", &name), message, &[]);
+                };
+                door.accept(&socket, trouble).await;
+            })
+        };
+        self.doors.insert(number, Open { name, door, socket: Some((socket, task)) });
+    }
+
+    async fn rename(&mut self, number: usize, name: Name) {
+        let Some(mut open) = self.doors.remove(&number) else { return };
+        let Some((socket, task)) = open.socket.take() else { return };
+        end(task).await;
+        self.serve(number, name, socket);
+        open.door.watcher.leave();
+        self.core.wake_all();
+    }
+
+    /// Accepts what the socket's queue holds and closes it. Connections that other cores have accepted by this
+    /// listener may still come.
+    async fn close(&mut self, number: usize) {
+        let Some(open) = self.doors.get_mut(&number) else { return };
+        let Some((socket, task)) = open.socket.take() else { return };
+        end(task).await;
+        let Some(socket) = Rc::into_inner(socket) else { return };
+        match socket.into_std() {
+            Ok(socket) => open.door.accept_queued(&socket),
+            Err(error) => self.shared.log.warn(format_args!("listener `{}` closes: {error}", open.name)),
+        }
+    }
+
+    fn take(&self, moved: Moved) {
+        if let Some(open) = self.doors.get(&moved.listener) {
+            open.door.take(moved);
+        }
+    }
+
+    fn take_all(&self, moved: &mut mpsc::Receiver<Moved>) {
+        while let Ok(moved) = moved.try_recv() {
+            self.take(moved);
+        }
+    }
+
+    fn tick(&self, tidy: bool) {
+        if let Some(log) = &self.core.log {
+            log.flush();
+        }
+        if !tidy {
+            return;
+        }
+        let now = Instant::now();
+        for upstream in &self.shared.live.get().upstreams {
+            upstream.sweep(self.core.id, now);
+        }
+        for open in self.doors.values() {
+            open.door.watcher.refresh();
+        }
+    }
+}
+
+/// Ends a task and waits until what it held is free.
+async fn end(task: JoinHandle<()>) {
+    task.abort();
+    let _ = task.await;
+}

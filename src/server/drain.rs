@@ -1,0 +1,26 @@
+//! The end: nobody new is let in, whoever is in is served.
+
+use std::time::Duration;
+
+use super::control::Control;
+use super::signals::Signals;
+
+/// Stops accepting and waits until every connection has ended, `grace` has passed, or a second signal has come.
+pub(super) async fn drain(control: &Control, grace: Duration, signals: &mut Signals) {
+    let log = control.log();
+    control.begin_drain();
+    log.info(format_args!("draining: running requests have {grace:?} to end"));
+    let finished = async {
+        control.close_all().await;
+        control.cores().drain().await;
+    };
+    tokio::select! {
+        () = finished => log.info("drained: every connection has ended"),
+        () = tokio::time::sleep(grace) => {
+            log.warn(format_args!("the time to drain has passed: {} connections are cut off", control.open()));
+        }
+        () = signals.end() => {
+            log.warn(format_args!("a second signal: {} connections are cut off", control.open()));
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The process: starts the gate, keeps it in step with its configuration, and ends it without cutting anybody off.
+//!
+//! Start with [`run`]: the whole life of the process is that one function. `boot.rs` comes first; then the cores
+//! serve (`cores.rs`, one thread and one runtime each) while the control runtime, on the thread that called, waits
+//! for signals (`signals.rs`), changes of files (`watch.rs`) and requests to reload (`reload.rs`, `sockets.rs`);
+//! `drain.rs` is the end. `control.rs` is what others (the admin listener) may ask of a running gate.
+
+mod access;
+mod boot;
+mod control;
+mod cores;
+mod drain;
+mod fault;
+mod reload;
+mod report;
+mod signals;
+mod sockets;
+mod source;
+mod watch;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::Builder;
+
+use crate::exchange::Name;
+use crate::telemetry::OperatorLog;
+
+pub use control::Control;
+pub use fault::Fault;
+pub use report::{Cause, Failure, Report};
+pub use source::{Compiled, Source};
+
+/// How long the logs may take to write what they hold when the process ends; a pipe that nobody reads must not hold
+/// the end up.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+/// What serves the admin listener, on the control runtime.
+pub type Admin = fn(TcpListener, Control) -> Pin<Box<dyn Future<Output = ()>>>;
+
+/// How the access log looks on standard output.
+#[derive(Clone, Copy, Debug)]
+pub struct Stdout {
+    /// Whether it is a terminal: somebody reads along.
+    pub terminal: bool,
+    /// Whether colour is wanted there.
+    pub colour: bool,
+}
+
+/// What a gate is started with.
+pub struct Options {
+    /// Where the configuration comes from.
+    pub source: Source,
+    /// How long running requests may take once the process is told to end.
+    pub grace: Duration,
+    /// Where the gate tells what happens to it.
+    pub log: Arc<OperatorLog>,
+    /// How standard output is to be treated.
+    pub stdout: Stdout,
+    /// Serves the admin listener, where one is configured.
+    pub admin: Admin,
+    /// Told once, when the first request can be taken.
+    pub ready: Box<dyn FnOnce(&Ready)>,
+}
+
+/// Where a gate that has started can be reached.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// Each listener with the address it really has.
+    pub listeners: Vec<(Name, SocketAddr)>,
+    /// The admin listener.
+    pub admin: Option<SocketAddr>,
+}
+
+/// Runs a gate until a signal ends it.
+///
+/// # Errors
+/// The gate could not start, or broke down; see [`Fault`].
+pub fn run(options: Options) -> Result<(), Fault> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build_local(Default::default())
+        .map_err(|error| Fault::environment("the control runtime could not be started", &error))?;
+    let log = Arc::clone(&options.log);
+    let outcome = runtime.block_on(life(options));
+    // A compile that is still at work, or a name that is still resolved, is nobody's concern any more.
+    runtime.shutdown_background();
+    log.shutdown(LAST_WORDS);
+    outcome
+}
+
+async fn life(options: Options) -> Result<(), Fault> {
+    // First of all: a signal that comes during the start is not lost, and does not end the process half-way.
+    let mut signals = signals::Signals::new()?;
+    let grace = options.grace;
+    let boot::Gate { control, mut crashed, reloads } = boot::boot(options)?;
+    let reloading = tokio::task::spawn_local(reload::serve(control.clone(), reloads));
+    let broken = loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                signals::Signal::End => break None,
+                signals::Signal::Reload => {
+                    control.reopen_log();
+                    control.ask_reload(Cause::Signal);
+                }
+            },
+            Some(core) = crashed.recv() => break Some(core),
+        }
+    };
+    // No reload may open a listener from here on.
+    reloading.abort();
+    if let Some(core) = broken {
+        control.stop();
+        return Err(Fault::Environment(format!(
+            "core {core} broke down: the gate ends rather than serve in part"
+        )));
+    }
+    drain::drain(&control, grace, &mut signals).await;
+    control.stop();
+    Ok(())
+}

@@ -1,0 +1,159 @@
+//! A new configuration takes over from the old one, whole or not at all.
+//!
+//! It is compiled off the cores, its new addresses are bound, and only then it is put in force; listeners that it
+//! has no more are closed last. Until the swap nothing has changed, and after it nothing can fail.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use crate::config::{Config, Severity};
+use crate::exchange::Name;
+use crate::snapshot::Snapshot;
+use crate::telemetry::metrics::Names;
+
+use super::boot::wanted;
+use super::control::{Control, Inner, Request};
+use super::report::{Cause, Failure, Report, tell};
+use super::sockets::{self, Opened};
+use super::source::Compiled;
+use super::watch::Seen;
+
+/// Reloads whenever it is asked for. Requests that come while a reload is at work are answered together by the next
+/// one: what they want to be read may have changed since.
+pub(super) async fn serve(control: Control, mut requests: mpsc::UnboundedReceiver<Request>) {
+    while let Some(first) = requests.recv().await {
+        let cause = first.cause;
+        let mut asking = vec![first];
+        while let Ok(more) = requests.try_recv() {
+            asking.push(more);
+        }
+        let report = Arc::new(reload(&control, cause).await);
+        *control.inner().last.borrow_mut() = Some(Arc::clone(&report));
+        for request in asking {
+            if let Some(answer) = request.answer {
+                let _ = answer.send(Arc::clone(&report));
+            }
+        }
+    }
+}
+
+async fn reload(control: &Control, cause: Cause) -> Report {
+    let inner = control.inner();
+    let begun = Instant::now();
+    let previous = inner.live.get();
+    let compiled = {
+        let (source, environment) = (Arc::clone(&inner.source), Arc::clone(&inner.environment));
+        let previous = Arc::clone(&previous);
+        tokio::task::spawn_blocking(move || source.compile(Some(&previous), &environment)).await
+    };
+    let mut diagnostics = json!({ "errors": 0, "warnings": 0, "diagnostics": [] });
+    let mut restart = Vec::new();
+    let outcome = match compiled {
+        Ok(compiled) => {
+            diagnostics = judge(inner, &compiled);
+            match compiled.snapshot {
+                Some(snapshot) => {
+                    restart = needs_restart(&previous.sources.config, &snapshot.sources.config);
+                    apply(inner, snapshot)
+                }
+                None => Err(Failure::Configuration),
+            }
+        }
+        Err(error) => Err(Failure::Environment(format!("compiling the configuration broke down: {error}"))),
+    };
+    let took = begun.elapsed();
+    let version = inner.live.get().version;
+    let failure = match outcome {
+        Ok(closed) => {
+            inner.log.info(format_args!("reloaded: version {version} ({}, {took:.0?})", cause.as_str()));
+            for key in &restart {
+                inner
+                    .log
+                    .warn(format_args!("a change of `{key}` takes a restart; everything else is in force"));
+            }
+            inner.cores.close(&closed).await;
+            None
+        }
+        Err(failure) => {
+            inner.environment.metrics.reload_failed();
+            inner.log.error(format_args!(
+                "reload failed ({}): {}; version {version} stays in force",
+                cause.as_str(),
+                failure.as_str()
+            ));
+            Some(failure)
+        }
+    };
+    Report { version, at: SystemTime::now(), cause, took, failure, diagnostics, restart }
+}
+
+/// Tells what was found, and has the files watched that the configuration is made of now.
+fn judge(inner: &Inner, compiled: &Compiled) -> Value {
+    tell(&inner.log, &compiled.diagnostics);
+    if let Some(watch) = &inner.watch {
+        let failed = compiled.diagnostics.count(Severity::Error) > 0;
+        let _ = watch.send(Seen { paths: compiled.watch.clone(), begun: compiled.begun, failed });
+    }
+    compiled.diagnostics.to_json()
+}
+
+/// Binds, swaps, opens; gives the numbers of the sockets that are to be closed.
+fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Vec<usize>, Failure> {
+    let changes = sockets::changes(&inner.bound.borrow(), &wanted(&snapshot));
+    let first = inner.next_number.get();
+    let opened = sockets::open(&changes.opened, inner.cores.count(), first).map_err(Failure::Environment)?;
+    inner.next_number.set(first + opened.len());
+
+    let (version, made, names) = (snapshot.version, snapshot.made, names(&snapshot));
+    inner.live.swap(Arc::new(snapshot));
+    inner.environment.metrics.reloaded(version, made);
+    inner.environment.metrics.retain(&names);
+
+    let mut bound = inner.bound.borrow_mut();
+    bound.retain(|bound| !changes.closed.contains(&bound.number));
+    for (number, name) in &changes.renamed {
+        if let Some(bound) = bound.iter_mut().find(|bound| bound.number == *number) {
+            inner.log.info(format_args!("listener {name} on {} (was {})", bound.local, bound.name));
+            bound.name = Name::clone(name);
+        }
+        inner.cores.rename(*number, name);
+    }
+    for Opened { bound: new, sockets } in opened {
+        inner.log.info(format_args!("listener {} on {}", new.name, new.local));
+        inner.cores.open(new.number, &new.name, sockets);
+        bound.push(new);
+    }
+    Ok(changes.closed)
+}
+
+/// The names whose numbers are kept.
+fn names(snapshot: &Snapshot) -> Names {
+    let routes: HashMap<Name, HashSet<Name>> = snapshot
+        .listeners
+        .iter()
+        .map(|listener| {
+            let rules = listener.rules.iter().map(|rule| Name::clone(&rule.name)).collect();
+            (Name::clone(&listener.name), rules)
+        })
+        .collect();
+    let upstreams =
+        snapshot.upstreams.iter().map(|upstream| Name::clone(&upstream.settings().name)).collect();
+    Names { routes, upstreams }
+}
+
+/// The keys that have changed and are read at the start alone.
+fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
+    let admin = |config: &Config| config.admin.as_ref().map(|admin| admin.value);
+    let mut keys = Vec::new();
+    if admin(old) != admin(new) {
+        keys.push("admin");
+    }
+    if old.access_log != new.access_log {
+        keys.push("telemetry.access_log");
+    }
+    keys
+}

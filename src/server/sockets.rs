@@ -1,0 +1,99 @@
+//! Which listener has which sockets, and what a new configuration changes about it.
+//!
+//! Sockets belong to an address: a listener that is renamed, or whose meaning changes, keeps its sockets and every
+//! connection that waits in them.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+
+use crate::exchange::Name;
+use crate::listener::bind::bind;
+
+/// A listener whose sockets are open.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Bound {
+    /// Names its sockets on every core; never used twice in the life of the process.
+    pub(super) number: usize,
+    /// The listener's name.
+    pub(super) name: Name,
+    /// The address as configured.
+    pub(super) asked: SocketAddr,
+    /// The address it has: the system may have chosen the port.
+    pub(super) local: SocketAddr,
+}
+
+/// What has to be done so that exactly the wanted listeners are open.
+#[derive(Default, PartialEq, Eq, Debug)]
+pub(super) struct Changes {
+    /// Sockets that go on under the same name.
+    pub(super) kept: Vec<usize>,
+    /// Sockets that go on under another name.
+    pub(super) renamed: Vec<(usize, Name)>,
+    /// Addresses to bind.
+    pub(super) opened: Vec<(Name, SocketAddr)>,
+    /// Sockets that nobody wants any more.
+    pub(super) closed: Vec<usize>,
+}
+
+/// Compares what is open with what is wanted.
+pub(super) fn changes(bound: &[Bound], wanted: &[(Name, SocketAddr)]) -> Changes {
+    let mut changes = Changes::default();
+    let mut free: Vec<&Bound> = bound.iter().collect();
+    let mut missing = Vec::new();
+    for (name, address) in wanted {
+        match free.iter().position(|bound| bound.name == *name && bound.asked == *address) {
+            Some(at) => changes.kept.push(free.swap_remove(at).number),
+            None => missing.push((Name::clone(name), *address)),
+        }
+    }
+    for (name, address) in missing {
+        // A port that the system is to choose is another one for every listener.
+        let same = |bound: &&Bound| bound.asked == address && address.port() != 0;
+        match free.iter().position(same) {
+            Some(at) => changes.renamed.push((free.swap_remove(at).number, name)),
+            None => changes.opened.push((name, address)),
+        }
+    }
+    changes.closed = free.iter().map(|bound| bound.number).collect();
+    changes.closed.sort_unstable();
+    changes
+}
+
+/// Newly bound sockets, one a core.
+pub(super) struct Opened {
+    pub(super) bound: Bound,
+    pub(super) sockets: Vec<TcpListener>,
+}
+
+/// Binds every address, or none: what was bound is closed again where another fails. The numbers start at `next`.
+pub(super) fn open(wanted: &[(Name, SocketAddr)], cores: usize, next: usize) -> Result<Vec<Opened>, String> {
+    let mut list = Vec::with_capacity(wanted.len());
+    for (at, (name, address)) in wanted.iter().enumerate() {
+        let told = |error: io::Error| format!("listener `{name}` {}", cannot_bind(*address, &error));
+        let sockets = bind(*address, cores).map_err(told)?;
+        let local = sockets.first().map_or(Ok(*address), TcpListener::local_addr).map_err(told)?;
+        list.push(Opened {
+            bound: Bound { number: next + at, name: Name::clone(name), asked: *address, local },
+            sockets,
+        });
+    }
+    Ok(list)
+}
+
+/// Why an address cannot be bound and what mends it; completes a sentence that begins with who wanted it.
+pub(super) fn cannot_bind(address: SocketAddr, error: &io::Error) -> String {
+    let mend = match error.kind() {
+        io::ErrorKind::AddrInUse => "the port is taken: stop the process that has it, or choose another port",
+        io::ErrorKind::AddrNotAvailable => {
+            "no interface of this machine has that address: choose another address"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "not permitted: ports below 1024 want the capability CAP_NET_BIND_SERVICE; choose a higher port or grant it"
+        }
+        _ => return format!("cannot listen on {address}: {error}"),
+    };
+    format!("cannot listen on {address}: {mend}")
+}
+
+#[cfg(test)]
+mod tests;
