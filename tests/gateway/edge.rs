@@ -505,10 +505,48 @@ fn http_1_0_is_served_and_closed() {
     assert_eq!((answer.status, answer.text().as_str()), (200, "in chunks"));
     assert!(!answer.headers.has("transfer-encoding"));
     assert!(client.closed());
+    assert_eq!(gateway.raw("GET /api/x HTTP/1.0\r\n\r\n").status, 200);
+    assert!(!origin.last().has("x-forwarded-host"), "there is no host to tell");
+    let mut client = gateway.client();
+    let answer = client.send("GET /none HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n").read();
+    assert_eq!((answer.status, answer.header("connection")), (404, Some("keep-alive")));
+    assert_eq!(client.get("/none").status, 404);
     let mut client = gateway.client();
     client.send("GET /api/x HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
     assert_eq!(client.read().status, 400);
     assert_eq!(gateway.raw("GET /api/x HTTP/2.0\r\nHost: gw.test\r\n\r\n").status, 505);
+}
+
+#[test]
+fn a_body_of_no_bytes_keeps_the_connection() {
+    let origin = Origin::echo();
+    let gateway = Gateway::start(
+        &[&origin],
+        "
+        routes:
+          /api/*: { upstream: ORIGIN1 }
+          /here: { respond: { body: here } }
+        ",
+    );
+    let mut client = gateway.client();
+    for target in ["/api/x", "/here", "/none"] {
+        for method in ["POST", "PUT", "DELETE", "GET"] {
+            for length in ["Content-Length: 0\r\n", "Content-Length: 0\r\nExpect: 100-continue\r\n", ""] {
+                client.send(format!("{method} {target} HTTP/1.1\r\nHost: gw.test\r\n{length}\r\n"));
+                let answer = client.read_for(method);
+                assert!([200, 404].contains(&answer.status));
+                assert!(!answer.headers.has("connection"), "{method} {target} {length:?}");
+                assert!(answer.interim.is_empty());
+            }
+        }
+        client.send(format!(
+            "POST {target} HTTP/1.1\r\nHost: gw.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        ));
+        if client.read().header("connection") == Some("close") {
+            assert_ne!(target, "/api/x", "a body that the service has read is no reason to close");
+            client = gateway.client();
+        }
+    }
 }
 
 #[test]
