@@ -3,6 +3,7 @@
 //! These lines are the gate's own: `admit` has removed what a client sent of them, unless it is a trusted proxy.
 
 use std::io::Write;
+use std::net::IpAddr;
 
 use smallvec::SmallVec;
 
@@ -21,11 +22,11 @@ pub(super) fn speak(exchange: &Exchange, out: &mut Headers) {
             text.extend_from_slice(b", ");
         }
     }
-    push_display(&mut text, client.peer.ip().to_canonical());
+    push_ip(&mut text, client.peer.ip().to_canonical());
     out.push_id(HeaderId::XForwardedFor, &text);
 
     text.clear();
-    push_display(&mut text, client.ip);
+    push_ip(&mut text, client.ip);
     out.push_id(HeaderId::XRealIp, &text);
 
     out.push_id(HeaderId::XForwardedProto, client.scheme.as_str().as_bytes());
@@ -60,9 +61,20 @@ pub(super) fn speak(exchange: &Exchange, out: &mut Headers) {
     }
 }
 
-fn push_display(out: &mut SmallVec<[u8; 128]>, what: impl std::fmt::Display) {
-    // Writing into memory cannot fail.
-    let _ = write!(out, "{what}");
+/// Writes an address; IPv4, which most are, without the formatting machinery.
+fn push_ip(out: &mut SmallVec<[u8; 128]>, ip: IpAddr) {
+    let IpAddr::V4(ip) = ip else {
+        // Writing into memory cannot fail.
+        let _ = write!(out, "{ip}");
+        return;
+    };
+    let mut digits = itoa::Buffer::new();
+    for (at, octet) in ip.octets().into_iter().enumerate() {
+        if at > 0 {
+            out.push(b'.');
+        }
+        out.extend_from_slice(digits.format(octet).as_bytes());
+    }
 }
 
 /// The port of a host, if it names one; the colons of an IPv6 address in brackets are none.
@@ -70,4 +82,26 @@ fn port_of(host: &[u8]) -> Option<&[u8]> {
     let colon = host.iter().rposition(|byte| *byte == b':')?;
     let port = &host[colon + 1..];
     (!port.is_empty() && port.iter().all(u8::is_ascii_digit)).then_some(port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_everybody_writes_them() {
+        for ip in ["0.0.0.0", "10.1.200.255", "2001:db8::1", "::1"] {
+            let mut out = SmallVec::new();
+            push_ip(&mut out, ip.parse().unwrap());
+            assert_eq!(&*out, ip.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_port_is_what_follows_the_last_colon_outside_brackets() {
+        assert_eq!(port_of(b"gw.test:8080"), Some(b"8080".as_slice()));
+        assert_eq!(port_of(b"gw.test"), None);
+        assert_eq!(port_of(b"[2001:db8::1]"), None);
+        assert_eq!(port_of(b"[2001:db8::1]:443"), Some(b"443".as_slice()));
+    }
 }

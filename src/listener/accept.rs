@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::exchange::CoreId;
 use crate::pipeline::Core;
 use crate::snapshot::Watcher;
 use crate::telemetry::metrics::ListenerMetrics;
@@ -95,11 +96,22 @@ impl Door {
         metrics.opened(core.id);
         tokio::task::spawn_local(async move {
             let entered = poll_fn(|cx| Poll::Ready(core.enter(cx.waker().clone()))).await;
+            // Dropped in every case, also should serving panic: the gate goes on without this connection.
+            let _open = (entered, counted, Opened { metrics, core: core.id });
             serve(stream, peer, &core, watcher).await;
-            core.leave(entered);
-            metrics.closed(core.id);
-            drop(counted);
         });
+    }
+}
+
+/// One open connection in the counters.
+struct Opened {
+    metrics: Arc<ListenerMetrics>,
+    core: CoreId,
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        self.metrics.closed(self.core);
     }
 }
 

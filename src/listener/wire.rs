@@ -4,7 +4,7 @@
 use std::cell::{Cell, RefCell, RefMut};
 use std::io;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use tokio::net::TcpStream;
@@ -17,6 +17,10 @@ const HEAD_ROOM: usize = 4 * 1024;
 /// Room for a piece of a large body.
 const BODY_ROOM: usize = 128 * 1024;
 
+/// A client that has only ended its own side may still wait for the answer (`nc -N`, old scripts); one that has left
+/// looks the same until something is sent. So the end of its side alone cancels the exchange, but only after this.
+const HALF_CLOSED: Duration = Duration::from_millis(250);
+
 /// How much of the next request is read while this one is answered.
 const READ_AHEAD: usize = 16 * 1024;
 
@@ -26,6 +30,8 @@ pub(super) struct Wire {
     read: RefCell<BytesMut>,
     out: RefCell<Outbox>,
     timer: RefCell<Timer>,
+    /// When the client ended its side.
+    ended: Cell<Option<Instant>>,
     /// Bytes of the current body that have been read.
     pub(super) received: Cell<u64>,
     /// Whether the current body has been read to its end.
@@ -41,6 +47,7 @@ impl Wire {
             read: RefCell::new(read),
             out: RefCell::new(Outbox::new()),
             timer: RefCell::new(Timer::new()),
+            ended: Cell::new(None),
             received: Cell::new(0),
             body_done: Cell::new(true),
             owes_continue: Cell::new(false),
@@ -101,6 +108,9 @@ impl Wire {
             return Poll::Pending;
         }
         loop {
+            if let Some(ended) = self.ended.get() {
+                return self.poll_timer(ended + HALF_CLOSED, cx);
+            }
             if self.read.borrow().len() >= READ_AHEAD {
                 return Poll::Pending;
             }
@@ -108,8 +118,9 @@ impl Wire {
                 return Poll::Ready(());
             }
             match ready!(self.poll_read_head(cx)) {
-                Ok(0) | Err(_) => return Poll::Ready(()),
+                Ok(0) => self.ended.set(Some(Instant::now())),
                 Ok(_) => {}
+                Err(_) => return Poll::Ready(()),
             }
         }
     }

@@ -11,6 +11,9 @@ use tokio::net::TcpStream;
 /// Pieces up to this size are copied behind the head, so that head and body leave in one write.
 const GATHER: usize = 16 * 1024;
 
+/// Room for a head and a small body.
+const HEAD: usize = 2 * 1024;
+
 /// Bytes on their way into one socket.
 #[derive(Default)]
 pub struct Outbox {
@@ -59,6 +62,10 @@ impl Outbox {
     /// Where heads are written. Only while [`Outbox::has_room`].
     pub fn small(&mut self) -> &mut Vec<u8> {
         debug_assert!(self.large.is_empty() && self.tail.is_empty());
+        if self.small.capacity() == 0 {
+            // A head and a small body, in one piece of memory.
+            self.small.reserve(HEAD);
+        }
         &mut self.small
     }
 

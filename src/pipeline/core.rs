@@ -1,6 +1,7 @@
 //! What one core of the gate owns and lends to every exchange on it.
 
 use std::cell::{Cell, RefCell};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -82,10 +83,10 @@ impl Core {
         }
     }
 
-    /// Enters a connection by the waker of its task, so that [`Core::drain`] reaches it.
-    pub fn enter(&self, waker: Waker) -> usize {
+    /// Enters a connection by the waker of its task, so that [`Core::drain`] reaches it, until the guard is dropped.
+    pub fn enter(self: &Rc<Self>, waker: Waker) -> Entered {
         let mut connections = self.connections.borrow_mut();
-        match connections.free.pop() {
+        let at = match connections.free.pop() {
             Some(at) => {
                 connections.wakers[at] = Some(waker);
                 at
@@ -94,19 +95,27 @@ impl Core {
                 connections.wakers.push(Some(waker));
                 connections.wakers.len() - 1
             }
-        }
-    }
-
-    /// Forgets a connection.
-    pub fn leave(&self, at: usize) {
-        let mut connections = self.connections.borrow_mut();
-        connections.wakers[at] = None;
-        connections.free.push(at);
+        };
+        Entered { core: Rc::clone(self), at }
     }
 
     /// How many connections are open on this core.
     pub fn open(&self) -> usize {
         let connections = self.connections.borrow();
         connections.wakers.len() - connections.free.len()
+    }
+}
+
+/// A connection that is known to its core.
+pub struct Entered {
+    core: Rc<Core>,
+    at: usize,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut connections = self.core.connections.borrow_mut();
+        connections.wakers[self.at] = None;
+        connections.free.push(self.at);
     }
 }
