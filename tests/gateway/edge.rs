@@ -408,6 +408,13 @@ fn a_slow_head_is_408() {
     client.send("GET /api/x HTTP/1.1\r\nHost: gw.test\r\nX-A: ");
     assert_eq!(client.read().problem(408), "request timeout");
     assert!(client.closed());
+    // Each byte more gives no more time.
+    let mut client = gateway.client();
+    client.send("GET /api/x HTTP/1.1\r\nHost: gw.test\r\nX-A: ");
+    until("the slow head is cut", || {
+        client.try_send("a").is_err() || client.has_bytes(Duration::from_millis(20))
+    });
+    assert_eq!(client.read().status, 408);
     // Nothing at all: the connection ends, with or without a word.
     let mut client = gateway.client();
     if let Ok(answer) = client.try_read_for("GET") {
@@ -556,6 +563,11 @@ fn connection_close_is_heard() {
     let mut client = gateway.client();
     let answer = client.request("GET", "/api/x", &[("Connection", "close")], b"");
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert!(client.closed());
+    // A client that only ends its own side still gets its answer.
+    let mut client = gateway.client();
+    client.send("GET /api/x HTTP/1.1\r\nHost: gw.test\r\n\r\n").finish_sending();
+    assert_eq!(client.read().status, 200);
     assert!(client.closed());
 }
 
