@@ -60,6 +60,7 @@ async fn reload(control: &Control, cause: Cause) -> Report {
                     restart = needs_restart(&previous.sources.config, &snapshot.sources.config);
                     apply(inner, snapshot)
                 }
+                None if compiled.unreadable => Err(Failure::Environment("it cannot be read".to_owned())),
                 None => Err(Failure::Configuration),
             }
         }

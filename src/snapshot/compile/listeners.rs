@@ -11,7 +11,7 @@ use crate::http1::HeadLimits;
 use crate::route::{HostList, Layer, Methods, Pattern, TableBuilder};
 use crate::snapshot::{Limits, ListenerPlan, Rule};
 
-use super::Environment;
+use super::environment::Environment;
 use super::policies::Definitions;
 use super::rules::{self, Rules};
 use super::upstreams::Upstreams;

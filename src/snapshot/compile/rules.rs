@@ -15,7 +15,7 @@ use crate::expression::{Expression, Place, Scope, load};
 use crate::route::{Condition, Expect, HostList, Predicate};
 use crate::snapshot::{Alternative, Rule};
 
-use super::Environment;
+use super::environment::Environment;
 use super::policies::Definitions;
 use super::upstreams::Upstreams;
 
