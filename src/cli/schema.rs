@@ -2,7 +2,8 @@
 
 use crate::snapshot::schema;
 
-use super::{Failure, output};
+use super::failure::Failure;
+use super::output;
 
 pub(super) fn schema() -> Result<(), Failure> {
     output::print(&format!("{:#}\n", schema::schema()));

@@ -16,8 +16,8 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::Names;
 
 use super::boot::wanted;
-use super::control::{Control, Inner, Request};
-use super::report::{Cause, Failure, Report, tell};
+use super::control::{Control, Inner};
+use super::report::{Cause, Failure, Report, Request, tell};
 use super::sockets::{self, Opened};
 use super::source::Compiled;
 use super::watch::Seen;

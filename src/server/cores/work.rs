@@ -18,7 +18,7 @@ use crate::pipeline::Core;
 use crate::snapshot::Watcher;
 use crate::telemetry::log::Level;
 
-use super::{Command, Shared};
+use super::command::{Command, Shared};
 
 /// How often the access log is handed over, where it is not full before.
 const TICK: Duration = Duration::from_millis(100);

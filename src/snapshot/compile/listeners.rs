@@ -76,7 +76,10 @@ fn add(
         }
     };
     let alternatives = rules::alternatives(route, rules);
-    if let Err(clash) = table.insert(layer, methods, &pattern, alternatives) {
+    // A clash was reported when the whole was read; this is for one that only the table sees.
+    if let Err(clash) = table.insert(layer, methods, &pattern, alternatives)
+        && !rules.out.has_errors()
+    {
         rules.out.add(Diagnostic::error(at, clash.to_string()).help("remove one of them"));
     }
 }
