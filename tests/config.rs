@@ -1,19 +1,18 @@
-//! Configuration files against what the operator sees: `tests/config/invalid/*.yaml` (or a folder) beside its
-//! `.txt`, and `tests/config/valid/*.yaml`, which load without a word. `UPDATE_GOLDENS=1` rewrites the texts.
+//! Configuration files against what the operator sees, read and compiled as `portcullis check` does it:
+//! `tests/config/invalid/*.yaml` (or a folder) beside its `.txt`, and `tests/config/valid/*.yaml`, which pass without
+//! a word. `UPDATE_GOLDENS=1` rewrites the texts.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use portcullis::config::{Loaded, Test, Text, Vocabulary, load, load_text};
-
-const VOCABULARY: Vocabulary<'static> = Vocabulary {
-    policies: &["auth", "authorize", "rate_limit"],
-    later: &["ip", "cors", "body", "headers", "cache", "deprecated", "shape", "compress"],
-};
+use portcullis::config::{Loaded, Test, Text, load, load_text};
+use portcullis::snapshot::compile::{Environment, compile, vocabulary};
 
 /// The environment of every case.
 fn env(name: &str) -> Option<String> {
     let value = match name {
-        "JWT_SECRET" | "SECRET" => "pa$$w${x}0rd",
+        "SECRET" => "pa$$w${x}0rd",
+        "JWT_SECRET" | "LONG_SECRET" => "pa$$w${x}0rd, and long enough for a key",
         "UP_PORT" => "18081",
         "HDR" => "a: b\n    evil: true # x",
         "NUM" => "007",
@@ -26,7 +25,17 @@ fn env(name: &str) -> Option<String> {
 }
 
 fn open(path: &Path) -> Loaded {
-    load(path, &env, VOCABULARY)
+    compiled(load(path, &env, vocabulary()))
+}
+
+/// Compiles what could be read, so that its findings stand beside those of the load.
+fn compiled(loaded: Loaded) -> Loaded {
+    if let Some(config) = &loaded.config {
+        let config = Arc::new(config.clone());
+        let snapshot = compile(&config, None, &Environment::new(1), &loaded.diagnostics);
+        assert_eq!(snapshot.is_none(), loaded.diagnostics.has_errors(), "an error and no snapshot, or none");
+    }
+    loaded
 }
 
 /// The cases of a folder: YAML files, and folders that are one configuration each.
@@ -107,7 +116,7 @@ fn header(loaded: &Loaded, name: &str) -> Text {
 }
 
 fn text(yaml: &str) -> Loaded {
-    load_text(Path::new("portcullis.yaml"), yaml, &env, VOCABULARY)
+    compiled(load_text(Path::new("portcullis.yaml"), yaml, &env, vocabulary()))
 }
 
 #[test]

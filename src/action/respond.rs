@@ -16,7 +16,11 @@ pub const KIND: Kind<Build> = Kind { name: "respond", summary: "Answer in place"
 
 const RESPOND: &[Key] = &[
     Key::optional("status", shape::integer, "The status (default 200)"),
-    Key::optional("body", || Schema::Bool(true), "Plain text as it stands, or a map or list sent as JSON"),
+    Key::optional(
+        "body",
+        || Schema::Object(Default::default()),
+        "Plain text as it stands, or a map or list sent as JSON",
+    ),
     Key::optional("headers", || shape::map(shape::text()), "Header lines; values are templates"),
 ];
 

@@ -1,7 +1,7 @@
 //! The admin listener: what an operator and a scraper may ask of a running gate. It stands on a loopback address, on
 //! the control runtime, and no gateway listener ever leads to it.
 //!
-//! Start with [`serve`] and the table of its resources, [`RESOURCES`]; `http.rs` is its small HTTP/1.1 server,
+//! Start with [`serve`] and the table of its resources; `http.rs` is its small HTTP/1.1 server,
 //! `guard.rs` keeps web pages out, `routes.rs` and `state.rs` are its documents.
 
 mod guard;

@@ -124,3 +124,6 @@ fn span(duration: Duration) -> String {
     let millis = duration.as_millis();
     if millis.is_multiple_of(1000) { format!("{}s", millis / 1000) } else { format!("{millis}ms") }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,9 @@ use clap::Args;
 use crate::server::Source;
 use crate::snapshot::compile::Environment;
 
-use super::{ConfigPath, Failure, Format, output};
+use super::arguments::{ConfigPath, Format};
+use super::failure::Failure;
+use super::output;
 
 #[derive(Args)]
 pub(super) struct Arguments {

@@ -2,23 +2,23 @@
 //!
 //! Start with [`main`]; every command has a file of its own. Errors go to standard error, data to standard output.
 
+mod arguments;
 mod check;
 mod demo;
+mod failure;
 mod output;
 mod routes;
 mod run;
 mod schema;
 mod token;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
-use crate::config;
 use crate::server::Fault;
+
+use failure::{Failure, exit_code};
 
 /// An API gateway: the one gate in front of a fleet of services.
 #[derive(Parser)]
@@ -42,35 +42,6 @@ enum Command {
     Token(token::Arguments),
     /// Start three small services and a gateway before them, until Ctrl-C.
     Demo(demo::Arguments),
-}
-
-/// Where the configuration is.
-#[derive(Args)]
-struct ConfigPath {
-    /// The configuration: a file, or a folder of `*.yaml` and `*.yml` files.
-    #[arg(short, long, value_name = "PATH", default_value = "portcullis.yaml")]
-    config: PathBuf,
-}
-
-/// For whom a command writes.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
-}
-
-/// Why a command did not do what it was asked to.
-enum Failure {
-    /// The configuration is wrong; that has been told.
-    Configuration,
-    /// The environment does not give what is needed, or what was asked for makes no sense.
-    Environment(String),
-    /// The configuration could not be read; that has been told.
-    Unreadable,
-    /// The arguments cannot be understood; clap tells it.
-    Usage(Box<clap::Error>),
 }
 
 impl From<Fault> for Failure {
@@ -101,20 +72,6 @@ pub fn main() -> ExitCode {
     ExitCode::from(exit_code(&outcome))
 }
 
-/// The exit codes: 0 good, 1 the configuration is wrong, 2 wrong usage or environment.
-fn exit_code(outcome: &Result<(), Failure>) -> u8 {
-    match outcome {
-        Ok(()) => 0,
-        Err(Failure::Usage(error))
-            if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) =>
-        {
-            0
-        }
-        Err(Failure::Configuration) => 1,
-        Err(Failure::Environment(_) | Failure::Unreadable | Failure::Usage(_)) => 2,
-    }
-}
-
 fn dispatch(arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Command::Run(arguments) => run::run(arguments),
@@ -124,11 +81,6 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Token(arguments) => token::token(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),
     }
-}
-
-/// A duration on the command line is written as in a configuration.
-fn duration(text: &str) -> Result<Duration, String> {
-    config::duration(text).map_err(|(what, mend)| format!("{what}: {mend}"))
 }
 
 #[cfg(test)]

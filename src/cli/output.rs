@@ -9,7 +9,7 @@ use crate::server::Stdout;
 use crate::telemetry::OperatorLog;
 use crate::telemetry::log::Level;
 
-use super::Failure;
+use super::failure::Failure;
 
 /// How long the log may take for its last lines.
 const LAST_WORDS: Duration = Duration::from_secs(1);

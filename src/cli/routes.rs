@@ -9,7 +9,9 @@ use crate::admin::routes::listing;
 use crate::server::Source;
 use crate::snapshot::compile::Environment;
 
-use super::{ConfigPath, Failure, Format, output};
+use super::arguments::{ConfigPath, Format};
+use super::failure::Failure;
+use super::output;
 
 #[derive(Args)]
 pub(super) struct Arguments {

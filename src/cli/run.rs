@@ -9,7 +9,9 @@ use crate::admin;
 use crate::server::{self, Options, Source};
 use crate::telemetry::log::Level;
 
-use super::{ConfigPath, Failure, duration, output};
+use super::arguments::{ConfigPath, duration};
+use super::failure::Failure;
+use super::output;
 
 #[derive(Args)]
 pub(super) struct Arguments {

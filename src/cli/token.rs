@@ -9,7 +9,9 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
 
-use super::{Failure, duration, output};
+use super::arguments::duration;
+use super::failure::Failure;
+use super::output;
 
 /// A shorter secret can be guessed (RFC 7518 section 3.2).
 const SHORT: usize = 32;

@@ -9,10 +9,12 @@ use super::field::Field;
 use super::inherit::replaced;
 use super::model::Config;
 use super::policies::Policies;
+use super::public::is_public;
 use super::route::{Action, Route, Target, target};
 use super::span::Span;
 use super::suggest::nearest;
 use super::text::{Text, quoted};
+use super::url::Url;
 
 /// Reports everything that only the whole shows.
 pub(super) fn check(root: &Node, config: &Config, out: &Diagnostics) {
@@ -20,6 +22,9 @@ pub(super) fn check(root: &Node, config: &Config, out: &Diagnostics) {
     names.policies(&config.policies);
     names.routes(&config.routes);
     twice(&config.routes, out);
+    for upstream in &config.upstreams {
+        cleartext(&upstream.settings.url, upstream.name.span, out);
+    }
     for listener in &config.listeners {
         names.policies(&listener.policies);
         names.routes(&listener.routes);
@@ -105,6 +110,7 @@ impl<'a> Names<'a> {
             self.policies(&body.policies);
             match &body.action.value {
                 Action::Upstream(Target::Named(text)) => self.upstreams.resolve(text, self.out),
+                Action::Upstream(Target::Url(url)) => cleartext(url, body.action.span, self.out),
                 Action::Aggregate(node) => self.sources(node),
                 _ => {}
             }
@@ -118,8 +124,10 @@ impl<'a> Names<'a> {
             let entry = source.value.entries().iter().find(|entry| entry.key.value == "upstream");
             let Some(entry) = entry else { continue };
             let field = Field::new(&entry.key.value, entry.key.span, &entry.value, self.out);
-            if let Some(Target::Named(text)) = target(field) {
-                self.upstreams.resolve(&text, self.out);
+            match target(field) {
+                Some(Target::Named(text)) => self.upstreams.resolve(&text, self.out),
+                Some(Target::Url(url)) => cleartext(&url, field.span(), self.out),
+                None => {}
             }
         }
     }
@@ -134,6 +142,18 @@ impl<'a> Names<'a> {
                 self.out.add(Diagnostic::warning(name.span, what).help("use it, or remove it"));
             }
         }
+    }
+}
+
+/// Warns where a service can be expected to lie on the internet: what goes there is not encrypted.
+fn cleartext(url: &Url, at: Span, out: &Diagnostics) {
+    if is_public(&url.host) {
+        let problem = Diagnostic::warning(at, "this service has a public address and is reached without TLS");
+        out.add(
+            problem.help(
+                "anybody on the way reads and changes what is sent: use an address of your own network",
+            ),
+        );
     }
 }
 

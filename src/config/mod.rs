@@ -24,6 +24,7 @@ mod parse;
 mod path_rules;
 mod pattern;
 mod policies;
+mod public;
 mod render;
 mod route;
 mod schema;

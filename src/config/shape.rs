@@ -11,52 +11,52 @@ pub fn text() -> Schema {
 
 /// A CEL expression.
 pub fn cel() -> Schema {
-    json!({ "type": ["string", "boolean", "number"], "description": "A CEL expression" })
+    json!({ "title": "CEL", "type": ["string", "boolean", "number"] })
 }
 
 /// A path of a file.
 pub fn path() -> Schema {
-    json!({ "type": "string", "description": "A path, relative to the folder of this file" })
+    json!({ "title": "path of a file", "type": "string" })
 }
 
 /// `true` or `false`, or a reference to it.
 pub fn boolean() -> Schema {
-    json!({ "anyOf": [{ "type": "boolean" }, reference()] })
+    json!({ "title": "`true` or `false`", "anyOf": [{ "type": "boolean" }, reference()] })
 }
 
 /// A whole number, or a reference to one.
 pub fn integer() -> Schema {
-    json!({ "anyOf": [{ "type": "integer", "minimum": 0 }, reference()] })
+    json!({ "title": "whole number", "anyOf": [{ "type": "integer", "minimum": 0 }, reference()] })
 }
 
 /// Text that holds a reference such as `${NAME}`.
 pub fn reference() -> Schema {
-    json!({ "type": "string", "pattern": "\\$\\{" })
+    json!({ "title": "reference", "type": "string", "pattern": "\\$\\{" })
 }
 
 /// A duration.
 pub fn duration() -> Schema {
-    json!({ "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$|\\$\\{", "examples": ["250ms", "5s", "1m"] })
+    json!({ "title": "duration", "type": "string", "pattern": "^[0-9]+(ms|s|m|h|d)$|\\$\\{", "examples": ["250ms", "5s", "1m"] })
 }
 
 /// A size in bytes.
 pub fn size() -> Schema {
-    json!({ "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$|\\$\\{", "examples": ["64KiB", "10MiB"] })
+    json!({ "title": "size", "type": "string", "pattern": "^[0-9]+(B|KiB|MiB|GiB)$|\\$\\{", "examples": ["64KiB", "10MiB"] })
 }
 
 /// A percentage.
 pub fn percentage() -> Schema {
-    json!({ "type": "string", "pattern": "^[0-9.]+%$|\\$\\{", "examples": ["20%"] })
+    json!({ "title": "percentage", "type": "string", "pattern": "^[0-9.]+%$|\\$\\{", "examples": ["20%"] })
 }
 
 /// An IP address and a port.
 pub fn socket_address() -> Schema {
-    json!({ "type": "string", "examples": ["127.0.0.1:8080", "[::]:80"] })
+    json!({ "title": "IP and port", "type": "string", "examples": ["127.0.0.1:8080", "[::]:80"] })
 }
 
 /// The URL of a service.
 pub fn url() -> Schema {
-    json!({ "type": "string", "pattern": "^http://|\\$\\{", "examples": ["http://users-service:3001"] })
+    json!({ "title": "URL", "type": "string", "pattern": "^http://|\\$\\{", "examples": ["http://users-service:3001"] })
 }
 
 /// A list of texts.

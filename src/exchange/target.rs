@@ -10,6 +10,8 @@ use std::fmt;
 pub use bytes::percent_decode;
 use bytes::{Class, class, escape_at};
 
+use super::error::{Error, ErrorKind};
+
 /// A normalised request target: the path, then `?` and the query as they were sent.
 ///
 /// The path starts with `/` (only the asterisk-form does not), holds no `//`, no dot segment and no escape of an
@@ -96,6 +98,13 @@ impl fmt::Display for TargetError {
 }
 
 impl std::error::Error for TargetError {}
+
+/// A target that breaks the rules of the edge is refused, and the client told why.
+impl From<TargetError> for Error {
+    fn from(error: TargetError) -> Error {
+        Error::new(ErrorKind::MalformedRequest).reason("target").detail(error.reason())
+    }
+}
 
 impl Target {
     /// Reads the target of a request line (RFC 9112 section 3.2): origin-form, absolute-form with `http` or

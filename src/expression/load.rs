@@ -34,7 +34,7 @@ pub fn json_template(json: &Json, scope: &Scope, field: Field<'_>) -> Option<Jso
         Ok(template) => Some(template),
         Err(faults) => {
             for fault in faults {
-                field.error(fault.what, fault.mend.unwrap_or_default());
+                tell(fault, &pieces, field);
             }
             None
         }
@@ -44,6 +44,22 @@ pub fn json_template(json: &Json, scope: &Scope, field: Field<'_>) -> Option<Jso
 enum Piece<'a> {
     Raw(String),
     Text(&'a Text),
+}
+
+/// Reports a fault in the string that it is in; offsets count over all pieces.
+fn tell(mut fault: CompileError, pieces: &[Piece<'_>], field: Field<'_>) {
+    for piece in pieces {
+        let length = match piece {
+            Piece::Raw(raw) => raw.len(),
+            Piece::Text(text) => text.as_str().len(),
+        };
+        match piece {
+            Piece::Text(text) if fault.offset + fault.len <= length => {
+                return add(fault, text, field.out());
+            }
+            _ => fault.offset = fault.offset.saturating_sub(length),
+        }
+    }
 }
 
 /// Cuts JSON into what stays as it is and strings that are templates.
@@ -103,14 +119,18 @@ fn report<T>(compiled: Result<T, Vec<CompileError>>, text: &Text, out: &Diagnost
         Ok(compiled) => Some(compiled),
         Err(faults) => {
             for fault in faults {
-                let span = text.part(fault.offset..fault.offset + fault.len);
-                let diagnostic = Diagnostic::error(span, fault.what);
-                out.add(match fault.mend {
-                    Some(mend) => diagnostic.help(mend),
-                    None => diagnostic,
-                });
+                add(fault, text, out);
             }
             None
         }
     }
+}
+
+fn add(fault: CompileError, text: &Text, out: &Diagnostics) {
+    let span = text.part(fault.offset..fault.offset + fault.len);
+    let diagnostic = Diagnostic::error(span, fault.what);
+    out.add(match fault.mend {
+        Some(mend) => diagnostic.help(mend),
+        None => diagnostic,
+    });
 }

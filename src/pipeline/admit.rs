@@ -53,14 +53,14 @@ impl Walk {
 
         let (target, refused) = match Target::parse(arrived.target, plan.path_rules) {
             Ok(parsed) if parsed.target.is_asterisk() && arrived.method != Method::OPTIONS => {
-                (parsed.target, Some(bad_target(TargetError::Form)))
+                (parsed.target, Some(TargetError::Form.into()))
             }
             Ok(parsed) => {
                 let host =
                     parsed.authority.map_or(Ok(()), |authority| take_authority(&mut headers, &authority));
                 (parsed.target, host.err())
             }
-            Err(error) => (Target::default(), Some(bad_target(error))),
+            Err(error) => (Target::default(), Some(error.into())),
         };
         let too_large = arrived.body.length().is_some_and(|length| length > plan.limits.body);
         let refused = refused
@@ -170,12 +170,7 @@ fn strip(headers: &mut Headers, trusted: bool, identity: &[String]) {
 fn take_authority(headers: &mut Headers, authority: &str) -> Result<(), Error> {
     // The same judgement as for a Host line: what is no host there is none here.
     let taken = valid_host(authority.as_bytes()) && headers.set("host", authority.as_bytes()).is_ok();
-    if taken { Ok(()) } else { Err(bad_target(TargetError::Authority)) }
-}
-
-/// The error of a target that breaks the rules of the edge.
-pub(super) fn bad_target(error: TargetError) -> Error {
-    Error::new(ErrorKind::MalformedRequest).reason("target").detail(error.reason())
+    if taken { Ok(()) } else { Err(TargetError::Authority.into()) }
 }
 
 /// An expectation that nobody here can meet; `100-continue` has been taken out by the codec.

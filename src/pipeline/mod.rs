@@ -133,7 +133,7 @@ fn slash(plan: &ListenerPlan, rule: u32, exchange: &Exchange) -> Option<Error> {
         return None;
     }
     let keeps = plan.rules.get(rule as usize).is_some_and(|rule| rule.keeps_encoded_slash);
-    (!keeps).then(|| admit::bad_target(TargetError::EncodedSlash))
+    (!keeps).then(|| TargetError::EncodedSlash.into())
 }
 
 /// Notes an error and puts it into words.

@@ -11,8 +11,7 @@ pub static KINDS: &[Kind<Build>] = &[limit::KIND, authenticate::KIND, authorize:
 pub const NAMES: &[&str] = &["rate_limit", "auth", "authorize"];
 
 /// Kinds of the language that this version does not build.
-pub const LATER: &[&str] =
-    &["ip", "cors", "body", "headers", "cache", "deprecated", "shape", "compress", "json_schema"];
+pub const LATER: &[&str] = &["ip", "cors", "body", "headers", "cache", "deprecated", "shape", "compress"];
 
 #[cfg(test)]
 mod tests {

@@ -7,8 +7,8 @@ use crate::config::{AccessLog as Wanted, LogFormat};
 use crate::telemetry::access_log::{AccessLog, AccessLogSettings, Target};
 use crate::telemetry::{Format, Metrics, OperatorLog};
 
-use super::Stdout;
 use super::fault::Fault;
+use super::options::Stdout;
 
 /// Starts the access log for so many cores; `None` where it is turned off.
 pub(super) fn start(

@@ -14,14 +14,15 @@ use crate::snapshot::compile::Environment;
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::OperatorLog;
 
-use super::control::{Control, Inner, Request};
+use super::access;
+use super::control::{Control, Inner};
 use super::cores::{Cores, Shared};
 use super::fault::Fault;
-use super::report::tell;
+use super::options::{Options, Ready};
+use super::report::{Request, tell};
 use super::sockets::{self, cannot_bind};
 use super::source::{Compiled, Source};
 use super::watch::{self, Seen};
-use super::{Options, Ready, access};
 
 /// Fewer open files than this are few for a gate: every request holds up to two.
 const FEW_FILES: u64 = 4096;

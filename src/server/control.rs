@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -12,18 +12,15 @@ use crate::snapshot::compile::Environment;
 use crate::snapshot::{Live, Snapshot};
 use crate::telemetry::{AccessLog, Metrics, OperatorLog};
 
-use super::LAST_WORDS;
 use super::cores::Cores;
-use super::report::{Cause, Report};
+use super::report::{Cause, Report, Request};
 use super::sockets::Bound;
 use super::source::Source;
 use super::watch::Seen;
 
-/// Somebody wants the configuration read anew.
-pub(super) struct Request {
-    pub(super) cause: Cause,
-    pub(super) answer: Option<oneshot::Sender<Arc<Report>>>,
-}
+/// How long the logs may take to write what they hold when the process ends; a pipe that nobody reads must not hold
+/// the end up.
+pub(super) const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// A handle on a running gate. Belongs to the control runtime.
 #[derive(Clone)]

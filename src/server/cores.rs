@@ -1,5 +1,6 @@
 //! The cores: one thread with one runtime each, and the commands that the control runtime sends them.
 
+mod command;
 mod work;
 
 use std::cell::RefCell;
@@ -14,10 +15,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::exchange::{CoreId, Name};
 use crate::listener::handoff::Handoff;
-use crate::snapshot::Live;
-use crate::telemetry::{AccessLog, Metrics, OperatorLog};
 
+use command::Command;
 use work::Work;
+
+pub(super) use command::Shared;
 
 /// Between the last accept and the end of idle connections: a connection that has just been accepted is idle only
 /// until its first bytes, which are there already, have been read.
@@ -25,29 +27,6 @@ const BREATH: Duration = Duration::from_millis(50);
 
 /// How long a core may take to end what cannot be cancelled, such as the resolution of a name.
 const LAST_TASKS: Duration = Duration::from_millis(500);
-
-/// What every core works with.
-#[derive(Clone)]
-pub(super) struct Shared {
-    pub(super) live: Arc<Live>,
-    pub(super) metrics: Arc<Metrics>,
-    pub(super) access: Option<Arc<AccessLog>>,
-    pub(super) log: Arc<OperatorLog>,
-}
-
-/// What a core is told to do.
-enum Command {
-    /// Serve a listener.
-    Open { number: usize, name: Name, socket: TcpListener },
-    /// Serve another listener by the same socket.
-    Rename { number: usize, name: Name },
-    /// Accept what the socket's queue holds, then close it.
-    Close { numbers: Vec<usize>, done: oneshot::Sender<()> },
-    /// End the idle connections of a closed listener, and the others after their answer.
-    Leave { numbers: Vec<usize> },
-    /// End every connection as soon as it is idle; answered when there is none.
-    Drain { done: oneshot::Sender<()> },
-}
 
 /// The running cores.
 pub(super) struct Cores {
@@ -119,6 +98,9 @@ impl Cores {
 
     /// Closes the sockets once nobody waits in them, then ends the idle connections that came in by them.
     pub(super) async fn close(&self, numbers: &[usize]) {
+        if numbers.is_empty() {
+            return;
+        }
         self.close_sockets(numbers).await;
         tokio::time::sleep(BREATH).await;
         self.tell(|| Command::Leave { numbers: numbers.to_vec() });
@@ -188,3 +170,6 @@ impl Drop for Crash {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

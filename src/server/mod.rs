@@ -11,6 +11,7 @@ mod control;
 mod cores;
 mod drain;
 mod fault;
+mod options;
 mod reload;
 mod report;
 mod signals;
@@ -18,63 +19,17 @@ mod sockets;
 mod source;
 mod watch;
 
-use std::future::Future;
-use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
-use crate::exchange::Name;
-use crate::telemetry::OperatorLog;
+use control::LAST_WORDS;
 
 pub use control::Control;
 pub use fault::Fault;
+pub use options::{Admin, Options, Ready, Stdout};
 pub use report::{Cause, Failure, Report};
 pub use source::{Compiled, Source};
-
-/// How long the logs may take to write what they hold when the process ends; a pipe that nobody reads must not hold
-/// the end up.
-const LAST_WORDS: Duration = Duration::from_secs(2);
-
-/// What serves the admin listener, on the control runtime.
-pub type Admin = fn(TcpListener, Control) -> Pin<Box<dyn Future<Output = ()>>>;
-
-/// How the access log looks on standard output.
-#[derive(Clone, Copy, Debug)]
-pub struct Stdout {
-    /// Whether it is a terminal: somebody reads along.
-    pub terminal: bool,
-    /// Whether colour is wanted there.
-    pub colour: bool,
-}
-
-/// What a gate is started with.
-pub struct Options {
-    /// Where the configuration comes from.
-    pub source: Source,
-    /// How long running requests may take once the process is told to end.
-    pub grace: Duration,
-    /// Where the gate tells what happens to it.
-    pub log: Arc<OperatorLog>,
-    /// How standard output is to be treated.
-    pub stdout: Stdout,
-    /// Serves the admin listener, where one is configured.
-    pub admin: Admin,
-    /// Told once, when the first request can be taken.
-    pub ready: Box<dyn FnOnce(&Ready)>,
-}
-
-/// Where a gate that has started can be reached.
-#[derive(Clone, Debug)]
-pub struct Ready {
-    /// Each listener with the address it really has.
-    pub listeners: Vec<(Name, SocketAddr)>,
-    /// The admin listener.
-    pub admin: Option<SocketAddr>,
-}
 
 /// Runs a gate until a signal ends it.
 ///

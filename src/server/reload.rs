@@ -16,8 +16,8 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::metrics::Names;
 
 use super::boot::wanted;
-use super::control::{Control, Inner, Request};
-use super::report::{Cause, Failure, Report, tell};
+use super::control::{Control, Inner};
+use super::report::{Cause, Failure, Report, Request, tell};
 use super::sockets::{self, Opened};
 use super::source::Compiled;
 use super::watch::Seen;
@@ -60,6 +60,7 @@ async fn reload(control: &Control, cause: Cause) -> Report {
                     restart = needs_restart(&previous.sources.config, &snapshot.sources.config);
                     apply(inner, snapshot)
                 }
+                None if compiled.unreadable => Err(Failure::Environment("it cannot be read".to_owned())),
                 None => Err(Failure::Configuration),
             }
         }

@@ -1,12 +1,21 @@
-//! What a reload came to, as log and admin tell it.
+//! Why a reload is asked for and what it came to, as log and admin tell it.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 
+use tokio::sync::oneshot;
+
 use crate::config::{Diagnostic, Diagnostics, Severity};
 use crate::telemetry::OperatorLog;
 use crate::telemetry::log::Level;
+
+/// Somebody wants the configuration read anew.
+pub(super) struct Request {
+    pub(super) cause: Cause,
+    pub(super) answer: Option<oneshot::Sender<Arc<Report>>>,
+}
 
 /// Who asked for a reload.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

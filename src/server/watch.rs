@@ -12,8 +12,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::control::Request;
-use super::report::Cause;
+use super::report::{Cause, Request};
 
 /// How often the files are looked at.
 const EVERY: Duration = Duration::from_millis(500);

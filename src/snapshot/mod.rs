@@ -4,8 +4,9 @@
 //! This is the only room that sees configuration and runtime whole.
 
 pub mod compile;
-pub mod explain;
 pub mod live;
+pub mod reference;
+pub mod schema;
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;

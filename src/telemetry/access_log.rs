@@ -5,7 +5,6 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -15,21 +14,14 @@ use super::format::{Entry, Format, Formatter};
 use super::worker::{Sender, Worker};
 use super::writer::{Message, Output, Shared, Writer};
 
+pub use super::writer::Target;
+
 /// A buffer that has reached this size is handed over, in bytes.
 const HAND_OVER: usize = 32 * 1024;
 /// How many buffers of one core may stand in the queue, on average over the cores.
 const QUEUED: usize = 8;
 /// How many written buffers are kept for a core to fill again.
 const SPARE: usize = 4;
-
-/// Where the lines go.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Target {
-    /// The process's standard output.
-    Stdout,
-    /// A file that is appended to, made with mode 0640 where it is not there.
-    File(PathBuf),
-}
 
 /// What an access log is started with.
 pub struct AccessLogSettings {

@@ -122,11 +122,6 @@ impl Metrics {
         self.reloads.failed.fetch_add(1, Ordering::Relaxed);
         self.reloads.last_failed.store(true, Ordering::Relaxed);
     }
-
-    /// Everything in the Prometheus text format 0.0.4 (`text/plain; version=0.0.4`). What was never used has no lines.
-    pub fn render(&self) -> String {
-        render::render(self)
-    }
 }
 
 /// The media type of [`Metrics::render`].

@@ -8,6 +8,7 @@
 
 pub mod access_log;
 mod escape;
+pub mod fields;
 pub mod format;
 pub mod log;
 pub mod metrics;

@@ -4,13 +4,13 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::access_log::Target;
 use super::worker::Job;
 
 /// The time between two reports of dropped lines.
@@ -20,6 +20,15 @@ const SPARE_SIZE: usize = 128 * 1024;
 /// How often, and after what pause, a target that would block is asked again.
 const RETRIES: u32 = 200;
 const PAUSE: Duration = Duration::from_millis(5);
+
+/// Where the lines go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// The process's standard output.
+    Stdout,
+    /// A file that is appended to, made with mode 0640 where it is not there.
+    File(PathBuf),
+}
 
 /// What stands in the queue.
 pub(super) enum Message {

@@ -408,6 +408,13 @@ fn a_slow_head_is_408() {
     client.send("GET /api/x HTTP/1.1\r\nHost: gw.test\r\nX-A: ");
     assert_eq!(client.read().problem(408), "request timeout");
     assert!(client.closed());
+    // Each byte more gives no more time.
+    let mut client = gateway.client();
+    client.send("GET /api/x HTTP/1.1\r\nHost: gw.test\r\nX-A: ");
+    until("the slow head is cut", || {
+        client.try_send("a").is_err() || client.has_bytes(Duration::from_millis(20))
+    });
+    assert_eq!(client.read().status, 408);
     // Nothing at all: the connection ends, with or without a word.
     let mut client = gateway.client();
     if let Ok(answer) = client.try_read_for("GET") {
@@ -505,10 +512,48 @@ fn http_1_0_is_served_and_closed() {
     assert_eq!((answer.status, answer.text().as_str()), (200, "in chunks"));
     assert!(!answer.headers.has("transfer-encoding"));
     assert!(client.closed());
+    assert_eq!(gateway.raw("GET /api/x HTTP/1.0\r\n\r\n").status, 200);
+    assert!(!origin.last().has("x-forwarded-host"), "there is no host to tell");
+    let mut client = gateway.client();
+    let answer = client.send("GET /none HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n").read();
+    assert_eq!((answer.status, answer.header("connection")), (404, Some("keep-alive")));
+    assert_eq!(client.get("/none").status, 404);
     let mut client = gateway.client();
     client.send("GET /api/x HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n");
     assert_eq!(client.read().status, 400);
     assert_eq!(gateway.raw("GET /api/x HTTP/2.0\r\nHost: gw.test\r\n\r\n").status, 505);
+}
+
+#[test]
+fn a_body_of_no_bytes_keeps_the_connection() {
+    let origin = Origin::echo();
+    let gateway = Gateway::start(
+        &[&origin],
+        "
+        routes:
+          /api/*: { upstream: ORIGIN1 }
+          /here: { respond: { body: here } }
+        ",
+    );
+    let mut client = gateway.client();
+    for target in ["/api/x", "/here", "/none"] {
+        for method in ["POST", "PUT", "DELETE", "GET"] {
+            for length in ["Content-Length: 0\r\n", "Content-Length: 0\r\nExpect: 100-continue\r\n", ""] {
+                client.send(format!("{method} {target} HTTP/1.1\r\nHost: gw.test\r\n{length}\r\n"));
+                let answer = client.read_for(method);
+                assert!([200, 404].contains(&answer.status));
+                assert!(!answer.headers.has("connection"), "{method} {target} {length:?}");
+                assert!(answer.interim.is_empty());
+            }
+        }
+        client.send(format!(
+            "POST {target} HTTP/1.1\r\nHost: gw.test\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        ));
+        if client.read().header("connection") == Some("close") {
+            assert_ne!(target, "/api/x", "a body that the service has read is no reason to close");
+            client = gateway.client();
+        }
+    }
 }
 
 #[test]
@@ -518,6 +563,11 @@ fn connection_close_is_heard() {
     let mut client = gateway.client();
     let answer = client.request("GET", "/api/x", &[("Connection", "close")], b"");
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    assert!(client.closed());
+    // A client that only ends its own side still gets an answer that needs no waiting.
+    let mut client = gateway.client();
+    client.send("GET /none HTTP/1.1\r\nHost: gw.test\r\n\r\n").finish_sending();
+    assert_eq!(client.read().status, 404);
     assert!(client.closed());
 }
 

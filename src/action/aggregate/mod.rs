@@ -12,19 +12,10 @@ use http::StatusCode;
 
 use crate::exchange::{Body, Error, Exchange, HeaderId, Response};
 
-use crate::config::Kind;
+use super::{Action, LocalBoxFuture};
 
-use super::{Action, Build, LocalBoxFuture};
-
+pub use read::KIND;
 pub use source::Source;
-
-/// The action `aggregate`.
-pub const KIND: Kind<Build> = Kind {
-    name: "aggregate",
-    summary: "Call several sources side by side and answer once, with one JSON object",
-    schema: read::schema,
-    build: read::build,
-};
 
 /// Calls every source and answers once: all or nothing.
 pub struct Aggregate {

@@ -2,11 +2,19 @@
 
 use std::sync::Arc;
 
-use crate::action::{Action, Env};
-use crate::config::{Diagnostic, Field, Key, Section, shape, target};
+use crate::action::{Action, Build, Env};
+use crate::config::{Diagnostic, Field, Key, Kind, Schema, Section, shape, target};
 use crate::expression::{Place, load};
 
 use super::{Aggregate, Source};
+
+/// The action `aggregate`.
+pub const KIND: Kind<Build> = Kind {
+    name: "aggregate",
+    summary: "Call several sources side by side and answer once, with one JSON object",
+    schema: schema,
+    build: build,
+};
 
 const AGGREGATE: &[Key] = &[
     Key::optional(
@@ -53,11 +61,11 @@ const MAX_BODY: u64 = 1024 * 1024;
 /// The sources of one aggregate, at most: each is a call for every call of a client.
 const MAX_SOURCES: usize = 64;
 
-pub(super) fn schema() -> crate::config::Schema {
+fn schema() -> Schema {
     shape::object(AGGREGATE)
 }
 
-pub(super) fn build(field: Field<'_>, env: &Env<'_>) -> Option<Arc<dyn Action>> {
+fn build(field: Field<'_>, env: &Env<'_>) -> Option<Arc<dyn Action>> {
     let section = Section::open(field, AGGREGATE)?;
     section.read("mode", (), |mode| mode.choice(&[("all", ())], &["partial"]));
     let sources = section.get("sources")?;

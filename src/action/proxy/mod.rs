@@ -1,18 +1,17 @@
 //! Forwards a request to a service and its answer back, body by body.
 //!
-//! `request.rs` builds the outgoing head, `response.rs` hides the inside of the house in the answer.
+//! `run.rs` is the call; `request.rs` builds the outgoing head, `response.rs` hides the inside of the house in the
+//! answer.
 
 mod request;
 mod response;
+mod run;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::exchange::{Error, Exchange, Response};
 use crate::expression::Template;
-use crate::upstream::{Attempts, Deadline, Upstream};
-
-use super::{Action, LocalBoxFuture};
+use crate::upstream::Upstream;
 
 /// Which Host the service sees.
 #[derive(Debug)]
@@ -47,26 +46,4 @@ pub struct Proxy {
     pub path_rules: crate::exchange::target::PathRules,
     /// The route's own timeout, where it lifts the upstream's default.
     pub lifted: Option<Duration>,
-}
-
-impl Proxy {
-    async fn forward(&self, exchange: &mut Exchange) -> Result<Response, Error> {
-        exchange.record.upstream = Some(self.number);
-        let (request, mapping) = request::outgoing(self, exchange)?;
-        let deadline = Deadline { at: exchange.deadline, lifted: self.lifted };
-        let mut attempts = Attempts::default();
-        let answer = self.upstream.call(exchange.core, request, deadline, &mut attempts).await;
-        exchange.record.endpoint = attempts.endpoint;
-        exchange.record.attempts = attempts.count;
-        exchange.record.upstream_time = attempts.time;
-        let mut answer = answer?;
-        response::hide(self, exchange, &mapping, attempts.endpoint, &mut answer);
-        Ok(answer)
-    }
-}
-
-impl Action for Proxy {
-    fn run<'a>(&'a self, exchange: &'a mut Exchange) -> LocalBoxFuture<'a, Result<Response, Error>> {
-        Box::pin(self.forward(exchange))
-    }
 }

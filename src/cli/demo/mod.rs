@@ -17,8 +17,9 @@ use crate::admin;
 use crate::server::{self, Options, Source};
 use crate::telemetry::log::Level;
 
+use super::failure::Failure;
+use super::output;
 use super::token::{claims, sign};
-use super::{Failure, output};
 
 use services::Services;
 

@@ -18,7 +18,7 @@ use crate::pipeline::Core;
 use crate::snapshot::Watcher;
 use crate::telemetry::log::Level;
 
-use super::{Command, Shared};
+use super::command::{Command, Shared};
 
 /// How often the access log is handed over, where it is not full before.
 const TICK: Duration = Duration::from_millis(100);
@@ -33,6 +33,8 @@ pub(super) struct Work {
     shared: Shared,
     handoff: Arc<Handoff>,
     doors: HashMap<usize, Open>,
+    /// Connections of a listener that another core serves already and this one has not heard of yet.
+    early: Vec<Moved>,
 }
 
 /// A listener on this core.
@@ -47,7 +49,7 @@ impl Work {
     pub(super) fn new(id: CoreId, shared: Shared, handoff: Arc<Handoff>) -> Work {
         let log = shared.access.as_ref().map(|access| access.core());
         let core = Rc::new(Core::new(id, log, Arc::clone(&shared.metrics)));
-        Work { core, shared, handoff, doors: HashMap::new() }
+        Work { core, shared, handoff, doors: HashMap::new(), early: Vec::new() }
     }
 
     /// Works until the other end of `commands` is dropped.
@@ -137,6 +139,9 @@ impl Work {
             })
         };
         self.doors.insert(number, Open { name, door, socket: Some((socket, task)) });
+        for moved in std::mem::take(&mut self.early) {
+            self.take(moved);
+        }
     }
 
     async fn rename(&mut self, number: usize, name: Name) {
@@ -161,13 +166,14 @@ impl Work {
         }
     }
 
-    fn take(&self, moved: Moved) {
-        if let Some(open) = self.doors.get(&moved.listener) {
-            open.door.take(moved);
+    fn take(&mut self, moved: Moved) {
+        match self.doors.get(&moved.listener) {
+            Some(open) => open.door.take(moved),
+            None => self.early.push(moved),
         }
     }
 
-    fn take_all(&self, moved: &mut mpsc::Receiver<Moved>) {
+    fn take_all(&mut self, moved: &mut mpsc::Receiver<Moved>) {
         while let Ok(moved) = moved.try_recv() {
             self.take(moved);
         }

@@ -90,7 +90,7 @@ fn a_file_removed_and_made_again_is_seen() {
     let mut watch = watch(&[&file]);
     fs::remove_file(&file).unwrap();
     assert!(!watch.look());
-    fs::write(&file, "two").unwrap();
+    fs::write(&file, "two, and longer").unwrap();
     assert_eq!(three(&mut watch), [false, true, false]);
 }
 

@@ -11,7 +11,7 @@ use crate::http1::HeadLimits;
 use crate::route::{HostList, Layer, Methods, Pattern, TableBuilder};
 use crate::snapshot::{Limits, ListenerPlan, Rule};
 
-use super::Environment;
+use super::environment::Environment;
 use super::policies::Definitions;
 use super::rules::{self, Rules};
 use super::upstreams::Upstreams;
@@ -79,7 +79,10 @@ fn add(
         Err(error) => return rules.out.add(Diagnostic::error(at, error.to_string())),
     };
     let alternatives = rules::alternatives(route, rules);
-    if let Err(clash) = table.insert(layer, methods, &pattern, alternatives) {
+    // A clash was reported when the whole was read; this is for one that only the table sees.
+    if let Err(clash) = table.insert(layer, methods, &pattern, alternatives)
+        && !rules.out.has_errors()
+    {
         rules.out.add(Diagnostic::error(at, clash.to_string()).help("remove one of them"));
     }
 }

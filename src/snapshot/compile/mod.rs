@@ -3,6 +3,7 @@
 //! `check` and `run` take the same way; `check` throws the snapshot away. Nothing here opens a socket or starts a
 //! task.
 
+mod environment;
 mod listeners;
 mod policies;
 mod rules;
@@ -13,41 +14,10 @@ use std::time::SystemTime;
 
 use crate::config::{Config, Diagnostics, Vocabulary};
 use crate::policy;
-use crate::store::memory::MemoryStore;
-use crate::store::{Clock, Store, SystemClock};
-use crate::telemetry::metrics::Metrics;
 
 use super::Snapshot;
 
-/// What compiling needs beside the configuration; one for the life of the process.
-pub struct Environment {
-    /// How many cores there are.
-    pub cores: usize,
-    /// The counters of the process.
-    pub metrics: Arc<Metrics>,
-    /// Where limits count; it outlives every snapshot, so a reload gives nobody a new budget.
-    pub store: Arc<dyn Store>,
-    /// Where limits take the time from.
-    pub clock: Arc<dyn Clock>,
-}
-
-impl Environment {
-    /// The environment of a process with so many cores.
-    pub fn new(cores: usize) -> Environment {
-        Environment {
-            cores,
-            metrics: Metrics::new(cores),
-            store: Arc::new(MemoryStore::new(crate::store::memory::DEFAULT_MAX_KEYS)),
-            clock: Arc::new(SystemClock),
-        }
-    }
-}
-
-/// What a snapshot was compiled from.
-pub struct Sources {
-    /// The configuration as written.
-    pub config: Arc<Config>,
-}
+pub use environment::{Environment, Sources};
 
 /// The kinds of policies, as the configuration must know them to read a file.
 pub fn vocabulary() -> Vocabulary<'static> {

@@ -4,13 +4,13 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::{Config, Diagnostics, Kind, Policies, Span, in_force};
+use crate::config::{Config, Diagnostic, Diagnostics, Kind, Policies, Span, in_force};
 use crate::exchange::Name;
 use crate::expression::Scope;
 use crate::policy::chain::Chain;
-use crate::policy::{Env, Policy, authenticate, kinds, limit};
+use crate::policy::{Env, Phase, Policy, authenticate, kinds, limit};
 
-use super::Environment;
+use super::environment::Environment;
 
 /// What `auth` and `rate_limits` declare, built, and what rules have in common.
 pub(super) struct Definitions<'a> {
@@ -80,7 +80,7 @@ impl<'a> Definitions<'a> {
         scope: &Scope,
         out: &Diagnostics,
     ) -> Chain {
-        let mut list = Vec::new();
+        let (mut list, mut whole, mut auth) = (Vec::new(), true, None);
         for in_force in in_force(&self.config.policies, listener, route) {
             // Unknown kinds were reported when the file was read.
             let Some(kind) = Kind::find(kinds::KINDS, in_force.kind) else { continue };
@@ -93,8 +93,16 @@ impl<'a> Definitions<'a> {
                     self.built.borrow_mut().insert(key, policy.clone());
                     policy
                 });
+                whole &= policy.is_some();
                 list.extend(policy);
             }
+            if kind.name == authenticate::KIND.name {
+                auth = in_force.parts.first().map(|part| part.policy.kind.span);
+            }
+        }
+        // A limit that could not be built may be the one that is missed.
+        if let Some(auth) = auth.filter(|_| whole) {
+            unlimited(auth, &list, out);
         }
         Chain::new(list)
     }
@@ -104,6 +112,17 @@ impl crate::policy::Declared for Definitions<'_> {
     fn find(&self, kind: &'static str, name: &str) -> Option<Arc<dyn Policy>> {
         self.declared.get(&(kind, Name::from(name))).cloned()
     }
+}
+
+/// Warns where nothing bounds how many tokens a client may try.
+fn unlimited(auth: Span, policies: &[Arc<dyn Policy>], out: &Diagnostics) {
+    if policies.iter().any(|policy| policy.phase() == Phase::LimitBefore) {
+        return;
+    }
+    let warning = Diagnostic::warning(auth, "no rate limit stands before this `auth` on some route");
+    out.add(
+        warning.help("whoever sends bad tokens is never limited: add a `rate_limit` with the key client.ip"),
+    );
 }
 
 /// The name of a policy that is written in place: the place, which no declared name can be.

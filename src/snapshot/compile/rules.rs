@@ -15,7 +15,7 @@ use crate::expression::{Expression, Place, Scope, load};
 use crate::route::{Condition, Expect, HostList, Predicate};
 use crate::snapshot::{Alternative, Rule};
 
-use super::Environment;
+use super::environment::Environment;
 use super::policies::Definitions;
 use super::upstreams::Upstreams;
 
@@ -104,10 +104,6 @@ fn action(
         config::Action::Redirect(node) => ("redirect", node),
         config::Action::Respond(node) => ("respond", node),
     };
-    if let Some(rewrite) = &body.rewrite {
-        let fault = Diagnostic::error(rewrite.span(), format!("`rewrite` has no meaning beside `{name}`"));
-        out.add(fault.help("remove it: it changes the path that an upstream gets"));
-    }
     let field = Field::new(name, body.action.span, node, out);
     let upstreams = std::cell::RefCell::new(&mut *rules.upstreams);
     let called = |target: &config::Target| upstreams.borrow_mut().called(target);

@@ -133,3 +133,22 @@ fn no_format_lets_a_client_begin_a_line_or_steer_a_terminal() {
         assert!(line.contains(r"/api/\r\nFAKE: GET /admin 200\u001b[2J"));
     }
 }
+
+#[test]
+fn the_reference_lists_the_members_of_a_line_in_their_order() {
+    let full = Entry {
+        peer: Some("[::1]:9".parse().unwrap()),
+        error: Some(ErrorKind::UpstreamFailure),
+        reason: "connect",
+        source: Some("refused"),
+        ..entry()
+    };
+    let told = line(Format::Json, &full);
+    let mut rest = told.as_str();
+    for (name, _) in super::super::fields::FIELDS {
+        let at = rest.find(&format!("\"{name}\":")).unwrap_or_else(|| panic!("{name} is not in {rest}"));
+        rest = &rest[at + name.len()..];
+    }
+    let members: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(members.as_object().unwrap().len(), super::super::fields::FIELDS.len());
+}

@@ -13,16 +13,19 @@ struct Row {
     sum: RouteSum,
 }
 
-pub(super) fn render(metrics: &Metrics) -> String {
-    let mut page = Page(String::with_capacity(16 * 1024));
-    page.family("portcullis_build_info", "gauge", "The version that runs.");
-    page.sample("portcullis_build_info", &["version=\"", env!("CARGO_PKG_VERSION"), "\""], 1);
-    routes(&mut page, &rows(metrics));
-    errors(&mut page, metrics);
-    listeners(&mut page, metrics);
-    upstreams(&mut page, metrics);
-    process(&mut page, metrics);
-    page.0
+impl Metrics {
+    /// Everything in the Prometheus text format 0.0.4 (`text/plain; version=0.0.4`). What was never used has no lines.
+    pub fn render(&self) -> String {
+        let mut page = Page(String::with_capacity(16 * 1024));
+        page.family("portcullis_build_info", "gauge", "The version that runs.");
+        page.sample("portcullis_build_info", &["version=\"", env!("CARGO_PKG_VERSION"), "\""], 1);
+        routes(&mut page, &rows(self));
+        errors(&mut page, self);
+        listeners(&mut page, self);
+        upstreams(&mut page, self);
+        process(&mut page, self);
+        page.0
+    }
 }
 
 /// Sums first, under the lock, and writes afterwards.

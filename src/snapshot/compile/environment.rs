@@ -1,0 +1,38 @@
+//! What compiling is given, and what a snapshot remembers of it.
+
+use std::sync::Arc;
+
+use crate::config::Config;
+use crate::store::memory::{DEFAULT_MAX_KEYS, MemoryStore};
+use crate::store::{Clock, Store, SystemClock};
+use crate::telemetry::metrics::Metrics;
+
+/// What compiling needs beside the configuration; one for the life of the process.
+pub struct Environment {
+    /// How many cores there are.
+    pub cores: usize,
+    /// The counters of the process.
+    pub metrics: Arc<Metrics>,
+    /// Where limits count; it outlives every snapshot, so a reload gives nobody a new budget.
+    pub store: Arc<dyn Store>,
+    /// Where limits take the time from.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Environment {
+    /// The environment of a process with so many cores.
+    pub fn new(cores: usize) -> Environment {
+        Environment {
+            cores,
+            metrics: Metrics::new(cores),
+            store: Arc::new(MemoryStore::new(DEFAULT_MAX_KEYS)),
+            clock: Arc::new(SystemClock),
+        }
+    }
+}
+
+/// What a snapshot was compiled from.
+pub struct Sources {
+    /// The configuration as written.
+    pub config: Arc<Config>,
+}

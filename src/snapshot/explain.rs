@@ -1,1 +1,0 @@
-//! Why a request matches what it matches, as data.

@@ -1,0 +1,27 @@
+//! The members of a line of the access log, for the reference.
+
+/// Name and meaning, in the order in which they stand in a JSON line. What does not apply is left out of a line.
+pub const FIELDS: &[(&str, &str)] = &[
+    ("time", "When the exchange ended, in UTC (RFC 3339)"),
+    ("id", "The request id, as in `x-request-id`"),
+    ("client", "The client's address"),
+    ("peer", "The other end of the socket, where that is a trusted proxy"),
+    ("listener", "The listener's name"),
+    ("route", "The route's key as written; empty where none matched"),
+    ("method", "The method"),
+    ("host", "The host that was asked for"),
+    ("path", "The normalised path, without the query"),
+    ("version", "The version of HTTP that the client spoke"),
+    ("status", "The status that was sent; 499 where the client left before one was"),
+    ("bytes_in", "Bytes of the request's body that were read"),
+    ("bytes_out", "Bytes of the answer's body that were sent"),
+    ("duration_ms", "From the first byte of the request to the last of the answer"),
+    ("upstream", "The upstream that was called"),
+    ("endpoint", "The address of the last attempt"),
+    ("attempts", "How many attempts were made"),
+    ("upstream_ms", "From the first attempt to the head of the answer"),
+    ("identity", "Who the client is, after authentication"),
+    ("error", "The gateway's own error, as in the table of errors"),
+    ("reason", "A word that refines the error"),
+    ("source", "What no client is told of the error"),
+];
