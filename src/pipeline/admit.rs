@@ -170,7 +170,7 @@ fn strip(headers: &mut Headers, trusted: bool, identity: &[String]) {
 fn take_authority(headers: &mut Headers, authority: &str) -> Result<(), Error> {
     // The same judgement as for a Host line: what is no host there is none here.
     let taken = valid_host(authority.as_bytes()) && headers.set("host", authority.as_bytes()).is_ok();
-    if taken { Ok(()) } else { Err(bad_target(TargetError::Authority)) }
+    if taken { Ok(()) } else { Err(TargetError::Authority.into()) }
 }
 
 /// An expectation that nobody here can meet; `100-continue` has been taken out by the codec.
