@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
 #![allow(clippy::print_stderr, reason = "a failed test shows what the gateway said")]
 
+mod admin;
 mod aggregate;
 mod authorize;
 mod edge;
@@ -10,7 +11,10 @@ mod h2;
 mod headers;
 mod jwt;
 mod limit;
+mod process;
+mod reload;
 mod routing;
+mod shutdown;
 mod support;
 mod upstream;
 mod wire;
