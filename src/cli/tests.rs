@@ -1,3 +1,6 @@
+use std::time::Duration;
+
+use super::arguments::duration;
 use super::*;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

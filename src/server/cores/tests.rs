@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use super::*;
 use crate::server::Source;
 use crate::server::sockets;
+use crate::snapshot::Live;
 use crate::snapshot::compile::Environment;
+use crate::telemetry::OperatorLog;
 
 const TEXT: &str = r#"
 listeners:
