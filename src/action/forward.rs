@@ -32,7 +32,10 @@ pub(super) fn speak(exchange: &Exchange, out: &mut Headers) {
     out.push_id(HeaderId::XForwardedProto, client.scheme.as_str().as_bytes());
     let told = |id| if client.trusted { seen.get_id(id) } else { None };
     let host = told(HeaderId::XForwardedHost).unwrap_or(exchange.request.host().as_bytes());
-    out.push_id(HeaderId::XForwardedHost, host);
+    // HTTP/1.0 may name none (RFC 9112 section 3.2).
+    if !host.is_empty() {
+        out.push_id(HeaderId::XForwardedHost, host);
+    }
     match told(HeaderId::XForwardedPort) {
         Some(port) => out.push_id(HeaderId::XForwardedPort, port),
         None => {

@@ -135,9 +135,11 @@ impl Connection {
     async fn exchange(&self, pinned: Rc<Pinned>, head: RequestHead, started: Instant) -> Next {
         let limits = pinned.plan.limits;
         self.wire.received.set(0);
-        self.wire.body_done.set(head.framing == Framing::None);
-        self.wire.owes_continue.set(head.expect_continue && head.framing != Framing::None);
-        let body = match head.framing {
+        // A body of no bytes is none: nobody has to read it before the next request, and nothing is to be asked for.
+        let framing = if head.framing == Framing::Length(0) { Framing::None } else { head.framing };
+        self.wire.body_done.set(framing == Framing::None);
+        self.wire.owes_continue.set(head.expect_continue && framing != Framing::None);
+        let body = match framing {
             Framing::None => Body::Empty,
             framing => {
                 let bounds =

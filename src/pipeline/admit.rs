@@ -14,6 +14,7 @@ use crate::exchange::target::TargetError;
 use crate::exchange::{
     Body, Client, Error, ErrorKind, Exchange, HeaderId, Headers, Record, Request, RequestId, Scheme, Target,
 };
+use crate::http1::valid_host;
 use crate::snapshot::{ListenerPlan, Pinned};
 
 use super::{Core, Walk};
@@ -167,9 +168,9 @@ fn strip(headers: &mut Headers, trusted: bool, identity: &[String]) {
 
 /// The authority of an absolute target takes the place of Host (RFC 9112 section 3.2.2).
 fn take_authority(headers: &mut Headers, authority: &str) -> Result<(), Error> {
-    headers.set("host", authority.as_bytes()).map_err(|_| {
-        Error::new(ErrorKind::MalformedRequest).reason("host").detail("the target's host is not valid")
-    })
+    // The same judgement as for a Host line: what is no host there is none here.
+    let taken = valid_host(authority.as_bytes()) && headers.set("host", authority.as_bytes()).is_ok();
+    if taken { Ok(()) } else { Err(TargetError::Authority.into()) }
 }
 
 /// An expectation that nobody here can meet; `100-continue` has been taken out by the codec.

@@ -10,8 +10,8 @@ use tokio::net::TcpStream;
 
 use crate::net::{self, Outbox, Timer};
 
-/// Room for one small answer: more than most need, so that one read takes it whole.
-const SMALL_READ: usize = 8 * 1024;
+/// Room for a small answer: more than most need, so that one read takes it whole.
+pub(super) const SMALL_READ: usize = 8 * 1024;
 
 /// Room for a piece of a large body.
 const LARGE_READ: usize = 128 * 1024;
@@ -24,6 +24,8 @@ pub struct Connection {
     pub(super) timer: Timer,
     peer: SocketAddr,
     idle_since: Option<Instant>,
+    /// Whether the last answer was large: the next one, most likely of the same kind, is then read in one piece.
+    pub(super) large: bool,
 }
 
 impl Connection {
@@ -35,6 +37,7 @@ impl Connection {
             timer: Timer::new(),
             peer,
             idle_since: None,
+            large: false,
         }
     }
 
@@ -59,7 +62,7 @@ impl Connection {
         }
     }
 
-    /// Reads once; `expected` is how much of the current body is still to come, if anything is known.
+    /// Reads once; `expected` is how much of the current body is still to come, nothing before its head is there.
     pub(super) fn poll_read(
         &mut self,
         expected: Option<u64>,
@@ -68,6 +71,7 @@ impl Connection {
         let room = match expected {
             Some(expected) if expected <= SMALL_READ as u64 => SMALL_READ,
             Some(_) => LARGE_READ,
+            None if self.large => LARGE_READ,
             None => SMALL_READ,
         };
         self.read.reserve(room);

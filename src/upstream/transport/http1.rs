@@ -13,7 +13,7 @@ use crate::exchange::{Body, BodyStream, CoreId, Error, ErrorKind, Frame, Headers
 use crate::http1::{Decoder, Framing, HeadLimits, Piece, ResponseHead, encode, parse_response};
 use crate::upstream::pool::Pools;
 
-use super::connection::Connection;
+use super::connection::{Connection, SMALL_READ};
 use super::upload::{Broken, Upload};
 
 /// Heads of answers are larger than those of requests (many cookies), yet bounded.
@@ -62,6 +62,11 @@ pub(in crate::upstream) async fn round_trip(
         Framing::None => Some(0),
         Framing::Length(length) if length <= connection.read.len() as u64 => Some(length as usize),
         _ => None,
+    };
+    connection.large = match head.framing {
+        Framing::None => false,
+        Framing::Length(length) => length > SMALL_READ as u64,
+        Framing::Chunked | Framing::UntilClose => connection.large,
     };
     let mut response = Response { status: head.status, headers: head.headers, body: Body::Empty };
     match whole {

@@ -1,0 +1,12 @@
+//! The gateway as its users meet it: the real binary on real sockets, scripted upstreams behind it, raw bytes in
+//! front of it. One file per feature; [`support`] holds what they share.
+#![allow(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
+#![allow(clippy::print_stderr, reason = "a failed test shows what the gateway said")]
+
+mod edge;
+mod h2;
+mod headers;
+mod routing;
+mod support;
+mod upstream;
+mod wire;
