@@ -4,7 +4,7 @@ use bytes::Bytes;
 use h2::Reason;
 use http::{HeaderMap, HeaderValue};
 
-use crate::support::h2::{Frames, Session, block_on, read, request, wait_for};
+use crate::support::h2::{Frames, Session, block_on, pause, read, request, wait_for};
 use crate::support::{Gate, Gateway, Origin, PATIENCE};
 
 const OPEN: &str = "routes: { 'GET,POST /api/*': { upstream: ORIGIN1, rewrite: / } }";
@@ -294,7 +294,7 @@ fn a_stopping_gateway_says_goaway_and_finishes_what_runs() {
         let end = tokio::time::Instant::now() + PATIENCE;
         while session.open(request("HEAD", "/none", &[]), true).await.is_ok() {
             assert!(tokio::time::Instant::now() < end, "GOAWAY");
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+            pause().await;
         }
         gate.open();
         assert_eq!(running.whole().await.unwrap().status, 200);

@@ -25,8 +25,13 @@ pub(crate) async fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let end = tokio::time::Instant::now() + PATIENCE;
     while !holds() {
         assert!(tokio::time::Instant::now() < end, "in vain awaited: {what}");
-        tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+        pause().await;
     }
+}
+
+/// A breath between two looks at what is waited for.
+pub(crate) async fn pause() {
+    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
 }
 
 /// One HTTP/2 connection.
