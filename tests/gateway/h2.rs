@@ -4,7 +4,7 @@ use bytes::Bytes;
 use h2::Reason;
 use http::{HeaderMap, HeaderValue};
 
-use crate::support::h2::{Frames, Session, block_on, pause, read, request, wait_for};
+use crate::support::h2::{Frames, Session, block_on, looks, read, request, wait_for};
 use crate::support::{Gate, Gateway, Origin, PATIENCE};
 
 const OPEN: &str = "routes: { 'GET,POST /api/*': { upstream: ORIGIN1, rewrite: / } }";
@@ -292,9 +292,10 @@ fn a_stopping_gateway_says_goaway_and_finishes_what_runs() {
         gateway.signal("TERM");
         // GOAWAY has come once the session takes no more streams.
         let end = tokio::time::Instant::now() + PATIENCE;
+        let mut looks = looks();
         while session.open(request("HEAD", "/none", &[]), true).await.is_ok() {
             assert!(tokio::time::Instant::now() < end, "GOAWAY");
-            pause().await;
+            looks.tick().await;
         }
         gate.open();
         assert_eq!(running.whole().await.unwrap().status, 200);
