@@ -171,10 +171,11 @@ pub trait Place {
 }
 
 /// The state of the strictest rate limit that was asked, for the headers of the answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Quota {
-    /// The name of the limit as configured.
-    pub name: Name,
+    /// Which limit: told apart by a number that means nothing else. (A shared name would be a count that every core
+    /// changes with every request.)
+    pub limit_id: usize,
     /// How many requests a window admits.
     pub limit: u64,
     /// The window in seconds, rounded up.

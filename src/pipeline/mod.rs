@@ -144,3 +144,6 @@ fn told(exchange: &mut Exchange, error: &Error) -> Response {
 
 /// How long a refused connection is still read from, so that the client can read why.
 pub const LINGER: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests;

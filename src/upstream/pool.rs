@@ -1,5 +1,7 @@
 //! Idle connections of one upstream, a shelf a core: a connection stays with the runtime that opened it.
 
+#![expect(clippy::vec_box, reason = "a connection goes from shelf to call and back without being copied")]
+
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 

@@ -144,7 +144,9 @@ fn nothing_is_unwrapped_or_left_undone() {
 #[test]
 fn tests_do_not_sleep() {
     let words = ["thread::sleep", "time::sleep", "sleep(Duration", "sleep_ms"];
-    none("tests wait for what happens", &found(&["src", "tests"], &words, |_, _| true, |s| &s.tests));
+    // Whoever waits for a condition looks again and again, with a bound: that stands in one place.
+    let alone = |source: &Source, _: &str| !source.path.contains("/support/");
+    none("tests wait for what happens", &found(&["src", "tests"], &words, alone, |s| &s.tests));
 }
 
 #[test]

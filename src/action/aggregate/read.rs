@@ -12,8 +12,8 @@ use super::{Aggregate, Source};
 pub const KIND: Kind<Build> = Kind {
     name: "aggregate",
     summary: "Call several sources side by side and answer once, with one JSON object",
-    schema: schema,
-    build: build,
+    schema,
+    build,
 };
 
 const AGGREGATE: &[Key] = &[

@@ -56,6 +56,11 @@ impl RateLimit {
         RateLimit { settings, limit, window: window_ms.div_ceil(1000) }
     }
 
+    /// Tells this limit from every other that is alive.
+    fn id(&self) -> usize {
+        Arc::as_ptr(&self.settings.name).cast::<u8>() as usize
+    }
+
     fn key(&self, exchange: &Exchange) -> KeyBytes {
         let settings = &self.settings;
         let mut key = KeyBytes::new();
@@ -81,7 +86,7 @@ impl RateLimit {
         });
         if stricter {
             exchange.quota = Some(Quota {
-                name: self.settings.name.clone(),
+                limit_id: self.id(),
                 limit: self.limit.limit,
                 window: self.window,
                 remaining: decision.remaining,
@@ -127,7 +132,7 @@ impl Policy for RateLimit {
 
     fn on_response<'a>(&'a self, exchange: &'a mut Exchange, answer: &'a mut Response) -> Step<'a> {
         // Of several limits the one that is reported writes, so the fields stand there once.
-        if let Some(quota) = exchange.quota.as_ref().filter(|quota| quota.name == self.settings.name) {
+        if let Some(quota) = exchange.quota.as_ref().filter(|quota| quota.limit_id == self.id()) {
             headers::write(&self.settings.headers, quota, &mut answer.headers);
         }
         Step::Continue

@@ -1,0 +1,55 @@
+use std::path::Path;
+use std::time::Instant;
+
+use http::{Method, StatusCode, Version};
+
+use super::*;
+use crate::config::load_text;
+use crate::exchange::{Body, CoreId, Headers};
+use crate::snapshot::compile::{Environment, compile, vocabulary};
+
+/// A walk through a gate of this configuration, whose plan may be spoilt before.
+fn answer(yaml: &str, target: &str, spoil: impl FnOnce(&mut ListenerPlan)) -> (Response, Option<ErrorKind>) {
+    let loaded = load_text(Path::new("portcullis.yaml"), yaml, &|_| None, vocabulary());
+    let environment = Environment::new(1);
+    let config = Arc::new(loaded.config.unwrap());
+    let mut snapshot = compile(&config, None, &environment, &loaded.diagnostics).unwrap();
+    let mut plan = Arc::into_inner(snapshot.listeners.remove(0)).unwrap();
+    spoil(&mut plan);
+    let pinned = Rc::new(Pinned { snapshot: Arc::new(snapshot), plan: Arc::new(plan) });
+    let core = Rc::new(Core::new(CoreId(0), None, environment.metrics));
+    let mut headers = Headers::new();
+    headers.append("host", b"gw.test").unwrap();
+    let arrived = Arrived {
+        peer: "192.0.2.1:4000".parse().unwrap(),
+        started: Instant::now(),
+        method: Method::GET,
+        target: target.as_bytes(),
+        version: Version::HTTP_11,
+        headers,
+        body: Body::Empty,
+    };
+    let mut walk = Walk::admit(core, pinned, arrived);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let answer = runtime.block_on(walk.serve());
+    let error = walk.exchange.record.error;
+    walk.complete();
+    (answer, error)
+}
+
+const ONE: &str = "listen: 127.0.0.1:0\nroutes: { /a: { respond: { body: here } } }\n";
+
+#[test]
+fn a_walk_ends_in_the_action_of_its_rule_or_in_a_miss() {
+    let (found, error) = answer(ONE, "/a", |_| {});
+    assert_eq!((found.status, error), (StatusCode::OK, None));
+    assert!(found.headers.has_id(HeaderId::XRequestId) && found.headers.has_id(HeaderId::Date));
+    let (missed, error) = answer(ONE, "/b", |_| {});
+    assert_eq!((missed.status, error), (StatusCode::NOT_FOUND, Some(ErrorKind::NoRoute)));
+}
+
+#[test]
+fn a_plan_that_contradicts_itself_is_an_internal_error() {
+    let (broken, error) = answer(ONE, "/a", |plan| plan.rules.clear());
+    assert_eq!((broken.status, error), (StatusCode::INTERNAL_SERVER_ERROR, Some(ErrorKind::Internal)));
+}
