@@ -6,11 +6,13 @@
 mod admin;
 mod aggregate;
 mod authorize;
+mod cli;
 mod edge;
 mod h2;
 mod headers;
 mod jwt;
 mod limit;
+mod log;
 mod process;
 mod reload;
 mod routing;
