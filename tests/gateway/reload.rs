@@ -264,6 +264,7 @@ fn listeners_come_and_go() {
     assert_eq!(kept.get("/version").text(), "here");
     gateway.replace_config(&config(&["first", "second"]));
     assert_eq!(reload(&gateway).status, 200);
+    gateway.wait_stderr("listener second on");
     let second = gateway.listener("second");
     assert_eq!(gateway.listener("first"), first, "kept, not opened anew");
     assert_eq!(Client::connect(second).get("/version").text(), "here");
