@@ -47,8 +47,10 @@ impl Connection {
     pub(super) async fn serve(self, head_by: Instant) {
         let mut started = Some((Instant::now(), head_by));
         loop {
-            let Some(pinned) = self.watcher.pin() else { return };
-            let limits = pinned.plan.limits;
+            let limits = match self.watcher.pin() {
+                Some(pinned) => pinned.plan.limits,
+                None => return,
+            };
             let (first_byte, head_by) = match started.take() {
                 Some(times) => times,
                 None => match self.idle(&limits).await {
@@ -56,7 +58,10 @@ impl Connection {
                     None => return,
                 },
             };
-            let next = match poll_fn(|cx| self.poll_head(&limits, head_by, cx)).await {
+            let head = poll_fn(|cx| self.poll_head(&limits, head_by, cx)).await;
+            // Only now: a reload may have come while nothing was asked, and a silent connection holds no snapshot.
+            let Some(pinned) = self.watcher.pin() else { return };
+            let next = match head {
                 Ok(Some(head)) => self.exchange(pinned, head, first_byte).await,
                 Ok(None) => return,
                 Err(error) => {

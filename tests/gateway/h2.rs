@@ -1,10 +1,15 @@
 //! HTTP/2 with prior knowledge on the same port. Ids in comments are cases of the catalogue of behaviour.
 
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
 use bytes::Bytes;
 use h2::Reason;
 use http::{HeaderMap, HeaderValue};
 
-use crate::support::h2::{Frames, Session, block_on, pause, read, request, wait_for};
+use crate::support::h2::{Frames, Session, block_on, looks, read, request, wait_for};
 use crate::support::{Gate, Gateway, Origin, PATIENCE};
 
 const OPEN: &str = "routes: { 'GET,POST /api/*': { upstream: ORIGIN1, rewrite: / } }";
@@ -292,9 +297,10 @@ fn a_stopping_gateway_says_goaway_and_finishes_what_runs() {
         gateway.signal("TERM");
         // GOAWAY has come once the session takes no more streams.
         let end = tokio::time::Instant::now() + PATIENCE;
-        while session.open(request("HEAD", "/none", &[]), true).await.is_ok() {
+        let mut looks = looks();
+        while session.fetch("HEAD", "/none").await.is_ok() {
             assert!(tokio::time::Instant::now() < end, "GOAWAY");
-            pause().await;
+            looks.tick().await;
         }
         gate.open();
         assert_eq!(running.whole().await.unwrap().status, 200);
@@ -432,4 +438,85 @@ fn the_preface_may_come_in_pieces_and_the_settings_say_the_bounds() {
     let settings = client.read_bytes(u64::from(head[2]));
     let streams = settings.chunks(6).find(|setting| setting[..2] == [0, 3]).expect("MAX_CONCURRENT_STREAMS");
     assert_eq!(streams[2..], [0, 0, 0, 7]);
+}
+
+// ---- back pressure
+
+const BIG: usize = 48 << 20;
+
+/// Sends zeros, as fast as the gateway's window lets it, until so many have gone.
+async fn send_zeros(body: &mut h2::SendStream<Bytes>, sent: &mut usize) {
+    while *sent < BIG {
+        body.reserve_capacity(64 * 1024);
+        let room = poll_fn(|cx| body.poll_capacity(cx)).await.unwrap().unwrap();
+        let piece = room.min(BIG - *sent);
+        *sent += piece;
+        body.send_data(Bytes::from(vec![0; piece]), *sent == BIG).unwrap();
+    }
+}
+
+#[test]
+fn an_upload_waits_for_a_slow_service_in_bounded_memory() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::serve(move |turn| {
+        turn.wait(&held);
+        let digest = turn.body_digest();
+        turn.answer_early(200, &[], digest.length.to_string());
+    });
+    let gateway = Gateway::start(
+        &[&origin],
+        "
+        listeners: { default: { listen: 127.0.0.1:0, limits: { body: 128MiB } } }
+        routes: { /api/*: { upstream: ORIGIN1 } }
+        ",
+    );
+    block_on(async {
+        let session = Session::connect(gateway.address()).await;
+        let head = request("POST", "/api/x", &[("content-length", &BIG.to_string())]);
+        let mut stream = session.open(head, false).await.unwrap();
+        let mut sent = 0;
+        let stalled =
+            tokio::time::timeout(Duration::from_secs(1), send_zeros(&mut stream.body, &mut sent)).await;
+        assert!(stalled.is_err(), "what the service does not read is not taken from the client");
+        gate.open();
+        send_zeros(&mut stream.body, &mut sent).await;
+        let answer = stream.whole().await.unwrap();
+        assert_eq!((answer.status, answer.body), (200, BIG.to_string().into_bytes()));
+    });
+    assert!(gateway.peak_memory() < 64, "{} MiB", gateway.peak_memory());
+}
+
+#[test]
+fn an_answer_waits_for_a_slow_client_in_bounded_memory() {
+    let sent = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&sent);
+    let origin = Origin::serve(move |turn| {
+        if turn.request().target() != "/big" {
+            return turn.echo();
+        }
+        turn.raw(format!("HTTP/1.1 200 OK\r\nContent-Length: {BIG}\r\n\r\n"));
+        for _ in 0..BIG >> 16 {
+            turn.raw(vec![0; 1 << 16]);
+            counter.fetch_add(1 << 16, Ordering::SeqCst);
+        }
+    });
+    let gateway = Gateway::start(&[&origin], OPEN);
+    block_on(async {
+        let session = Session::connect(gateway.address()).await;
+        let big = session.open(request("GET", "/api/big", &[]), true).await.unwrap();
+        let (answer, _) = big.head().await.unwrap();
+        // Streams of one connection share its window, so the others are on another one.
+        let other = Session::connect(gateway.address()).await;
+        for _ in 0..100 {
+            assert_eq!(other.fetch("GET", "/api/x").await.unwrap().status, 200);
+        }
+        assert!(
+            sent.load(Ordering::SeqCst) < BIG,
+            "what the client does not read is not taken from the service"
+        );
+        let (body, _) = read(answer.into_body()).await.unwrap();
+        assert_eq!(body.len(), BIG);
+    });
+    assert!(gateway.peak_memory() < 64, "{} MiB", gateway.peak_memory());
 }

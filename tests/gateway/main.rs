@@ -3,9 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
 #![allow(clippy::print_stderr, reason = "a failed test shows what the gateway said")]
 
+mod aggregate;
+mod authorize;
 mod edge;
 mod h2;
 mod headers;
+mod jwt;
+mod limit;
 mod routing;
 mod support;
 mod upstream;

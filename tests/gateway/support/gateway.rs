@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{Answer, Client, Origin, PATIENCE, until};
+use super::{Answer, Client, Origin, holds_within, until};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_portcullis");
 
@@ -347,10 +347,7 @@ impl Drop for Gateway {
             return;
         }
         self.signal("TERM");
-        let end = Instant::now() + PATIENCE.min(Duration::from_secs(1));
-        while !self.exited() && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        holds_within(Duration::from_secs(1), || self.exited());
         let mut child = self.child.lock().unwrap();
         let _ = child.kill();
         let _ = child.wait();

@@ -23,15 +23,16 @@ pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
 /// Like [`super::until`], while sessions go on.
 pub(crate) async fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let end = tokio::time::Instant::now() + PATIENCE;
+    let mut looks = looks();
     while !holds() {
         assert!(tokio::time::Instant::now() < end, "in vain awaited: {what}");
-        pause().await;
+        looks.tick().await;
     }
 }
 
-/// A breath between two looks at what is waited for.
-pub(crate) async fn pause() {
-    tokio::time::sleep(std::time::Duration::from_millis(2)).await;
+/// Ticks between two looks at a condition.
+pub(crate) fn looks() -> tokio::time::Interval {
+    tokio::time::interval(std::time::Duration::from_millis(2))
 }
 
 /// One HTTP/2 connection.

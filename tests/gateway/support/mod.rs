@@ -41,12 +41,21 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Polls until the condition holds; fails the test, naming `what`, when it has not held within [`PATIENCE`].
 #[track_caller]
-pub(crate) fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
+pub(crate) fn until(what: &str, holds: impl FnMut() -> bool) {
+    assert!(holds_within(PATIENCE, holds), "in vain awaited: {what}");
+}
+
+/// Polls until the condition holds, or the time is over; gives whether it held.
+pub(crate) fn holds_within(time: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let end = Instant::now() + time;
     while !holds() {
-        assert!(Instant::now() < end, "in vain awaited: {what}");
-        std::thread::sleep(Duration::from_millis(2));
+        if Instant::now() >= end {
+            return false;
+        }
+        // Nobody unparks: between two looks the processor belongs to those who are waited for.
+        std::thread::park_timeout(Duration::from_millis(2));
     }
+    true
 }
 
 /// A door that a script waits at until the test opens it.
