@@ -200,7 +200,9 @@ impl Connection {
         self.drain(&mut walk).await;
         let framing = framing(&answer, peer);
         let whole = self.wire.body_done.get();
-        let keep = peer.keep_alive && whole && framing != Framing::UntilClose && !self.is_ending();
+        // Said as early as possible: a client that is not told sends its next request into a closing connection.
+        let ending = self.is_ending() || self.watcher.is_closing();
+        let keep = peer.keep_alive && whole && framing != Framing::UntilClose && !ending;
         let connection = match (keep, peer.version) {
             (false, _) => ConnectionLine::Close,
             (true, Version::HTTP_10) => ConnectionLine::KeepAlive,

@@ -47,13 +47,20 @@ pub struct Watcher {
     live: Arc<Live>,
     listener: String,
     pinned: RefCell<Option<Rc<Pinned>>>,
+    closing: Cell<bool>,
     left: Cell<bool>,
 }
 
 impl Watcher {
     /// A view of the listener of this name.
     pub fn new(live: Arc<Live>, listener: &str) -> Watcher {
-        Watcher { live, listener: listener.to_owned(), pinned: RefCell::new(None), left: Cell::new(false) }
+        Watcher {
+            live,
+            listener: listener.to_owned(),
+            pinned: RefCell::new(None),
+            closing: Cell::new(false),
+            left: Cell::new(false),
+        }
     }
 
     /// The snapshot for an exchange that starts now; `None` once the listener is no longer configured.
@@ -74,6 +81,16 @@ impl Watcher {
     /// Lets an old snapshot go, also on a core without traffic.
     pub fn refresh(&self) {
         self.pin();
+    }
+
+    /// Notes that the listener's socket is about to close: from now on every answer is the last of its connection.
+    pub fn close(&self) {
+        self.closing.set(true);
+    }
+
+    /// Whether the listener's socket is closing, or closed.
+    pub fn is_closing(&self) -> bool {
+        self.closing.get()
     }
 
     /// Notes that the listener's socket is closed for good: its connections end as soon as they are idle.

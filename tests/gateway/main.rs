@@ -3,14 +3,20 @@
 #![allow(clippy::unwrap_used, reason = "a failed step of a test is a failed test")]
 #![allow(clippy::print_stderr, reason = "a failed test shows what the gateway said")]
 
+mod admin;
 mod aggregate;
 mod authorize;
+mod cli;
 mod edge;
 mod h2;
 mod headers;
 mod jwt;
 mod limit;
+mod log;
+mod process;
+mod reload;
 mod routing;
+mod shutdown;
 mod support;
 mod upstream;
 mod wire;

@@ -43,9 +43,10 @@ pub(super) struct Arguments {
 
 pub(super) fn demo(arguments: &Arguments) -> Result<(), Failure> {
     let services = Services::start().map_err(|error| failed("the services could not be started", &error))?;
-    let port = free_port(arguments.port, None)?;
+    // Nobody can take a port from us that the system chooses as the gateway binds it.
+    let port = if arguments.port == 0 { 0 } else { free_port(arguments.port, None)? };
     let admin_port = free_port(ADMIN_PORT, Some(port))?;
-    if port != arguments.port && arguments.port != 0 {
+    if port != arguments.port {
         output::print(&format!("Port {} is taken: the gateway is on port {port}.\n\n", arguments.port));
     }
     let secret = secret().map_err(|error| failed("no secret could be made", &error))?;

@@ -157,6 +157,7 @@ impl Work {
     /// listener may still come.
     async fn close(&mut self, number: usize) {
         let Some(open) = self.doors.get_mut(&number) else { return };
+        open.door.watcher.close();
         let Some((socket, task)) = open.socket.take() else { return };
         end(task).await;
         let Some(socket) = Rc::into_inner(socket) else { return };
