@@ -186,7 +186,7 @@ fn lines(head: &http::request::Parts, limits: &Limits) -> Result<Headers, Error>
         match HeaderId::of(name.as_str().as_bytes()) {
             // One line again for services that speak HTTP/1 (RFC 9113 section 8.2.3).
             HeaderId::Cookie => {
-                if !cookies.is_empty() {
+                if !cookies.is_empty() && !value.is_empty() {
                     cookies.extend_from_slice(b"; ");
                 }
                 cookies.extend_from_slice(value);
@@ -194,7 +194,7 @@ fn lines(head: &http::request::Parts, limits: &Limits) -> Result<Headers, Error>
             HeaderId::Host | HeaderId::ContentLength => {}
             HeaderId::Expect if value.eq_ignore_ascii_case(b"100-continue") => {}
             id if id.hop_by_hop() => {}
-            _ if !crate::exchange::headers::valid_value(value) => {
+            _ if !crate::exchange::headers::valid_value(value) || value.trim_ascii() != value => {
                 return Err(bad("a header value is not valid"));
             }
             _ => {
