@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::model::FILE;
+use super::policies::INHERITING;
 use super::route;
 use super::section::Schema;
 use super::shape;
@@ -29,7 +30,11 @@ pub fn schema(holes: Holes) -> Value {
     let mut file = shape::object(FILE);
     let mut policies = Map::new();
     for (name, schema) in holes.policies {
-        policies.insert(name.to_owned(), shape::any(vec![shape::choice(&["none"]), schema]));
+        let mut forms = vec![shape::choice(&["none"]), schema.clone()];
+        if INHERITING.contains(&name) {
+            forms.push(shape::list(shape::any(vec![shape::choice(&["inherit"]), schema])));
+        }
+        policies.insert(name.to_owned(), shape::any(forms));
     }
     file["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
     file["title"] = json!("Portcullis configuration");
@@ -69,5 +74,7 @@ mod tests {
         assert_eq!(schema["properties"]["upstreams"]["additionalProperties"]["required"], json!(["url"]));
         assert!(schema["properties"].get("redis").is_none());
         assert_eq!(schema["additionalProperties"], json!(false));
+        let auth = &schema["$defs"]["policies"]["properties"]["auth"]["anyOf"];
+        assert_eq!(auth.as_array().map(Vec::len), Some(2), "no list: `auth` takes no `inherit`");
     }
 }

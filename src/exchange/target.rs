@@ -254,7 +254,9 @@ fn normal_path_end(raw: &[u8]) -> Option<usize> {
             Class::Unreserved | Class::Delimiter => at += 1,
             Class::Slash => {
                 let next = &raw[at + 1..];
-                if matches!(next, [b'/' | b';', ..]) || starts_with_dot_segment(next) {
+                if matches!(next, [b'/' | b';', ..] | [b'%', b'3', b'b' | b'B', ..])
+                    || starts_with_dot_segment(next)
+                {
                     return None;
                 }
                 at += 1;
@@ -312,7 +314,7 @@ fn push_segment(out: &mut Vec<u8>, raw: &[u8], last: bool, rules: PathRules) -> 
             _ => return Ok(encoded_slash),
         },
         b"." | b".." => return Err(TargetError::DotParameters),
-        b"" if !last && segment.first() == Some(&b';') => return Err(TargetError::BareParameters),
+        b"" if !last => return Err(TargetError::BareParameters),
         _ => return Ok(encoded_slash),
     };
     out.truncate(start);

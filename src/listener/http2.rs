@@ -29,6 +29,9 @@ use super::streams::{Guard, Streams};
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
+/// What is kept of an answer that its client does not take, for each stream.
+const SEND_BUFFER: usize = 64 * 1024;
+
 /// How many streams a client may open and reset before the gate has taken them up; beyond, it is told to calm down.
 const PENDING_RESETS: usize = 20;
 
@@ -58,7 +61,7 @@ pub(super) async fn serve(
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(CONNECTION_WINDOW as usize);
+        .max_send_buf_size(SEND_BUFFER);
     let mut connection = pin!(builder.serve_connection(Io { stream, read }, service));
     let mut timer = Timer::new();
     let mut stall = Timer::new();
@@ -69,6 +72,12 @@ pub(super) async fn serve(
             return Poll::Ready(());
         }
         if streams.is_stalled(limits.idle, &mut stall, cx) {
+            return Poll::Ready(());
+        }
+        if streams.is_flood() {
+            // A last word, as far as it can be said at once.
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.as_mut().poll(cx);
             return Poll::Ready(());
         }
         let leaving = core.is_draining() || watcher.has_left();
@@ -186,7 +195,7 @@ fn lines(head: &http::request::Parts, limits: &Limits) -> Result<Headers, Error>
         match HeaderId::of(name.as_str().as_bytes()) {
             // One line again for services that speak HTTP/1 (RFC 9113 section 8.2.3).
             HeaderId::Cookie => {
-                if !cookies.is_empty() {
+                if !cookies.is_empty() && !value.is_empty() {
                     cookies.extend_from_slice(b"; ");
                 }
                 cookies.extend_from_slice(value);
@@ -194,7 +203,7 @@ fn lines(head: &http::request::Parts, limits: &Limits) -> Result<Headers, Error>
             HeaderId::Host | HeaderId::ContentLength => {}
             HeaderId::Expect if value.eq_ignore_ascii_case(b"100-continue") => {}
             id if id.hop_by_hop() => {}
-            _ if !crate::exchange::headers::valid_value(value) => {
+            _ if !crate::exchange::headers::valid_value(value) || value.trim_ascii() != value => {
                 return Err(bad("a header value is not valid"));
             }
             _ => {
@@ -277,6 +286,7 @@ impl http_body::Body for Answer {
         let frame = match ready!(this.body.poll_frame(cx)) {
             None => {
                 this.walk.complete();
+                this.guard.complete();
                 return Poll::Ready(None);
             }
             Some(Ok(Frame::Data(data))) => {
@@ -284,6 +294,7 @@ impl http_body::Body for Answer {
                 this.left = this.left.map(|left| left.saturating_sub(data.len() as u64));
                 if this.left == Some(0) {
                     this.walk.complete();
+                    this.guard.complete();
                 }
                 http_body::Frame::data(data)
             }
@@ -300,6 +311,7 @@ impl http_body::Body for Answer {
             }
             Some(Err(error)) => {
                 this.walk.broke(&error);
+                this.guard.complete();
                 return Poll::Ready(Some(Err(Gone)));
             }
         };
@@ -321,6 +333,7 @@ impl Drop for Answer {
         self.walk.received(self.received.get());
         if self.body.is_empty() {
             self.walk.complete();
+            self.guard.complete();
         }
     }
 }

@@ -7,12 +7,18 @@ use std::time::{Duration, Instant};
 
 use crate::net::Timer;
 
+/// So many resets are no flood yet: a browser leaves pages.
+const RESETS: u64 = 200;
+
 /// The streams of one connection.
 #[derive(Default)]
 pub(super) struct Streams {
     slots: RefCell<Vec<Slot>>,
     open: Cell<usize>,
     idle_since: Cell<Option<Instant>>,
+    /// How many there were, and how many of them the client has reset before their answer was complete.
+    total: Cell<u64>,
+    reset: Cell<u64>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -27,13 +33,14 @@ impl Streams {
     /// Enters a stream until the guard is dropped.
     pub(super) fn enter(self: &Rc<Self>) -> Guard {
         self.open.set(self.open.get() + 1);
+        self.total.set(self.total.get() + 1);
         let mut slots = self.slots.borrow_mut();
         let at = slots.iter().position(|slot| !slot.used).unwrap_or(slots.len());
         if at == slots.len() {
             slots.push(Slot::default());
         }
         slots[at] = Slot { used: true, handed: None };
-        Guard { streams: Rc::clone(self), at }
+        Guard { streams: Rc::clone(self), at, complete: false }
     }
 
     /// The task to wake when the last stream has ended.
@@ -62,6 +69,11 @@ impl Streams {
         timer.poll(oldest + limit, cx).is_ready()
     }
 
+    /// Whether the client resets streams for a living: each costs work that nobody waits for (RFC 9113 section 10.5).
+    pub(super) fn is_flood(&self) -> bool {
+        self.reset.get() >= RESETS && self.reset.get() * 2 > self.total.get()
+    }
+
     fn wake(&self) {
         if let Some(waker) = &*self.waker.borrow() {
             waker.wake_by_ref();
@@ -73,9 +85,15 @@ impl Streams {
 pub(super) struct Guard {
     streams: Rc<Streams>,
     at: usize,
+    complete: bool,
 }
 
 impl Guard {
+    /// The answer is whole, or it broke off through no doing of the client's.
+    pub(super) fn complete(&mut self) {
+        self.complete = true;
+    }
+
     /// A piece of the answer was handed over (`true`), or the next one is asked for.
     pub(super) fn handed(&self, handed: bool) {
         self.streams.slots.borrow_mut()[self.at].handed = handed.then(Instant::now);
@@ -84,6 +102,10 @@ impl Guard {
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        if !self.complete {
+            self.streams.reset.set(self.streams.reset.get() + 1);
+            self.streams.wake();
+        }
         self.streams.slots.borrow_mut()[self.at] = Slot::default();
         self.streams.open.set(self.streams.open.get() - 1);
         if self.streams.open.get() == 0 {

@@ -21,6 +21,9 @@ const BODY_ROOM: usize = 128 * 1024;
 /// looks the same until something is sent. So the end of its side alone cancels the exchange, but only after this.
 const HALF_CLOSED: Duration = Duration::from_millis(250);
 
+/// While nothing is read from a client, this often it is asked whether its connection has failed.
+const PROBE: Duration = Duration::from_millis(500);
+
 /// How much of the next request is read while this one is answered.
 const READ_AHEAD: usize = 16 * 1024;
 
@@ -30,6 +33,8 @@ pub(super) struct Wire {
     read: RefCell<BytesMut>,
     out: RefCell<Outbox>,
     timer: RefCell<Timer>,
+    probe: RefCell<Timer>,
+    probe_at: Cell<Option<Instant>>,
     /// When the client ended its side.
     ended: Cell<Option<Instant>>,
     /// Bytes of the current body that have been read.
@@ -47,6 +52,8 @@ impl Wire {
             read: RefCell::new(read),
             out: RefCell::new(Outbox::new()),
             timer: RefCell::new(Timer::new()),
+            probe: RefCell::new(Timer::new()),
+            probe_at: Cell::new(None),
             ended: Cell::new(None),
             received: Cell::new(0),
             body_done: Cell::new(true),
@@ -73,6 +80,8 @@ impl Wire {
             *read = BytesMut::new();
         }
         self.out.borrow_mut().release();
+        self.probe.borrow_mut().release();
+        self.probe_at.set(None);
     }
 
     /// Waits for something to read without holding a buffer for it.
@@ -101,18 +110,15 @@ impl Wire {
         net::poll_read(&mut self.stream.borrow_mut(), &mut read, cx)
     }
 
-    /// Ready once the client has left. What it sends ahead is kept, up to a bound; beyond that nobody looks.
+    /// Ready once the client has left. What it sends ahead is kept, up to a bound.
     pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.body_done.get() {
-            // The body's reader notices.
-            return Poll::Pending;
-        }
         loop {
+            // The end of a body is for its reader to find, and bytes may lie before it.
+            if !self.body_done.get() || self.read.borrow().len() >= READ_AHEAD {
+                return self.poll_failed(cx);
+            }
             if let Some(ended) = self.ended.get() {
                 return self.poll_timer(ended + HALF_CLOSED, cx);
-            }
-            if self.read.borrow().len() >= READ_AHEAD {
-                return Poll::Pending;
             }
             if ready!(self.poll_readable(cx)).is_err() {
                 return Poll::Ready(());
@@ -121,6 +127,19 @@ impl Wire {
                 Ok(0) => self.ended.set(Some(Instant::now())),
                 Ok(_) => {}
                 Err(_) => return Poll::Ready(()),
+            }
+        }
+    }
+
+    /// Ready once the connection has failed (the client reset it), found without reading from it.
+    fn poll_failed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let at = self.probe_at.get().unwrap_or_else(|| Instant::now() + PROBE);
+            self.probe_at.set(Some(at));
+            ready!(self.probe.borrow_mut().poll(at, cx));
+            self.probe_at.set(None);
+            if !matches!(self.stream.borrow().take_error(), Ok(None)) {
+                return Poll::Ready(());
             }
         }
     }

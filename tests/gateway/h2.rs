@@ -207,6 +207,50 @@ fn a_large_head_is_refused_without_an_invitation_to_repeat() {
 }
 
 #[test]
+fn streams_that_are_reset_once_they_run_are_bounded() {
+    // The slow form of s-104: each request reaches the service before its client takes it back.
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::serve(move |turn| {
+        turn.wait(&held);
+        turn.echo();
+    });
+    let gateway = Gateway::start(&[&origin], OPEN);
+    let mut frames = Frames::connect(gateway.address());
+    let block = Frames::get_block("/api/slow");
+    let cancel = 8_u32.to_be_bytes();
+    let mut sent = 0;
+    let ended = 'flood: loop {
+        assert!(sent < 4000, "the connection goes on after {sent} resets");
+        let first = sent;
+        for n in first..first + 40 {
+            if !frames.send(1, 0x05, 2 * n + 1, &block) {
+                break 'flood sent;
+            }
+        }
+        // A ping that is answered: what came before it has been taken up.
+        let _ = frames.send(6, 0, 0, b"12345678");
+        loop {
+            match frames.next() {
+                None => break 'flood sent,
+                Some((7, ..)) => break 'flood sent,
+                Some((6, 1, ..)) => break,
+                Some(_) => {}
+            }
+        }
+        for n in first..first + 40 {
+            if !frames.send(3, 0, 2 * n + 1, &cancel) {
+                break 'flood sent;
+            }
+            sent = n + 1;
+        }
+    };
+    assert!(ended <= 1000, "{ended} streams were reset before the connection ended");
+    gate.open();
+    assert_eq!(gateway.get("/api/x").status, 200, "others are served");
+}
+
+#[test]
 fn streams_that_are_reset_at_once_are_bounded() {
     // s-104
     let gate = Gate::new();

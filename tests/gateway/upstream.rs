@@ -559,9 +559,9 @@ const BIG: u64 = 64 << 20;
 /// Bounds on silence that are shorter than the pauses below: whoever waits for a slow other side is not silent.
 const WIDE: &str = "
     listeners:
-      default: { listen: 127.0.0.1:0, limits: { body: 128MiB, body_timeout: 300ms } }
+      default: { listen: 127.0.0.1:0, limits: { body: 128MiB, body_timeout: 2s } }
     upstreams:
-      service: { url: ORIGIN1, timeouts: { response: 300ms, idle: IDLE } }
+      service: { url: ORIGIN1, timeouts: { response: 2s, idle: IDLE } }
     routes:
       /api/*: { upstream: service, rewrite: /, timeout: 60s }
 ";
@@ -569,7 +569,7 @@ const WIDE: &str = "
 /// Keeps asking on another connection, for longer than those bounds.
 fn pause(gateway: &Gateway) {
     let mut other = gateway.client();
-    let end = Instant::now() + Duration::from_millis(900);
+    let end = Instant::now() + Duration::from_millis(2500);
     while Instant::now() < end {
         assert_eq!(other.get("/api/x").status, 200);
     }
@@ -603,7 +603,7 @@ fn a_big_upload_waits_for_a_slow_service_in_bounded_memory() {
         turn.answer_early(200, &[], format!("{digest:?}"));
     });
     // A service that takes nothing is the silent side: its own gap is the longer one here.
-    let gateway = Gateway::start(&[&origin], &WIDE.replace("IDLE", "10s"));
+    let gateway = Gateway::start(&[&origin], &WIDE.replace("IDLE", "20s"));
     let sent = Arc::new(AtomicU64::new(0));
     let mut client = gateway.client();
     let counter = Arc::clone(&sent);
@@ -638,7 +638,7 @@ fn a_big_answer_waits_for_a_slow_client_in_bounded_memory() {
             counter.fetch_add(1 << 16, Ordering::SeqCst);
         }
     });
-    let gateway = Gateway::start(&[&origin], &WIDE.replace("IDLE", "300ms"));
+    let gateway = Gateway::start(&[&origin], &WIDE.replace("IDLE", "2s"));
     let mut client = gateway.client();
     client.send("GET /api/big HTTP/1.1\r\nHost: gw.test\r\n\r\n");
     let (status, headers) = client.read_head();

@@ -61,6 +61,34 @@ fn the_table_of_contents_names_the_rooms_in_the_order_of_their_floors() {
 }
 
 #[test]
+fn the_architecture_names_the_rooms_and_only_files_that_are_there() {
+    let read = |path: &str| std::fs::read_to_string(source::root().join(path)).expect("it can be read");
+    let page = read("ARCHITECTURE.md");
+    let mut wrong = Vec::new();
+    for (floor, room) in FLOORS.iter().enumerate().flat_map(|(at, rooms)| rooms.iter().map(move |r| (at, r)))
+    {
+        if !page.contains(&format!("| {floor} | `{room}` |")) {
+            wrong.push(format!("no row for {room} on floor {floor}"));
+        }
+    }
+    // What is quoted with a folder and an ending is a file; what is linked is one too.
+    let quoted =
+        page.split('`').skip(1).step_by(2).filter(|text| text.contains('/') && text.ends_with(".rs"));
+    for path in quoted.filter(|path| !path.contains("NAME") && !path.contains("FILE")) {
+        let places = [path.to_owned(), format!("src/{path}"), format!("src/action/{path}")];
+        if !places.iter().any(|place| source::root().join(place).exists()) {
+            wrong.push(format!("there is no {path}"));
+        }
+    }
+    for link in page.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        if !source::root().join(link).exists() {
+            wrong.push(format!("there is no {link}"));
+        }
+    }
+    none("ARCHITECTURE.md", &wrong);
+}
+
+#[test]
 fn rooms_import_only_from_lower_floors() {
     let sources = sources("src");
     let mut breaches = Vec::new();

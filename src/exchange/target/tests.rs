@@ -96,6 +96,8 @@ fn dots_with_parameters_are_refused() {
         refused(raw, TargetError::DotParameters);
     }
     refused("/;x/admin", TargetError::BareParameters);
+    refused("/%3b/admin", TargetError::BareParameters);
+    refused("/a/%3Bx/admin", TargetError::BareParameters);
     refused("/a/;x/..", TargetError::BareParameters);
 }
 

@@ -7,6 +7,7 @@ mod tables;
 use std::fmt::Write;
 
 use crate::action;
+use crate::config::INHERITING;
 use crate::exchange::{Blame, ErrorKind};
 use crate::policy;
 use crate::telemetry::fields::FIELDS;
@@ -35,15 +36,18 @@ refused with words of its own and not listed here.
 | template | text in which `{name}` is a path parameter and any other `{...}` an expression; `{{` is a literal brace |
 ";
 
+const ROUTES: &str = "\
+A key of `routes` is `[METHOD[,METHOD...] ]PATTERN`: `/health` is that path alone, `/users/{id}` takes one segment,
+`/users/*` takes `/users` and all below it. Its value is one route, or a list of routes that are tried in order by
+their `match`.";
+
 /// The whole page.
 pub fn markdown() -> String {
     let schema = schema();
     let definitions = &schema["$defs"];
     let mut tables = Tables::default();
     tables.add("The file", "", &schema);
-    tables.chapter("Routes", "A key of `routes` is `[METHOD[,METHOD...] ]PATTERN`: `/health` is that path alone, \
-        `/users/{id}` takes one segment, `/users/*` takes `/users` and all below it. Its value is one route, or a list \
-        of routes that are tried in order by their `match`.");
+    tables.chapter("Routes", ROUTES);
     tables.add("`routes.PATTERN`", "", &definitions["routes"]["additionalProperties"]);
     tables.chapter("Actions", "A route does one thing: `upstream`, or one of these.");
     for kind in action::kinds::KINDS {
@@ -52,9 +56,18 @@ pub fn markdown() -> String {
     tables.chapter("Definitions", "Declared once, used by name in `policies`.");
     tables.add("`auth.NAME`", "An authenticator.", &definitions["auth"]);
     tables.add("`rate_limits.NAME`", "A rate limit.", &definitions["rate_limit"]);
-    tables.chapter("Policies", "They run in a fixed order whatever the order in the file: limits that name no \
-        `identity`, then `auth`, then `authorize`, then limits that do. For each kind the nearest of route, listener \
-        and file wins whole; `none` removes it, and in a list `inherit` stands for what is replaced.");
+    let lists: Vec<String> = policy::kinds::NAMES
+        .iter()
+        .filter(|name| INHERITING.contains(*name))
+        .map(|name| format!("`{name}`"))
+        .collect();
+    let text = format!(
+        "They run in a fixed order whatever the order in the file: limits that name no `identity`, then `auth`, then \
+         `authorize`, then limits that do. For each kind the nearest of route, listener and file wins whole; `none` \
+         removes it. {} may be lists, in which `inherit` stands for what they replace.",
+        lists.join(" and ")
+    );
+    tables.chapter("Policies", &text);
     for kind in policy::kinds::KINDS {
         let schema = (kind.schema)();
         tables.add(&format!("Policy `{}`", kind.name), kind.summary, &schema);

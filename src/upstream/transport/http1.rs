@@ -70,7 +70,9 @@ pub(in crate::upstream) async fn round_trip(
     };
     let mut response = Response { status: head.status, headers: head.headers, body: Body::Empty };
     match whole {
-        Some(length) if upload.is_done() => {
+        // A piece of the request that still waits to be written belongs to this connection: without it the service
+        // would read the next request as the rest of this one.
+        Some(length) if upload.is_done() && connection.out.is_empty() => {
             if length > 0 {
                 response.body = Body::Bytes(connection.read.split_to(length).freeze());
             }
@@ -279,3 +281,6 @@ impl BodyStream for AnswerBody {
         self.decoder.length()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -459,7 +459,7 @@ fn head(status: u16, headers: &[(&str, &str)]) -> String {
     format!("HTTP/1.1 {status} Some Reason\r\n{fields}")
 }
 
-/// Length and checksum of a stream of bytes (FNV-1a).
+/// Length and checksum of a stream of bytes (FNV-1a, by words).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Digest {
     pub(crate) length: u64,
@@ -475,8 +475,11 @@ impl Default for Digest {
 impl Digest {
     pub(crate) fn add(&mut self, bytes: &[u8]) {
         self.length += bytes.len() as u64;
-        for byte in bytes {
-            self.sum = (self.sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        // By words, for speed; the pieces that are added are multiples of eight, but for the last.
+        for word in bytes.chunks(8) {
+            let mut eight = [0; 8];
+            eight[..word.len()].copy_from_slice(word);
+            self.sum = (self.sum ^ u64::from_le_bytes(eight)).wrapping_mul(0x0100_0000_01b3);
         }
     }
 }
