@@ -22,7 +22,7 @@ use super::options::{Options, Ready};
 use super::report::{Request, tell};
 use super::sockets::{self, cannot_bind};
 use super::source::{Compiled, Source};
-use super::watch::{self, Seen};
+use super::watch::{self, Before, Seen};
 
 /// Fewer open files than this are few for a gate: every request holds up to two.
 const FEW_FILES: u64 = 4096;
@@ -43,6 +43,7 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
     let count = std::thread::available_parallelism().map_or(1, NonZero::get);
     let environment = Arc::new(Environment::new(count));
     let metrics = Arc::clone(&environment.metrics);
+    let before = Before::of(&[source.path().to_owned()]);
     let Compiled { snapshot, diagnostics, watch, unreadable, begun, .. } = source.compile(None, &environment);
     let Some(snapshot) = snapshot else {
         let diagnostics = Box::new(diagnostics);
@@ -68,7 +69,8 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
     let (cores, crashed) = Cores::start(count, &shared)
         .map_err(|error| Fault::environment("the threads of the gate could not be started", &error))?;
     let (ask, reloads) = mpsc::unbounded_channel();
-    let watch = start_watch(&source, Seen { paths: watch, begun, failed: false }, ask.clone())?;
+    let watching =
+        start_watch(&source, Seen { paths: watch.clone(), begun, before, failed: false }, ask.clone())?;
 
     let bound: Vec<_> = opened.iter().map(|opened| opened.bound.clone()).collect();
     let control = Control::new(Inner {
@@ -81,7 +83,8 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
         next_number: Cell::new(bound.len()),
         bound: RefCell::new(bound),
         reloads: ask,
-        watch,
+        watch: watching,
+        watched: RefCell::new(watch),
         last: RefCell::new(None),
         draining: Cell::new(false),
         started: SystemTime::now(),

@@ -1,6 +1,7 @@
 //! A running gate as those see it who steer it: signals, the watch on files, the admin listener.
 
 use std::cell::{Cell, RefCell};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
@@ -38,6 +39,8 @@ pub(super) struct Inner {
     pub(super) next_number: Cell<usize>,
     pub(super) reloads: mpsc::UnboundedSender<Request>,
     pub(super) watch: Option<Sender<Seen>>,
+    /// The paths of the last load, and of those before it while loads fail.
+    pub(super) watched: RefCell<Vec<PathBuf>>,
     pub(super) last: RefCell<Option<Arc<Report>>>,
     pub(super) draining: Cell<bool>,
     pub(super) started: SystemTime,

@@ -20,7 +20,7 @@ use super::control::{Control, Inner};
 use super::report::{Cause, Failure, Report, Request, tell};
 use super::sockets::{self, Opened};
 use super::source::Compiled;
-use super::watch::Seen;
+use super::watch::{Before, Seen};
 
 /// Reloads whenever it is asked for. Requests that come while a reload is at work are answered together by the next
 /// one: what they want to be read may have changed since.
@@ -47,14 +47,18 @@ async fn reload(control: &Control, cause: Cause) -> Report {
     let previous = inner.live.get();
     let compiled = {
         let (source, environment) = (Arc::clone(&inner.source), Arc::clone(&inner.environment));
-        let previous = Arc::clone(&previous);
-        tokio::task::spawn_blocking(move || source.compile(Some(&previous), &environment)).await
+        let (previous, watched) = (Arc::clone(&previous), inner.watched.borrow().clone());
+        let compile = move || {
+            let before = Before::of(&watched);
+            (before, source.compile(Some(&previous), &environment))
+        };
+        tokio::task::spawn_blocking(compile).await
     };
     let mut diagnostics = json!({ "errors": 0, "warnings": 0, "diagnostics": [] });
     let mut restart = Vec::new();
     let outcome = match compiled {
-        Ok(compiled) => {
-            diagnostics = judge(inner, &compiled);
+        Ok((before, compiled)) => {
+            diagnostics = judge(inner, &compiled, before);
             match compiled.snapshot {
                 Some(snapshot) => {
                     restart = needs_restart(&previous.sources.config, &snapshot.sources.config);
@@ -93,11 +97,18 @@ async fn reload(control: &Control, cause: Cause) -> Report {
 }
 
 /// Tells what was found, and has the files watched that the configuration is made of now.
-fn judge(inner: &Inner, compiled: &Compiled) -> Value {
+fn judge(inner: &Inner, compiled: &Compiled, before: Before) -> Value {
     tell(&inner.log, &compiled.diagnostics);
     if let Some(watch) = &inner.watch {
         let failed = compiled.diagnostics.count(Severity::Error) > 0;
-        let _ = watch.send(Seen { paths: compiled.watch.clone(), begun: compiled.begun, failed });
+        let mut watched = inner.watched.borrow_mut();
+        if !failed {
+            watched.clear();
+        }
+        watched.extend(compiled.watch.iter().cloned());
+        watched.sort();
+        watched.dedup();
+        let _ = watch.send(Seen { paths: compiled.watch.clone(), begun: compiled.begun, before, failed });
     }
     compiled.diagnostics.to_json()
 }

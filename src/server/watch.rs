@@ -3,6 +3,7 @@
 //! It looks at them twice a second, on a thread of its own: that sees every way in which files change (written in
 //! place, renamed over, a symlink that is swapped, removed and made again), on every file system.
 
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -23,8 +24,36 @@ pub(super) struct Seen {
     pub(super) paths: Vec<PathBuf>,
     /// When it began: what changed later may not have been seen.
     pub(super) begun: SystemTime,
+    /// How the paths that were known then looked just before.
+    pub(super) before: Before,
     /// Whether the load failed: it may not have come as far as every file.
     pub(super) failed: bool,
+}
+
+/// How paths looked at a moment. What looks the same after a load as before it is what the load has read: no time of
+/// a file tells that of one that was removed, or that a link was swapped to.
+#[derive(Default)]
+pub(super) struct Before(HashMap<PathBuf, Look>);
+
+impl Before {
+    /// Looks at the paths, and at the files of those that are folders.
+    pub(super) fn of(paths: &[PathBuf]) -> Before {
+        let mut before: HashMap<PathBuf, Look> =
+            paths.iter().map(|path| (path.clone(), Look::at(path))).collect();
+        for path in paths {
+            if let Some(Look::Folder { names, .. }) = before.get(path) {
+                let files: Vec<(PathBuf, Look)> =
+                    names.iter().map(|file| (file.clone(), Look::at(file))).collect();
+                before.extend(files);
+            }
+        }
+        Before(before)
+    }
+
+    /// Whether a path looks other than it did; `None` where it was not looked at.
+    fn differs(&self, path: &Path, look: &Look) -> Option<bool> {
+        self.0.get(path).map(|before| before != look)
+    }
 }
 
 /// Starts the watch. It ends when the other end of `told` is dropped.
@@ -76,9 +105,16 @@ impl Watch {
         paths.sort();
         paths.dedup();
         self.paths = paths;
+        // The content first: what is written between the two has another look then.
+        let content = content(&self.paths);
         let looks = looks(&self.paths);
-        let later = looks.iter().any(|look| look.changed_after(seen.begun));
-        self.content = (!later).then(|| content(&self.paths));
+        // Files that are new in a folder stand after the paths, and were looked at by nobody before.
+        let paths = self.paths.iter().map(Some).chain(std::iter::repeat(None));
+        let later = looks.iter().zip(paths).any(|(look, path)| {
+            let differs = path.and_then(|path| seen.before.differs(path, look));
+            differs.unwrap_or_else(|| look.changed_after(seen.begun))
+        });
+        self.content = (!later).then_some(content);
         self.settled = (!later).then_some(looks);
         self.moving = None;
     }

@@ -29,7 +29,7 @@ fn later() -> SystemTime {
 
 fn watch(paths: &[&PathBuf]) -> Watch {
     let paths = paths.iter().map(|path| (*path).clone()).collect();
-    Watch::new(Seen { paths, begun: later(), failed: false })
+    Watch::new(Seen { paths, begun: later(), before: Before::default(), failed: false })
 }
 
 /// What three looks in a row say; only the second look at the same change may ask for a reload.
@@ -121,7 +121,7 @@ fn what_changed_while_it_was_read_is_read_again() {
     let folder = Folder::new("while");
     let file = folder.file("a.yaml");
     fs::write(&file, "one").unwrap();
-    let seen = Seen { paths: vec![file], begun: UNIX_EPOCH, failed: false };
+    let seen = Seen { paths: vec![file], begun: UNIX_EPOCH, before: Before::default(), failed: false };
     assert_eq!(three(&mut Watch::new(seen)), [false, true, false]);
 }
 
@@ -131,7 +131,45 @@ fn a_failed_load_forgets_no_file() {
     let (file, secret) = (folder.file("a.yaml"), folder.file("secret"));
     fs::write(&file, "one").unwrap();
     let mut watch = watch(&[&file, &secret]);
-    watch.settle(Seen { paths: vec![file], begun: later(), failed: true });
+    watch.settle(Seen { paths: vec![file], begun: later(), before: Before::default(), failed: true });
     fs::write(&secret, "made at last").unwrap();
     assert_eq!(three(&mut watch), [false, true, false]);
+}
+
+#[test]
+fn what_was_removed_while_it_was_read_is_seen() {
+    let folder = Folder::new("removed");
+    let file = folder.file("a.yaml");
+    fs::write(&file, "one").unwrap();
+    let before = Before::of(std::slice::from_ref(&file));
+    fs::remove_file(&file).unwrap();
+    let seen = Seen { paths: vec![file], begun: later(), before, failed: false };
+    assert_eq!(three(&mut Watch::new(seen)), [false, true, false]);
+}
+
+#[test]
+fn a_link_that_was_swapped_while_it_was_read_is_seen() {
+    let folder = Folder::new("swapped");
+    for version in ["v1", "v2"] {
+        fs::create_dir(folder.file(version)).unwrap();
+        fs::write(folder.file(version).join("a.yaml"), version).unwrap();
+    }
+    std::os::unix::fs::symlink("v1", folder.file("..data")).unwrap();
+    std::os::unix::fs::symlink("..data/a.yaml", folder.file("a.yaml")).unwrap();
+    let paths = vec![folder.0.clone(), folder.file("a.yaml")];
+    let before = Before::of(&paths[..1]);
+    std::os::unix::fs::symlink("v2", folder.file("..tmp")).unwrap();
+    fs::rename(folder.file("..tmp"), folder.file("..data")).unwrap();
+    let seen = Seen { paths, begun: later(), before, failed: false };
+    assert_eq!(three(&mut Watch::new(seen)), [false, true, false]);
+}
+
+#[test]
+fn what_looks_as_before_the_load_is_left_alone() {
+    let folder = Folder::new("same");
+    fs::write(folder.file("a.yaml"), "one").unwrap();
+    let paths = vec![folder.0.clone(), folder.file("a.yaml")];
+    let before = Before::of(&paths);
+    let seen = Seen { paths, begun: UNIX_EPOCH, before, failed: false };
+    assert_eq!(three(&mut Watch::new(seen)), [false; 3]);
 }
