@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode, Version};
 
@@ -21,6 +21,10 @@ use super::wire::Wire;
 
 /// How many bytes of an unwanted body are read, so that the client can read the answer before the connection ends.
 const LINGER_BYTES: usize = 256 * 1024;
+
+/// A connection that was answered just now may have its next request on the way: when the gate ends, it is awaited
+/// this long, and answered with `connection: close`.
+const LAST_CALL: Duration = Duration::from_millis(500);
 
 /// How many bytes of an unwanted body are read to keep the connection.
 const DRAIN_BYTES: usize = 64 * 1024;
@@ -89,11 +93,10 @@ impl Connection {
             return Some(Instant::now());
         }
         self.wire.release();
-        let until = Instant::now() + limits.idle;
+        let answered = Instant::now();
+        let until = answered + limits.idle;
         poll_fn(|cx| {
-            if self.is_ending() {
-                return Poll::Ready(None);
-            }
+            let until = if self.is_ending() { answered + LAST_CALL } else { until };
             match self.wire.poll_readable(cx) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Some(())),
                 Poll::Ready(Err(_)) => return Poll::Ready(None),
@@ -114,8 +117,7 @@ impl Connection {
     ) -> Poll<Result<Option<RequestHead>, Error>> {
         loop {
             if !self.wire.buffer().is_empty() {
-                let headers = Headers::with_capacity(16, 512);
-                match parse_request(&self.wire.buffer(), &limits.head, headers) {
+                match parse_request(&self.wire.buffer(), &limits.head, Headers::new()) {
                     Ok(Some(head)) => return Poll::Ready(Ok(Some(head))),
                     Ok(None) => {}
                     Err(error) => return Poll::Ready(Err(error.into())),
@@ -211,8 +213,7 @@ impl Connection {
         encode::response_head(self.wire.out().small(), answer.status, &answer.headers, framing, connection);
         let mut body =
             if peer.was_head || framing == Framing::None { Body::Empty } else { answer.body.take() };
-        let mut pump =
-            Pump { wire: &self.wire, framing, ended: false, broken: None, sent: 0, moved: Instant::now() };
+        let mut pump = Pump { wire: &self.wire, framing, ended: false, broken: None, sent: 0, stalled: None };
         let sent = poll_fn(|cx| pump.poll(&mut body, limits, cx)).await;
         walk.sent(pump.sent);
         walk.received(self.wire.received.get());
@@ -298,7 +299,8 @@ struct Pump<'a> {
     ended: bool,
     broken: Option<Error>,
     sent: u64,
-    moved: Instant,
+    /// How much had been written when the client stopped taking more, and when that was.
+    stalled: Option<(u64, Instant)>,
 }
 
 impl Pump<'_> {
@@ -325,10 +327,14 @@ impl Pump<'_> {
                 Poll::Ready(Ok(())) if self.ended => {
                     return Poll::Ready(self.broken.take().map_or(Ok(()), Err));
                 }
-                Poll::Ready(Ok(())) => self.moved = Instant::now(),
+                Poll::Ready(Ok(())) => self.stalled = None,
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(gone(error))),
                 Poll::Pending => {
-                    ready!(self.wire.poll_timer(self.moved + limits.idle, cx));
+                    let written = self.wire.out().written();
+                    let (at, since) = self.stalled.unwrap_or_else(|| (written, Instant::now()));
+                    let since = if at == written { since } else { Instant::now() };
+                    self.stalled = Some((written, since));
+                    ready!(self.wire.poll_timer(since + limits.idle, cx));
                     return Poll::Ready(Err(Error::new(ErrorKind::ClientClosed).reason("stalled")));
                 }
             }
@@ -338,6 +344,8 @@ impl Pump<'_> {
     fn push(&mut self, frame: Frame) {
         let mut out = self.wire.out();
         match frame {
+            // A chunk of no bytes would be the end.
+            Frame::Data(data) if data.is_empty() => {}
             Frame::Data(data) => {
                 self.sent += data.len() as u64;
                 if self.framing == Framing::Chunked {

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body as _;
@@ -28,6 +28,15 @@ use super::streams::{Guard, Streams};
 /// Flow-control windows: large enough for an upload at full speed, small enough for many connections.
 const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
+
+/// A head this many times over the limit is not even read to its end.
+const HARD_STOP: u32 = 4;
+
+/// How long a client that has been told to go may take to acknowledge it.
+const LAST_WORD: Duration = Duration::from_secs(1);
+
+/// How much is read from a socket at once.
+const READ_SPACE: usize = 16 * 1024;
 
 /// What is kept of an answer that its client does not take, for each stream.
 const SEND_BUFFER: usize = 64 * 1024;
@@ -57,21 +66,21 @@ pub(super) async fn serve(
     let mut builder = http2::Builder::new(OnThisCore);
     builder
         .max_concurrent_streams(limits.streams)
-        .max_header_list_size(limits.head.head as u32)
+        // The library's own answer to a larger head has no words: `lines` judges first.
+        .max_header_list_size((limits.head.head as u32).saturating_mul(HARD_STOP))
         .max_pending_accept_reset_streams(PENDING_RESETS)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buf_size(SEND_BUFFER);
-    let mut connection = pin!(builder.serve_connection(Io { stream, read }, service));
+    let mut connection =
+        pin!(builder.serve_connection(Io { stream, read, space: vec![0; READ_SPACE].into() }, service));
     let mut timer = Timer::new();
     let mut stall = Timer::new();
-    let mut ending = false;
+    let started = Instant::now();
+    let mut ending = None;
     poll_fn(|cx| {
         streams.watch(cx.waker());
-        if connection.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        if streams.is_stalled(limits.idle, &mut stall, cx) {
+        if connection.as_mut().poll(cx).is_ready() || streams.is_stalled(limits.idle, &mut stall, cx) {
             return Poll::Ready(());
         }
         if streams.is_flood() {
@@ -80,15 +89,24 @@ pub(super) async fn serve(
             let _ = connection.as_mut().poll(cx);
             return Poll::Ready(());
         }
-        let leaving = core.is_draining() || watcher.has_left();
-        if !ending && (leaving || streams.is_idle(limits.idle, &mut timer, cx)) {
-            ending = true;
+        if ending.is_none() {
+            // A client that has not asked for anything yet has as long as one whose head is awaited.
+            let (since, limit) =
+                streams.idle_since().map_or((started, limits.head_timeout), |since| (since, limits.idle));
+            let idle = streams.is_empty() && timer.poll(since + limit, cx).is_ready();
+            if !(idle || core.is_draining() || watcher.has_left()) {
+                return Poll::Pending;
+            }
+            ending = Some(Instant::now());
             connection.as_mut().graceful_shutdown();
             if connection.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
         }
-        Poll::Pending
+        // Once told, a client without streams has only to close: one that does not is not waited for.
+        let Some(told) = ending.filter(|_| streams.is_empty()) else { return Poll::Pending };
+        let since = streams.idle_since().map_or(told, |since| told.max(since));
+        timer.poll(since + LAST_WORD, cx)
     })
     .await;
 }
@@ -169,7 +187,8 @@ async fn answer(
 fn lines(head: &http::request::Parts, limits: &Limits) -> Result<Headers, Error> {
     let bad = |detail: &'static str| Error::new(ErrorKind::MalformedRequest).reason("head").detail(detail);
     let count = head.headers.len();
-    if count > limits.head.headers {
+    let size: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if count > limits.head.headers || size > limits.head.head {
         return Err(Error::new(ErrorKind::HeadersTooLarge));
     }
     if head.uri.path_and_query().is_some_and(|target| target.as_str().len() > limits.head.target) {
@@ -229,16 +248,21 @@ struct ClientBody {
 
 impl BodyStream for ClientBody {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
-        let frame = match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Ready(frame) => frame,
-            Poll::Pending => loop {
-                let now = Instant::now();
-                let late = self.pace.deadline(now, self.bounds);
-                if late <= now {
-                    return Poll::Ready(Some(Err(Error::new(ErrorKind::RequestTimeout).reason("body"))));
+        let frame = loop {
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                // A last frame without bytes is how most clients end a body of unknown length: it is no piece.
+                Poll::Ready(Some(Ok(frame))) if frame.data_ref().is_some_and(Bytes::is_empty) => {}
+                Poll::Ready(frame) => break frame,
+                Poll::Pending => {
+                    let now = Instant::now();
+                    let late = self.pace.deadline(now, self.bounds);
+                    if late <= now {
+                        let late = Error::new(ErrorKind::RequestTimeout).reason("body");
+                        return Poll::Ready(Some(Err(late)));
+                    }
+                    ready!(self.timer.poll(late, cx));
                 }
-                ready!(self.timer.poll(late, cx));
-            },
+            }
         };
         let Some(frame) = frame else { return Poll::Ready(None) };
         let frame = match frame {
@@ -365,7 +389,9 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisCore {
 /// A socket as hyper reads it, with what was read before.
 struct Io {
     stream: TcpStream,
+    /// What was read before the protocol was clear.
     read: BytesMut,
+    space: Box<[u8]>,
 }
 
 impl hyper::rt::Read for Io {
@@ -381,10 +407,10 @@ impl hyper::rt::Read for Io {
             return Poll::Ready(Ok(()));
         }
         // hyper's cursor can only be filled by copying without unsafe code: one copy of a frame's bytes.
-        let mut space = [0u8; 16 * 1024];
-        let take = space.len().min(room.remaining());
-        let mut buffer = ReadBuf::new(&mut space[..take]);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer))?;
+        let this = &mut *self;
+        let take = this.space.len().min(room.remaining());
+        let mut buffer = ReadBuf::new(&mut this.space[..take]);
+        ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buffer))?;
         room.put_slice(buffer.filled());
         Poll::Ready(Ok(()))
     }

@@ -51,22 +51,25 @@ impl Streams {
         }
     }
 
-    /// Whether no stream has been open for so long.
-    pub(super) fn is_idle(&self, limit: Duration, timer: &mut Timer, cx: &mut Context<'_>) -> bool {
-        if self.open.get() > 0 {
-            return false;
-        }
-        let since = self.idle_since.get().unwrap_or_else(Instant::now);
-        self.idle_since.set(Some(since));
-        timer.poll(since + limit, cx).is_ready()
+    /// Whether no stream is open.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.get() == 0
     }
 
-    /// Whether the client has not taken a piece of an answer for so long.
+    /// When the last stream ended, if there was one.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        self.idle_since.get()
+    }
+
+    /// Whether the client has taken nothing of any answer for so long. While one stream still waits for its service,
+    /// or is being read, the connection is alive, and a paused one beside it only costs its bounded buffer.
     pub(super) fn is_stalled(&self, limit: Duration, timer: &mut Timer, cx: &mut Context<'_>) -> bool {
-        let Some(oldest) = self.slots.borrow().iter().filter_map(|slot| slot.handed).min() else {
-            return false;
-        };
-        timer.poll(oldest + limit, cx).is_ready()
+        let mut newest = None;
+        for slot in self.slots.borrow().iter().filter(|slot| slot.used) {
+            let Some(handed) = slot.handed else { return false };
+            newest = newest.max(Some(handed));
+        }
+        newest.is_some_and(|newest| timer.poll(newest + limit, cx).is_ready())
     }
 
     /// Whether the client resets streams for a living: each costs work that nobody waits for (RFC 9113 section 10.5).

@@ -110,11 +110,10 @@ impl Wire {
         net::poll_read(&mut self.stream.borrow_mut(), &mut read, cx)
     }
 
-    /// Ready once the client has left. What it sends ahead is kept, up to a bound.
+    /// Ready once the client has left. What it sends ahead, of its body or of a next request, is kept, up to a bound.
     pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            // The end of a body is for its reader to find, and bytes may lie before it.
-            if !self.body_done.get() || self.read.borrow().len() >= READ_AHEAD {
+            if self.read.borrow().len() >= READ_AHEAD {
                 return self.poll_failed(cx);
             }
             if let Some(ended) = self.ended.get() {
@@ -125,6 +124,8 @@ impl Wire {
             }
             match ready!(self.poll_read_head(cx)) {
                 Ok(0) => self.ended.set(Some(Instant::now())),
+                // A body's reader may be waiting for just these bytes: it shares this task and its buffer.
+                Ok(_) if !self.body_done.get() => cx.waker().wake_by_ref(),
                 Ok(_) => {}
                 Err(_) => return Poll::Ready(()),
             }

@@ -21,13 +21,13 @@ pub struct Outbox {
     at: usize,
     large: Bytes,
     tail: &'static [u8],
-    sent: bool,
+    written: u64,
 }
 
 impl Outbox {
     /// Nothing to write.
     pub const fn new() -> Outbox {
-        Outbox { small: Vec::new(), at: 0, large: Bytes::new(), tail: b"", sent: false }
+        Outbox { small: Vec::new(), at: 0, large: Bytes::new(), tail: b"", written: 0 }
     }
 
     /// Whether everything has been written.
@@ -40,9 +40,9 @@ impl Outbox {
         self.large.is_empty() && self.tail.is_empty() && self.small.len() < GATHER
     }
 
-    /// Whether any byte has left since [`Outbox::clear`].
-    pub fn has_sent(&self) -> bool {
-        self.sent
+    /// How many bytes have left since [`Outbox::clear`].
+    pub fn written(&self) -> u64 {
+        self.written
     }
 
     /// Forgets what is left and keeps the memory.
@@ -51,7 +51,7 @@ impl Outbox {
         self.at = 0;
         self.large = Bytes::new();
         self.tail = b"";
-        self.sent = false;
+        self.written = 0;
     }
 
     /// Gives the memory back.
@@ -101,7 +101,7 @@ impl Outbox {
             if wrote == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
-            self.sent = true;
+            self.written += wrote as u64;
             self.advance(wrote);
         }
         self.small.clear();

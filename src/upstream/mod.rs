@@ -173,8 +173,11 @@ impl Upstream {
 
     async fn connect(&self, deadline: Deadline) -> Result<Box<Connection>, Error> {
         let end = deadline.at.min(Instant::now() + self.settings.timeouts.connect);
-        match tokio::time::timeout_at(end.into(), self.address.connect()).await {
-            Ok(Ok((stream, peer))) => Ok(Box::new(Connection::new(stream, peer))),
+        match tokio::time::timeout_at(end.into(), self.address.connect(end)).await {
+            Ok(Ok((stream, peer))) => {
+                let expires = self.address.lifetime().map(|lifetime| Instant::now() + lifetime);
+                Ok(Box::new(Connection::new(stream, peer, expires)))
+            }
             Ok(Err(error)) => Err(Error::new(ErrorKind::UpstreamFailure).reason("connect").source(error)),
             Err(_) if end == deadline.at => Err(Error::new(ErrorKind::DeadlineExceeded).reason("connect")),
             Err(_) => Err(Error::new(ErrorKind::UpstreamTimeout).reason("connect")),

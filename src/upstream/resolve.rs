@@ -1,21 +1,44 @@
-//! Where an upstream lives: an address, or a name that is asked for again with every new connection.
+//! Where an upstream lives: an address, or a name that is asked for again and again.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
+
+/// How long the addresses of a name are used before it is asked for again.
+const FRESH: Duration = Duration::from_secs(5);
+
+/// How long a connection to a name may be used again and again, at least and at most: a service that moves is then
+/// followed also by those who never stop calling it, and not by all of them at once.
+const LIFETIME: std::ops::Range<u64> = 40_000..60_000;
 
 /// A host and a port.
 pub(super) enum Address {
     Ip(SocketAddr),
-    Name(String, u16),
+    Name(Name),
+}
+
+/// A name and what it was last said to mean.
+pub(super) struct Name {
+    host: String,
+    port: u16,
+    known: Mutex<Option<(Instant, Vec<SocketAddr>)>>,
+    /// Held while the name is asked for: one question at a time, so that a resolver that is away gathers no crowd.
+    asking: tokio::sync::Mutex<()>,
 }
 
 impl Address {
     pub(super) fn new(host: &str, port: u16) -> Address {
         match host.parse::<IpAddr>() {
             Ok(ip) => Address::Ip(SocketAddr::new(ip, port)),
-            Err(_) => Address::Name(host.to_owned(), port),
+            Err(_) => Address::Name(Name {
+                host: host.to_owned(),
+                port,
+                known: Mutex::new(None),
+                asking: tokio::sync::Mutex::new(()),
+            }),
         }
     }
 
@@ -23,25 +46,66 @@ impl Address {
     pub(super) fn known(&self) -> Option<SocketAddr> {
         match self {
             Address::Ip(address) => Some(*address),
-            Address::Name(..) => None,
+            Address::Name(_) => None,
         }
     }
 
-    /// Opens a connection to the first address that answers.
-    pub(super) async fn connect(&self) -> io::Result<(TcpStream, SocketAddr)> {
+    /// How long a new connection may live, where its address is only what a name means today.
+    pub(super) fn lifetime(&self) -> Option<Duration> {
         match self {
-            Address::Ip(address) => open(*address).await,
-            Address::Name(host, port) => {
-                let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-                for address in tokio::net::lookup_host((host.as_str(), *port)).await? {
-                    match open(address).await {
-                        Ok(open) => return Ok(open),
-                        Err(error) => last = error,
-                    }
-                }
-                Err(last)
+            Address::Ip(_) => None,
+            Address::Name(_) => Some(Duration::from_millis(fastrand::u64(LIFETIME))),
+        }
+    }
+
+    /// Opens a connection, by `end` at the latest: to any of the addresses, and to the others where one does not
+    /// answer in its share of the time.
+    pub(super) async fn connect(&self, end: Instant) -> io::Result<(TcpStream, SocketAddr)> {
+        let name = match self {
+            Address::Ip(address) => return open(*address).await,
+            Address::Name(name) => name,
+        };
+        let addresses = name.addresses().await?;
+        let first = fastrand::usize(..addresses.len().max(1));
+        let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        for tried in 0..addresses.len() {
+            let address = addresses[(first + tried) % addresses.len()];
+            let left = end.saturating_duration_since(Instant::now()) / (addresses.len() - tried) as u32;
+            match tokio::time::timeout(left, open(address)).await {
+                Ok(Ok(open)) => return Ok(open),
+                Ok(Err(error)) => last = error,
+                Err(_) => last = io::ErrorKind::TimedOut.into(),
             }
         }
+        // What the name meant may have changed.
+        name.forget();
+        Err(last)
+    }
+}
+
+impl Name {
+    fn fresh(&self) -> Option<Vec<SocketAddr>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().filter(|(asked, _)| asked.elapsed() < FRESH).map(|(_, addresses)| addresses.clone())
+    }
+
+    fn forget(&self) {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    async fn addresses(&self) -> io::Result<Vec<SocketAddr>> {
+        if let Some(addresses) = self.fresh() {
+            return Ok(addresses);
+        }
+        let _asking = self.asking.lock().await;
+        if let Some(addresses) = self.fresh() {
+            return Ok(addresses);
+        }
+        let addresses: Vec<SocketAddr> =
+            tokio::net::lookup_host((self.host.as_str(), self.port)).await?.collect();
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((Instant::now(), addresses.clone()));
+        Ok(addresses)
     }
 }
 

@@ -7,6 +7,7 @@ mod admin;
 mod aggregate;
 mod authorize;
 mod cli;
+mod clients;
 mod edge;
 mod h2;
 mod headers;

@@ -24,12 +24,18 @@ pub struct Connection {
     pub(super) timer: Timer,
     peer: SocketAddr,
     idle_since: Option<Instant>,
+    /// When it is too old to be used again, if ever.
+    expires: Option<Instant>,
     /// Whether the last answer was large: the next one, most likely of the same kind, is then read in one piece.
     pub(super) large: bool,
 }
 
 impl Connection {
-    pub(in crate::upstream) fn new(stream: TcpStream, peer: SocketAddr) -> Connection {
+    pub(in crate::upstream) fn new(
+        stream: TcpStream,
+        peer: SocketAddr,
+        expires: Option<Instant>,
+    ) -> Connection {
         Connection {
             stream,
             read: BytesMut::new(),
@@ -37,6 +43,7 @@ impl Connection {
             timer: Timer::new(),
             peer,
             idle_since: None,
+            expires,
             large: false,
         }
     }
@@ -50,7 +57,7 @@ impl Connection {
     pub(in crate::upstream) fn is_usable(&mut self, now: Instant, max_idle: Duration) -> bool {
         let rested = self.idle_since.is_some_and(|since| now.saturating_duration_since(since) < max_idle);
         let quiet = matches!(self.stream.try_read(&mut [0u8; 1]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
-        rested && quiet
+        rested && quiet && self.expires.is_none_or(|expires| now < expires)
     }
 
     /// Prepares the connection for the shelf.

@@ -19,6 +19,9 @@ use super::upload::{Broken, Upload};
 /// Heads of answers are larger than those of requests (many cookies), yet bounded.
 const HEAD: HeadLimits = HeadLimits { head: 64 * 1024, headers: 256, target: 0 };
 
+/// Interim answers before the final one, at most: they must not keep a call alive for ever.
+const MAX_INTERIM: u32 = 16;
+
 /// What one attempt may wait for.
 #[derive(Clone, Copy)]
 pub(in crate::upstream) struct Waits {
@@ -56,7 +59,8 @@ pub(in crate::upstream) async fn round_trip(
         framing,
     );
     let was_head = request.method == Method::HEAD;
-    let mut attempt = Attempt { connection: &mut connection, upload, waits, was_head, broken: None };
+    let mut attempt =
+        Attempt { connection: &mut connection, upload, waits, was_head, broken: None, interim: 0 };
     let head = poll_fn(|cx| attempt.poll_head(cx)).await?;
     let whole = match head.framing {
         Framing::None => Some(0),
@@ -102,6 +106,7 @@ struct Attempt<'a> {
     waits: Waits,
     was_head: bool,
     broken: Option<io::Error>,
+    interim: u32,
 }
 
 impl Attempt<'_> {
@@ -135,8 +140,7 @@ impl Attempt<'_> {
     /// The final head, if it is there; interim answers are read and dropped (RFC 9110 section 15.2).
     fn parse(&mut self) -> Result<Option<ResponseHead>, Error> {
         loop {
-            let headers = Headers::with_capacity(16, 512);
-            let parsed = parse_response(&self.connection.read, &HEAD, headers, self.was_head);
+            let parsed = parse_response(&self.connection.read, &HEAD, Headers::new(), self.was_head);
             let head = match parsed {
                 Ok(Some(head)) => head,
                 Ok(None) => return Ok(None),
@@ -154,6 +158,11 @@ impl Attempt<'_> {
             if !head.status.is_informational() {
                 return Ok(Some(head));
             }
+            self.interim += 1;
+            if self.interim > MAX_INTERIM {
+                let error = Error::new(ErrorKind::UpstreamFailure).reason("protocol");
+                return Err(error.source("interim answers without end"));
+            }
             if self.connection.read.is_empty() {
                 return Ok(None);
             }
@@ -161,7 +170,7 @@ impl Attempt<'_> {
     }
 
     fn closed(&mut self, error: Option<io::Error>) -> Failure {
-        let nothing_came = self.connection.read.is_empty();
+        let nothing_came = self.connection.read.is_empty() && self.interim == 0;
         let source = match (self.broken.take(), error) {
             (Some(error), _) | (None, Some(error)) => error.to_string(),
             (None, None) => "closed before an answer".to_owned(),
@@ -169,7 +178,7 @@ impl Attempt<'_> {
         Failure {
             error: Error::new(ErrorKind::UpstreamFailure).reason("reset").source(source),
             nothing_came,
-            nothing_sent: !self.connection.out.has_sent(),
+            nothing_sent: self.connection.out.written() == 0,
         }
     }
 
@@ -267,7 +276,8 @@ impl BodyStream for AnswerBody {
                     return self.fail(ErrorKind::UpstreamFailure, "reset", &error.to_string());
                 }
                 Poll::Pending => {
-                    let end = self.last + self.idle;
+                    // A service that answers while it reads is busy as long as either side moves.
+                    let end = self.upload.moved.map_or(self.last, |moved| moved.max(self.last)) + self.idle;
                     if connection.timer.poll(end, cx).is_pending() {
                         return Poll::Pending;
                     }

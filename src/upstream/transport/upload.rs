@@ -1,23 +1,26 @@
 //! The request's body on its way to an endpoint.
 
+use std::collections::VecDeque;
 use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::exchange::{Body, Error, Frame};
+use crate::exchange::{Body, BodyStream, Error, Frame};
 use crate::http1::{Framing, encode};
 
 use super::connection::Connection;
 
+/// Pieces of a body are kept up to this sum, so that a small one can be sent again.
+const KEPT: usize = 16 * 1024;
+
 /// A request body while it is being sent.
 pub struct Upload {
     body: Body,
-    /// The bytes of a body that was at hand, so that it can be sent again.
-    kept: Option<Bytes>,
+    /// What has been taken from the body so far; `None` once it was too much to keep.
+    kept: Option<Vec<Bytes>>,
     framing: Framing,
-    touched: bool,
     done: bool,
     /// When the last piece moved.
     pub(super) moved: Option<Instant>,
@@ -33,17 +36,12 @@ pub(super) enum Broken {
 
 impl Upload {
     pub(in crate::upstream) fn new(body: Body) -> Upload {
-        let kept = match &body {
-            Body::Empty => Some(Bytes::new()),
-            Body::Bytes(bytes) => Some(bytes.clone()),
-            Body::Stream(_) => None,
-        };
         let framing = match body.length() {
             Some(0) => Framing::None,
             Some(length) => Framing::Length(length),
             None => Framing::Chunked,
         };
-        Upload { body, kept, framing, touched: false, done: framing == Framing::None, moved: None }
+        Upload { body, kept: Some(Vec::new()), framing, done: framing == Framing::None, moved: None }
     }
 
     /// A finished upload, left where one was taken.
@@ -59,14 +57,27 @@ impl Upload {
         self.done
     }
 
-    /// Whether the whole body can be sent from its start again.
+    /// Whether the body can be sent from its start again.
     pub(in crate::upstream) fn can_rewind(&self) -> bool {
-        self.kept.is_some() || !self.touched
+        self.kept.is_some()
     }
 
     pub(in crate::upstream) fn rewind(&mut self) {
-        if let Some(kept) = &self.kept {
-            *self = Upload::new(if kept.is_empty() { Body::Empty } else { Body::Bytes(kept.clone()) });
+        let Some(front) = self.kept.take() else { return };
+        let rest = std::mem::take(&mut self.body);
+        self.kept = Some(Vec::new());
+        self.done = self.framing == Framing::None;
+        self.moved = None;
+        self.body =
+            if front.is_empty() { rest } else { Body::Stream(Box::new(Again { front: front.into(), rest })) };
+    }
+
+    fn keep(&mut self, data: &Bytes) {
+        let Some(kept) = &mut self.kept else { return };
+        if kept.iter().map(Bytes::len).sum::<usize>() + data.len() > KEPT {
+            self.kept = None;
+        } else {
+            kept.push(data.clone());
         }
     }
 
@@ -78,7 +89,6 @@ impl Upload {
     ) -> Poll<Result<(), Broken>> {
         loop {
             while !self.done && connection.out.has_room() {
-                self.touched = true;
                 match self.body.poll_frame(cx) {
                     Poll::Ready(Some(Ok(frame))) => self.push(frame, connection),
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(Broken::Client(error))),
@@ -103,7 +113,12 @@ impl Upload {
     }
 
     fn push(&mut self, frame: Frame, connection: &mut Connection) {
+        if let Frame::Data(data) = &frame {
+            self.keep(data);
+        }
         match frame {
+            // A chunk of no bytes would be the end.
+            Frame::Data(data) if data.is_empty() => {}
             Frame::Data(data) if self.framing == Framing::Chunked => {
                 encode::chunk_head(connection.out.small(), data.len());
                 connection.out.push(data, b"\r\n");
@@ -116,5 +131,25 @@ impl Upload {
                 }
             }
         }
+    }
+}
+
+/// A body of which a part has been taken already: that part, then what is left.
+struct Again {
+    front: VecDeque<Bytes>,
+    rest: Body,
+}
+
+impl BodyStream for Again {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
+        match self.front.pop_front() {
+            Some(data) => Poll::Ready(Some(Ok(Frame::Data(data)))),
+            None => self.rest.poll_frame(cx),
+        }
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        let front: usize = self.front.iter().map(Bytes::len).sum();
+        Some(self.rest.length()? + front as u64)
     }
 }

@@ -59,7 +59,7 @@ fn a_connection_that_still_owes_a_part_of_a_request_is_not_used_again() {
         SockRef::from(&stream).set_send_buffer_size(2048).unwrap();
         let pools = Arc::new(Pools::new(1));
         let mut upload = Upload::new(Body::Stream(Box::new(Piece(Some(vec![b'x'; 16 * 1024 - 256].into())))));
-        let connection = Box::new(Connection::new(stream, address));
+        let connection = Box::new(Connection::new(stream, address, None));
         let answer = round_trip(connection, &request(), &mut upload, waits(), &pools, CORE).await;
         let Ok(answer) = answer else { panic!("an early answer is an answer") };
         assert_eq!(answer.status, 200);
