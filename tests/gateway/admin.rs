@@ -143,6 +143,11 @@ fn numbers_are_well_formed_and_count() {
     assert_eq!(of("portcullis_requests_in_flight", &[]), 0.0);
     assert_eq!(of("portcullis_errors_total", &[("error", "no_route")]), 1.0);
     assert_eq!(of("portcullis_errors_total", &[("error", "method_not_allowed")]), 1.0);
+    assert_eq!(
+        of("portcullis_upstream_attempts_total", &[("upstream", "users"), ("outcome", "answered")]),
+        3.0
+    );
+    assert_eq!(of("portcullis_upstream_attempts_total", &[]), 3.0);
     assert_eq!(of("portcullis_connections_accepted_total", &[]), 1.0);
     assert_eq!(of("portcullis_connections_open", &[]), 1.0);
     assert_eq!(of("portcullis_config_version", &[]), 1.0);
