@@ -179,7 +179,7 @@ fn http2_is_guarded_the_same() {
             stream.whole().await.unwrap()
         };
         let missing = ask("/api/x", &spoofed).await;
-        assert_eq!((missing.status, missing.headers["www-authenticate"].to_str()), (401, Ok("Bearer")));
+        assert_eq!((missing.status, missing.headers["www-authenticate"].as_bytes()), (401, &b"Bearer"[..]));
         let two = [("authorization", credentials.as_str()), ("authorization", "Bearer x")];
         assert_eq!(ask("/api/x", &two).await.status, 400);
         assert_eq!(origin.count(), 0);
