@@ -12,6 +12,7 @@ const CONFIG: &str = "
     routes:
       /api/*: { upstream: users }
       GET /only/{id}: { respond: { status: 204 } }
+      /all: { aggregate: { sources: { user: { upstream: users, path: / } } } }
     ";
 
 fn ask(gateway: &Gateway, method: &str, target: &str) -> Answer {
@@ -192,7 +193,7 @@ fn clients_make_no_series() {
                 "{series}"
             );
             if name == "route" {
-                assert!(["/api/*", "GET /only/{id}", ""].contains(&value.as_str()), "{series}");
+                assert!(["/api/*", "GET /only/{id}", "/all", ""].contains(&value.as_str()), "{series}");
             }
         }
     }
@@ -210,6 +211,7 @@ fn routes_are_listed() {
     assert_eq!(routes[0]["route"], "/api/*");
     assert_eq!((&routes[0]["action"], &routes[0]["upstreams"]), (&json!("upstream"), &json!(["users"])));
     assert_eq!((&routes[1]["methods"], &routes[1]["pattern"]), (&json!(["GET"]), &json!("/only/{id}")));
+    assert_eq!((&routes[2]["methods"], &routes[2]["action"]), (&json!(["GET"]), &json!("aggregate")));
 }
 
 #[test]
