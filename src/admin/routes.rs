@@ -52,11 +52,10 @@ fn entry(
     chain: Option<&Chain>,
 ) -> Value {
     let (action, upstreams) = action(&body.action.value);
-    let methods: Vec<&str> = route.key.methods.iter().map(|method| &**method).collect();
     json!({
         "route": &*route.name.value,
         "pattern": &*route.key.pattern.text,
-        "methods": methods,
+        "methods": route.methods(),
         "conditional": body.condition.is_some(),
         "action": action,
         "upstreams": upstreams,

@@ -27,6 +27,19 @@ pub struct Route {
     pub alternatives: Vec<RouteBody>,
 }
 
+impl Route {
+    /// The methods the route answers, `HEAD` with `GET` understood; none means all. An aggregate without a list
+    /// answers GET alone: it reads, and what a client sends to it would reach nobody.
+    pub fn methods(&self) -> Vec<&str> {
+        let aggregates =
+            self.alternatives.iter().all(|body| matches!(body.action.value, Action::Aggregate(_)));
+        match self.key.methods.as_slice() {
+            [] if aggregates => vec!["GET"],
+            written => written.iter().map(|method| &**method).collect(),
+        }
+    }
+}
+
 /// One alternative of a route.
 #[derive(Clone, Debug)]
 pub struct RouteBody {

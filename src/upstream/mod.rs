@@ -5,6 +5,7 @@
 
 pub mod pool;
 pub mod resolve;
+mod tally;
 pub mod transport;
 
 use std::net::SocketAddr;
@@ -14,9 +15,11 @@ use std::time::{Duration, Instant};
 use http::Method;
 
 use crate::exchange::{CoreId, Error, ErrorKind, Name, Request, Response};
+use crate::telemetry::metrics::UpstreamMetrics;
 
 use pool::Pools;
 use resolve::Address;
+use tally::Tally;
 use transport::connection::Connection;
 use transport::http1::{Failure, Waits, round_trip};
 use transport::upload::Upload;
@@ -84,13 +87,14 @@ pub struct Upstream {
     settings: Settings,
     address: Address,
     pools: Arc<Pools>,
+    metrics: Arc<UpstreamMetrics>,
 }
 
 impl Upstream {
-    /// An upstream for so many cores. Opens nothing.
-    pub fn new(settings: Settings, cores: usize) -> Upstream {
+    /// An upstream for so many cores, whose attempts are counted there. Opens nothing.
+    pub fn new(settings: Settings, cores: usize, metrics: Arc<UpstreamMetrics>) -> Upstream {
         let address = Address::new(&settings.host, settings.port);
-        Upstream { settings, address, pools: Arc::new(Pools::new(cores)) }
+        Upstream { settings, address, pools: Arc::new(Pools::new(cores)), metrics }
     }
 
     /// What it was made of.
@@ -133,20 +137,26 @@ impl Upstream {
         let reused = pooled.is_some();
         attempts.count += 1;
         attempts.endpoint = self.address.known();
+        let mut tally = Tally::begin(&self.metrics, core);
         let connection = match pooled {
             Some(connection) => connection,
-            None => self.connect(deadline).await?,
+            None => self.connect(deadline).await.inspect_err(|error| tally.failed(error))?,
         };
         attempts.endpoint = Some(connection.peer());
-        match self.round_trip(core, connection, request, upload, deadline, started).await {
+        let outcome = self.round_trip(core, connection, request, upload, deadline, started).await;
+        tally.ended(&outcome);
+        match outcome {
             Ok(response) => Ok(response),
             Err(failure) if reused && failure.nothing_came && may_repeat(&failure, request, upload) => {
                 upload.rewind();
                 attempts.count += 1;
-                let connection = self.connect(deadline).await?;
+                drop(tally);
+                let mut tally = Tally::begin(&self.metrics, core);
+                let connection = self.connect(deadline).await.inspect_err(|error| tally.failed(error))?;
                 attempts.endpoint = Some(connection.peer());
                 let again =
                     self.round_trip(core, connection, request, upload, deadline, Instant::now()).await;
+                tally.ended(&again);
                 again.map_err(|failure| failure.error)
             }
             Err(failure) => Err(failure.error),

@@ -12,6 +12,7 @@ const CONFIG: &str = "
     routes:
       /api/*: { upstream: users }
       GET /only/{id}: { respond: { status: 204 } }
+      /all: { aggregate: { sources: { user: { upstream: users, path: / } } } }
     ";
 
 fn ask(gateway: &Gateway, method: &str, target: &str) -> Answer {
@@ -143,6 +144,11 @@ fn numbers_are_well_formed_and_count() {
     assert_eq!(of("portcullis_requests_in_flight", &[]), 0.0);
     assert_eq!(of("portcullis_errors_total", &[("error", "no_route")]), 1.0);
     assert_eq!(of("portcullis_errors_total", &[("error", "method_not_allowed")]), 1.0);
+    assert_eq!(
+        of("portcullis_upstream_attempts_total", &[("upstream", "users"), ("outcome", "answered")]),
+        3.0
+    );
+    assert_eq!(of("portcullis_upstream_attempts_total", &[]), 3.0);
     assert_eq!(of("portcullis_connections_accepted_total", &[]), 1.0);
     assert_eq!(of("portcullis_connections_open", &[]), 1.0);
     assert_eq!(of("portcullis_config_version", &[]), 1.0);
@@ -187,7 +193,7 @@ fn clients_make_no_series() {
                 "{series}"
             );
             if name == "route" {
-                assert!(["/api/*", "GET /only/{id}", ""].contains(&value.as_str()), "{series}");
+                assert!(["/api/*", "GET /only/{id}", "/all", ""].contains(&value.as_str()), "{series}");
             }
         }
     }
@@ -205,6 +211,7 @@ fn routes_are_listed() {
     assert_eq!(routes[0]["route"], "/api/*");
     assert_eq!((&routes[0]["action"], &routes[0]["upstreams"]), (&json!("upstream"), &json!(["users"])));
     assert_eq!((&routes[1]["methods"], &routes[1]["pattern"]), (&json!(["GET"]), &json!("/only/{id}")));
+    assert_eq!((&routes[2]["methods"], &routes[2]["action"]), (&json!(["GET"]), &json!("aggregate")));
 }
 
 #[test]

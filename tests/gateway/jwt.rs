@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::support::token::{self, SECRET, now, sign, sign_text};
-use crate::support::{Answer, Client, Gateway, Origin};
+use crate::support::{Answer, Client, Gateway, Origin, h2};
 
 /// What most issuers write, what most gateways ask for.
 const STRICT: &str = "
@@ -161,6 +161,35 @@ fn a_route_without_auth_takes_no_identity_either() {
     let trailers = "POST /public/x HTTP/1.1\r\nHost: gw.test\r\nTransfer-Encoding: chunked\r\nTrailer: x-user-id\r\n\r\n\
                     1\r\na\r\n0\r\nX-User-Id: admin\r\nx_user_id: root\r\n\r\n";
     gateway.raw(trailers);
+    for word in ["admin", "root"] {
+        assert!(!origin.raw_all().contains(word), "{word} reached the service");
+    }
+}
+
+#[test]
+fn http2_is_guarded_the_same() {
+    let origin = Origin::echo();
+    let gateway = gateway(&origin, STRICT);
+    let credentials = format!("Bearer {}", good());
+    h2::block_on(async {
+        let session = h2::Session::connect(gateway.address()).await;
+        let spoofed = [("x-user-id", "admin"), ("x_user_id", "root"), ("x-roles", "admin")];
+        let ask = async |target: &str, headers: &[(&str, &str)]| {
+            let stream = session.open(h2::request("GET", target, headers), true).await.unwrap();
+            stream.whole().await.unwrap()
+        };
+        let missing = ask("/api/x", &spoofed).await;
+        assert_eq!((missing.status, missing.headers["www-authenticate"].as_bytes()), (401, &b"Bearer"[..]));
+        let two = [("authorization", credentials.as_str()), ("authorization", "Bearer x")];
+        assert_eq!(ask("/api/x", &two).await.status, 400);
+        assert_eq!(origin.count(), 0);
+        let mut with_token = spoofed.to_vec();
+        with_token.push(("authorization", &credentials));
+        assert_eq!(ask("/api/x", &with_token).await.status, 200);
+        assert_eq!(ask("/public/x", &spoofed).await.status, 200);
+    });
+    let seen = origin.requests();
+    assert_eq!((seen[0].header("x-user-id"), seen[1].header("x-user-id")), (Some("alice"), None));
     for word in ["admin", "root"] {
         assert!(!origin.raw_all().contains(word), "{word} reached the service");
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde_json::json;
 
 use crate::support::token::{self, SECRET, now};
-use crate::support::{Answer, Client, Gateway, Origin};
+use crate::support::{Answer, Client, Gateway, Origin, h2};
 
 /// `{ limit: ..., <the rest> }`, counted as all limits here are.
 fn limit(limit: u64, window: &str, more: &str) -> String {
@@ -136,6 +136,29 @@ fn exactly_the_limit_passes_whatever_the_number_of_connections() {
         (500, Some(&0), Some(&499)),
         "each was told once"
     );
+}
+
+#[test]
+fn streams_of_one_connection_are_counted_as_requests() {
+    let origin = Origin::text("ok");
+    let gateway = Gateway::start(&[&origin], &open(&limit(5, "600s", "")));
+    let mut statuses = h2::block_on(async {
+        let session = h2::Session::connect(gateway.address()).await;
+        let mut streams = Vec::new();
+        for _ in 0..12 {
+            streams.push(session.open(h2::request("GET", "/api/x", &[]), true).await.unwrap());
+        }
+        let mut statuses = Vec::new();
+        for stream in streams {
+            let whole = stream.whole().await.unwrap();
+            assert!(whole.headers.contains_key("ratelimit"));
+            statuses.push(whole.status);
+        }
+        statuses
+    });
+    statuses.sort_unstable();
+    assert_eq!(statuses, [[200; 5].as_slice(), &[429; 7]].concat());
+    assert_eq!(origin.count(), 5);
 }
 
 #[test]

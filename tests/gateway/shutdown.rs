@@ -158,7 +158,7 @@ fn a_second_signal_ends_it_at_once() {
         // A signal that only asks for a reload does not end it.
         process.signal("HUP");
         process.signal(second);
-        process.wait_exit();
+        assert_eq!(process.wait_exit().code(), Some(0));
         assert!(process.stderr().contains("a second signal"), "{}", process.stderr());
         assert!(client.try_read_for("GET").is_err());
     }

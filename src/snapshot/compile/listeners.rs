@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use crate::action::miss::Miss;
-use crate::config::{Action, Config, Diagnostic, Diagnostics, Listener, Policies, Route};
+use crate::config::{Config, Diagnostic, Diagnostics, Listener, Policies, Route};
 use crate::exchange::target::PathRules;
 use crate::expression::Scope;
 use crate::http1::HeadLimits;
@@ -67,10 +67,7 @@ fn add(
         Ok(pattern) => pattern,
         Err(error) => return rules.out.add(Diagnostic::error(at, error.to_string())),
     };
-    let aggregates = route.alternatives.iter().all(|body| matches!(body.action.value, Action::Aggregate(_)));
-    let written = match route.key.methods.as_slice() {
-        // An aggregate reads: what a client sends to it would reach nobody.
-        [] if aggregates => Methods::parse("GET"),
+    let written = match route.methods().as_slice() {
         [] => Ok(Methods::Any),
         methods => Methods::parse(&methods.join(",")),
     };

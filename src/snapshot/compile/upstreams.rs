@@ -7,7 +7,10 @@ use crate::action::Called;
 use crate::config::{Config, Host, Target, UpstreamSettings};
 use crate::exchange::Name;
 use crate::snapshot::Snapshot;
+use crate::telemetry::Metrics;
 use crate::upstream::{Settings, Timeouts, Upstream};
+
+use super::Environment;
 
 /// The upstreams of one snapshot.
 pub(super) struct Upstreams {
@@ -17,11 +20,16 @@ pub(super) struct Upstreams {
     by_url: HashMap<Name, u32>,
     kept: HashMap<Name, Arc<Upstream>>,
     cores: usize,
+    metrics: Arc<Metrics>,
 }
 
 impl Upstreams {
     /// Takes in what is declared; an upstream whose settings are unchanged is the one from before.
-    pub(super) fn declare(config: &Config, previous: Option<&Snapshot>, cores: usize) -> Upstreams {
+    pub(super) fn declare(
+        config: &Config,
+        previous: Option<&Snapshot>,
+        environment: &Environment,
+    ) -> Upstreams {
         let kept = previous.into_iter().flat_map(|snapshot| &snapshot.upstreams);
         let kept =
             kept.map(|upstream| (Arc::clone(&upstream.settings().name), Arc::clone(upstream))).collect();
@@ -31,7 +39,8 @@ impl Upstreams {
             by_name: HashMap::new(),
             by_url: HashMap::new(),
             kept,
-            cores,
+            cores: environment.cores,
+            metrics: Arc::clone(&environment.metrics),
         };
         for upstream in &config.upstreams {
             let name = Arc::clone(&upstream.name.value);
@@ -60,7 +69,7 @@ impl Upstreams {
         };
         let upstream = match self.kept.get(&name) {
             Some(kept) if *kept.settings() == settings => Arc::clone(kept),
-            _ => Arc::new(Upstream::new(settings, self.cores)),
+            _ => Arc::new(Upstream::new(settings, self.cores, self.metrics.upstream(&name))),
         };
         self.list.push(upstream);
         self.written.push(response.is_some());
