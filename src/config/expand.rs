@@ -134,6 +134,10 @@ pub(super) fn read_text(path: &Path, limit: u64) -> Result<String, String> {
         std::io::ErrorKind::PermissionDenied => "may not be read: permission denied".to_owned(),
         _ => format!("could not be read: {error}"),
     };
+    // A pipe would be waited for without end, and could not be read again for a reload.
+    if !std::fs::metadata(path).map_err(io)?.is_file() {
+        return Err("is no regular file".to_owned());
+    }
     let file = std::fs::File::open(path).map_err(io)?;
     let mut bytes = Vec::new();
     file.take(limit + 1).read_to_end(&mut bytes).map_err(io)?;

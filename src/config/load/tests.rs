@@ -83,6 +83,16 @@ fn a_reference_that_fails_is_underlined_alone() {
     assert_eq!((span.column, span.length), (6, 7));
 }
 
+#[test]
+fn what_is_no_regular_file_is_not_waited_for() {
+    // A pipe that nobody writes to would hold the load up for ever; a device may have no end.
+    let document = read("a: \"${file:/dev/zero}\"\n");
+    let node = document.root.as_ref().unwrap().get("a").unwrap();
+    let field = crate::config::Field::new("a", node.span, node, &document.diagnostics);
+    assert!(field.text().is_none());
+    assert!(document.diagnostics.sorted()[0].what.contains("is no regular file"));
+}
+
 proptest! {
     #[test]
     fn no_text_breaks_the_reader(text in "[a-c:\\-\\[\\]{},&*!|>'\"#%@`?\\\\ \n\t$~é.0-9]{0,80}") {
