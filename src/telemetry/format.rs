@@ -157,7 +157,11 @@ impl Formatter {
                 out.extend_from_slice(b"\",\"endpoint\":\"");
                 self.address(out, endpoint);
             }
-            out.extend_from_slice(b"\",\"attempts\":");
+            out.push(b'"');
+        }
+        // An aggregate has attempts and no one upstream.
+        if entry.upstream.is_some() || entry.attempts > 0 {
+            out.extend_from_slice(b",\"attempts\":");
             self.number(out, u64::from(entry.attempts));
             out.extend_from_slice(b",\"upstream_ms\":");
             self.millis(out, entry.upstream_time);
