@@ -44,6 +44,7 @@ header_ids! {
     CacheControl = "cache-control";
     Connection = "connection", HOP;
     ContentLength = "content-length";
+    ContentLocation = "content-location";
     ContentType = "content-type";
     Cookie = "cookie";
     Date = "date";
@@ -51,11 +52,13 @@ header_ids! {
     Forwarded = "forwarded", OWNED;
     Http2Settings = "http2-settings", HOP;
     KeepAlive = "keep-alive", HOP;
+    Link = "link";
     Location = "location";
     Origin = "origin";
     ProxyAuthenticate = "proxy-authenticate", HOP;
     ProxyAuthorization = "proxy-authorization", HOP;
     ProxyConnection = "proxy-connection", HOP;
+    Refresh = "refresh";
     RetryAfter = "retry-after";
     Server = "server";
     SetCookie = "set-cookie";
