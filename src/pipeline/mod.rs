@@ -89,11 +89,6 @@ impl Walk {
     fn rule(&self) -> Option<&Rule> {
         self.exchange.rule.and_then(|rule| self.pinned.rule(rule))
     }
-
-    /// Whether the request was refused before its framing could be trusted.
-    pub fn is_refused(&self) -> bool {
-        self.refused.is_some()
-    }
 }
 
 /// The rule that answers, and the error that stands in for its action where the request missed.
