@@ -81,6 +81,7 @@ async fn reload(control: &Control, cause: Cause) -> Report {
                     .warn(format_args!("a change of `{key}` takes a restart; everything else is in force"));
             }
             inner.cores.close(&closed).await;
+            inner.listening.borrow_mut().closed(&closed);
             None
         }
         Err(failure) => {
@@ -115,7 +116,7 @@ fn judge(inner: &Inner, compiled: &Compiled, before: Before) -> Value {
 
 /// Binds, swaps, opens; gives the numbers of the sockets that are to be closed.
 fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Vec<usize>, Failure> {
-    let changes = sockets::changes(&inner.bound.borrow(), &wanted(&snapshot));
+    let changes = sockets::changes(&inner.listening.borrow().bound, &wanted(&snapshot));
     let first = inner.next_number.get();
     let opened = sockets::open(&changes.opened, inner.cores.count(), first).map_err(Failure::Environment)?;
     inner.next_number.set(first + opened.len());
@@ -125,8 +126,9 @@ fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Vec<usize>, Failure> {
     inner.environment.metrics.reloaded(version, made);
     inner.environment.metrics.retain(&names);
 
-    let mut bound = inner.bound.borrow_mut();
-    bound.retain(|bound| !changes.closed.contains(&bound.number));
+    let mut listening = inner.listening.borrow_mut();
+    listening.give_up(&changes.closed);
+    let bound = &mut listening.bound;
     for (number, name) in &changes.renamed {
         if let Some(bound) = bound.iter_mut().find(|bound| bound.number == *number) {
             inner.log.info(format_args!("listener {name} on {} (was {})", bound.local, bound.name));
