@@ -1,8 +1,11 @@
 //! What compiling is given, and what a snapshot remembers of it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::exchange::Name;
+use crate::policy::authenticate::jwt::Jwt;
 use crate::store::memory::{DEFAULT_MAX_KEYS, MemoryStore};
 use crate::store::{Clock, Store, SystemClock};
 use crate::telemetry::metrics::Metrics;
@@ -31,8 +34,10 @@ impl Environment {
     }
 }
 
-/// What a snapshot was compiled from.
+/// What a snapshot was compiled from, and what the next one may take over.
 pub struct Sources {
     /// The configuration as written.
     pub config: Arc<Config>,
+    /// The authenticators by name: one whose definition is unchanged goes on, with the tokens it knows.
+    pub auth: HashMap<Name, Arc<Jwt>>,
 }

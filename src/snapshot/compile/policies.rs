@@ -4,17 +4,21 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::{Config, Diagnostic, Diagnostics, Kind, Policies, Span, in_force};
+use crate::config::{Config, Definition, Diagnostic, Diagnostics, Kind, Policies, Span, in_force};
 use crate::exchange::Name;
 use crate::expression::Scope;
+use crate::policy::authenticate::jwt::Jwt;
 use crate::policy::chain::Chain;
 use crate::policy::{Env, Phase, Policy, authenticate, kinds, limit};
+
+use crate::snapshot::Snapshot;
 
 use super::environment::Environment;
 
 /// What `auth` and `rate_limits` declare, built, and what rules have in common.
 pub(super) struct Definitions<'a> {
     declared: HashMap<(&'static str, Name), Arc<dyn Policy>>,
+    auth: HashMap<Name, Arc<Jwt>>,
     identity_headers: Vec<String>,
     environment: &'a Environment,
     config: &'a Config,
@@ -32,11 +36,13 @@ struct Built {
 impl<'a> Definitions<'a> {
     pub(super) fn build(
         config: &'a Config,
+        previous: Option<&Snapshot>,
         environment: &'a Environment,
         out: &Diagnostics,
     ) -> Definitions<'a> {
         let mut definitions = Definitions {
             declared: HashMap::new(),
+            auth: HashMap::new(),
             identity_headers: Vec::new(),
             environment,
             config,
@@ -49,7 +55,10 @@ impl<'a> Definitions<'a> {
                         definitions.identity_headers.push(name.to_owned());
                     }
                 }
-                definitions.declared.insert(("auth", Arc::clone(&definition.name.value)), jwt);
+                let name = &definition.name.value;
+                let jwt = previous.and_then(|previous| unchanged(definition, previous)).unwrap_or(jwt);
+                definitions.declared.insert(("auth", Arc::clone(name)), Arc::clone(&jwt) as Arc<dyn Policy>);
+                definitions.auth.insert(Arc::clone(name), jwt);
             }
         }
         // A declared limit is used on any route: it may not name what only some patterns have.
@@ -70,6 +79,11 @@ impl<'a> Definitions<'a> {
 
     pub(super) fn identity_headers(&self) -> Vec<String> {
         self.identity_headers.clone()
+    }
+
+    /// The authenticators by name.
+    pub(super) fn into_auth(self) -> HashMap<Name, Arc<Jwt>> {
+        self.auth
     }
 
     /// The policies of a rule: the nearest of route, listener and file wins, kind by kind.
@@ -112,6 +126,16 @@ impl crate::policy::Declared for Definitions<'_> {
     fn find(&self, kind: &'static str, name: &str) -> Option<Arc<dyn Policy>> {
         self.declared.get(&(kind, Name::from(name))).cloned()
     }
+}
+
+/// The authenticator from before, where its definition says the same, the secret that a reference brought in included.
+fn unchanged(definition: &Definition, previous: &Snapshot) -> Option<Arc<Jwt>> {
+    let name = &definition.name.value;
+    let before = previous.sources.config.auth.iter().find(|before| before.name.value == *name)?;
+    if !before.body.same(&definition.body) {
+        return None;
+    }
+    previous.sources.auth.get(name).cloned()
 }
 
 /// Warns where nothing bounds how many tokens a client may try.
