@@ -4,7 +4,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::{Config, Definition, Diagnostic, Diagnostics, Kind, Policies, Span, in_force};
+use crate::config::{
+    Config, Definition, Diagnostic, Diagnostics, Kind, Listener, Origin, Part, Policies, Span, in_force,
+};
 use crate::exchange::Name;
 use crate::expression::Scope;
 use crate::policy::authenticate::jwt::Jwt;
@@ -86,23 +88,24 @@ impl<'a> Definitions<'a> {
         self.auth
     }
 
-    /// The policies of a rule: the nearest of route, listener and file wins, kind by kind.
+    /// The policies of a rule: the nearest of route, listener and file wins, kind by kind. `owner` names the route and
+    /// its alternative: it has to be the same for every listener that the route is shared by.
     pub(super) fn chain(
         &self,
-        listener: &Policies,
-        route: &Policies,
+        listener: &Listener,
+        (owner, route): (&str, &Policies),
         scope: &Scope,
         out: &Diagnostics,
     ) -> Chain {
         let (mut list, mut whole, mut auth) = (Vec::new(), true, None);
-        for in_force in in_force(&self.config.policies, listener, route) {
+        for in_force in in_force(&self.config.policies, &listener.policies, route) {
             // Unknown kinds were reported when the file was read.
             let Some(kind) = Kind::find(kinds::KINDS, in_force.kind) else { continue };
             for part in &in_force.parts {
                 let key = Built { at: part.body.span, params: scope.params.clone(), rest: scope.rest };
                 let built = self.built.borrow().get(&key).cloned();
                 let policy = built.unwrap_or_else(|| {
-                    let place = place_name(part.body.span);
+                    let place = place_name(part, listener, owner);
                     let policy = (kind.build)(part.field(out), &self.env(scope, &place));
                     self.built.borrow_mut().insert(key, policy.clone());
                     policy
@@ -149,7 +152,14 @@ fn unlimited(auth: Span, policies: &[Arc<dyn Policy>], out: &Diagnostics) {
     );
 }
 
-/// The name of a policy that is written in place: the place, which no declared name can be.
-fn place_name(span: Span) -> Name {
-    format!("{:?}:{}:{}", span.file, span.line, span.column).into()
+/// The name of a policy that is written in place: whose it is, which no declared name can be. Not where it stands:
+/// what an edit moves to another line is the same policy still.
+fn place_name(part: &Part<'_>, listener: &Listener, owner: &str) -> Name {
+    let (kind, index) = (&part.policy.kind.value, part.index);
+    match part.origin {
+        Origin::File => format!("policies {kind} {index}"),
+        Origin::Listener => format!("listener {} {kind} {index}", listener.name.value),
+        Origin::Route => format!("{owner} {kind} {index}"),
+    }
+    .into()
 }

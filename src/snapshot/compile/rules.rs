@@ -29,8 +29,8 @@ pub(super) struct Rules<'a, 'd> {
     pub(super) list: Vec<Rule>,
 }
 
-/// The rules of a route, in the order in which they are tried.
-pub(super) fn alternatives(route: &Route, rules: &mut Rules<'_, '_>) -> Vec<Alternative> {
+/// The rules of a route, in the order in which they are tried. `owner` names the route among all that are written.
+pub(super) fn alternatives(owner: &str, route: &Route, rules: &mut Rules<'_, '_>) -> Vec<Alternative> {
     let pattern = &route.key.pattern;
     let scope = Scope {
         identity: true,
@@ -41,18 +41,20 @@ pub(super) fn alternatives(route: &Route, rules: &mut Rules<'_, '_>) -> Vec<Alte
     route
         .alternatives
         .iter()
-        .map(|body| {
+        .enumerate()
+        .map(|(index, body)| {
+            let owner = if index == 0 { owner.to_owned() } else { format!("{owner} alternative {index}") };
             let when = body.condition.as_ref().and_then(|condition| predicate(condition, &scope, rules.out));
-            let rule = rule(route, body, &scope, rules);
+            let rule = rule(&owner, route, body, &scope, rules);
             rules.list.push(rule);
             Alternative { when, rule: (rules.list.len() - 1) as u32 }
         })
         .collect()
 }
 
-fn rule(route: &Route, body: &RouteBody, scope: &Scope, rules: &mut Rules<'_, '_>) -> Rule {
+fn rule(owner: &str, route: &Route, body: &RouteBody, scope: &Scope, rules: &mut Rules<'_, '_>) -> Rule {
     let keeps = body.path.unwrap_or(rules.listener.path).keep_encoded_slash;
-    let policies = rules.definitions.chain(&rules.listener.policies, &body.policies, scope, rules.out);
+    let policies = rules.definitions.chain(rules.listener, (owner, &body.policies), scope, rules.out);
     let action = action(route, body, scope, keeps, rules).unwrap_or_else(|| Arc::new(Miss));
     Rule {
         name: Arc::clone(&route.name.value),
