@@ -1,6 +1,7 @@
 //! Texts with values in braces: `/{userId}`, `https://{request.host}/x?from={request.path}`.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::exchange::Exchange;
 use crate::exchange::headers::valid_value;
@@ -9,6 +10,7 @@ use super::compiled::Expression;
 use super::encode::{self, HOLE, PATH_HOLE, Spot, spots};
 use super::error::{CompileError, EvalError, Span};
 use super::functions::did_you_mean;
+use super::origin::Origin;
 use super::scope::{Reference, Scope};
 
 /// What a template makes.
@@ -121,6 +123,19 @@ impl Template {
             return Err(vec![whole.error(what, mend)]);
         }
         Ok(())
+    }
+
+    /// From where errors of its rendering are told to come; asked for only where something has to be read.
+    pub(super) fn set_origin(&mut self, origin: impl FnOnce() -> Arc<Origin>) {
+        if self.literal().is_some() {
+            return;
+        }
+        let origin = origin();
+        for piece in &mut self.pieces {
+            if let Piece::Hole(expression, _) = piece {
+                expression.set_origin(Arc::clone(&origin));
+            }
+        }
     }
 
     /// The text, where nothing has to be read.
@@ -292,11 +307,13 @@ impl Reader<'_> {
             && !name.starts_with(|letter: char| letter.is_ascii_digit())
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
         if self.scope.params.iter().any(|param| param == name) {
-            self.pieces.push(Piece::Hole(Expression::param(name), Spot::Path));
+            self.pieces.push(Piece::Hole(Expression::param(name).starting(self.offset + at), Spot::Path));
             return;
         }
         match Expression::compile(text, self.scope) {
-            Ok(expression) => self.pieces.push(Piece::Hole(expression, Spot::Path)),
+            Ok(expression) => {
+                self.pieces.push(Piece::Hole(expression.starting(self.offset + at), Spot::Path));
+            }
             Err(errors) => {
                 for mut error in errors {
                     error.offset += self.offset + at;

@@ -41,7 +41,7 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
     let Options { source, log, stdout, admin, ready, .. } = options;
     raise_open_files(&log);
     let count = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let environment = Arc::new(Environment::new(count));
+    let environment = Arc::new(Environment { log: Some(Arc::clone(&log)), ..Environment::new(count) });
     let metrics = Arc::clone(&environment.metrics);
     let before = Before::of(&[source.path().to_owned()]);
     let Compiled { snapshot, diagnostics, watch, unreadable, begun, .. } = source.compile(None, &environment);

@@ -130,11 +130,12 @@ struct ByExpression(Expression);
 impl Key for ByExpression {
     fn key(&self, exchange: &Exchange, out: &mut KeyBytes) -> KeyOutcome {
         match self.0.text(exchange) {
-            Ok(text) if !text.is_empty() => {
+            Ok(text) if text.is_empty() => KeyOutcome::Missing(None),
+            Ok(text) => {
                 out.extend_from_slice(text.as_bytes());
                 KeyOutcome::Written
             }
-            _ => KeyOutcome::Missing,
+            Err(error) => KeyOutcome::Missing(Some(error.to_string().into())),
         }
     }
 }

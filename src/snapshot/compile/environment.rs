@@ -8,6 +8,7 @@ use crate::exchange::Name;
 use crate::policy::authenticate::jwt::Jwt;
 use crate::store::memory::{DEFAULT_MAX_KEYS, MemoryStore};
 use crate::store::{Clock, Store, SystemClock};
+use crate::telemetry::OperatorLog;
 use crate::telemetry::metrics::Metrics;
 
 /// What compiling needs beside the configuration; one for the life of the process.
@@ -20,6 +21,8 @@ pub struct Environment {
     pub store: Arc<dyn Store>,
     /// Where limits take the time from.
     pub clock: Arc<dyn Clock>,
+    /// Where a route tells, at the level debug, that its `match` could not be evaluated.
+    pub log: Option<Arc<OperatorLog>>,
 }
 
 impl Environment {
@@ -30,6 +33,7 @@ impl Environment {
             metrics: Metrics::new(cores),
             store: Arc::new(MemoryStore::new(DEFAULT_MAX_KEYS)),
             clock: Arc::new(SystemClock),
+            log: None,
         }
     }
 }
