@@ -30,7 +30,7 @@ pub struct Expression {
     text: Box<str>,
     code: Code,
     references: Vec<Reference>,
-    /// Whether the names of listener and route are read.
+    /// Whether the names of listener, route or parameters are read.
     names: bool,
     /// The value it is in, and with which byte of that it begins.
     origin: Option<Arc<Origin>>,
@@ -73,11 +73,11 @@ impl Expression {
     }
 
     /// The expression `params.NAME`, as a template's `{NAME}` means it.
-    pub(super) fn param(name: &str) -> Expression {
+    pub(super) fn param(name: &str, position: usize) -> Expression {
         let at = Span { start: 0, end: name.len() as u32 };
         Expression {
             text: name.into(),
-            code: Code::Native(Node::Read(Path { read: Read::Param(name.into()), at })),
+            code: Code::Native(Node::Read(Path { read: Read::Param(position), at })),
             references: vec![Reference::Param(Some(name.to_owned()))],
             names: false,
             origin: None,
@@ -197,10 +197,10 @@ impl Expression {
         }
     }
 
-    /// The parameter's name, where the expression reads one path parameter and nothing else.
-    pub(super) fn as_param(&self) -> Option<&str> {
+    /// The parameter's position, where the expression reads one path parameter and nothing else.
+    pub(super) fn as_param(&self) -> Option<usize> {
         match self.read()? {
-            Read::Param(name) => Some(name),
+            Read::Param(position) => Some(*position),
             _ => None,
         }
     }

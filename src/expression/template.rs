@@ -219,7 +219,7 @@ impl Template {
                 }
                 Piece::Hole(expression, spot) => (expression, *spot),
             };
-            let raw = expression.as_param().and_then(|name| exchange.param(name));
+            let raw = expression.as_param().and_then(|position| exchange.param_at(position));
             match (spot, raw) {
                 (Spot::Scheme, _) => out.push_str(&expression.text(exchange)?),
                 (Spot::Host, _) => {
@@ -306,8 +306,9 @@ impl Reader<'_> {
         let is_name = !name.is_empty()
             && !name.starts_with(|letter: char| letter.is_ascii_digit())
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if self.scope.params.iter().any(|param| param == name) {
-            self.pieces.push(Piece::Hole(Expression::param(name).starting(self.offset + at), Spot::Path));
+        if let Some(position) = self.scope.params.iter().position(|param| param == name) {
+            self.pieces
+                .push(Piece::Hole(Expression::param(name, position).starting(self.offset + at), Spot::Path));
             return;
         }
         match Expression::compile(text, self.scope) {

@@ -97,6 +97,7 @@ fn miss(rules: &mut Rules<'_, '_>, listener: &Listener) -> u32 {
     let policies = rules.definitions.chain(listener, ("", &Policies::default()), &scope, rules.out);
     rules.list.push(Rule {
         name: "".into(),
+        params: Arc::default(),
         policies,
         action: Arc::new(Miss),
         timeout: crate::config::RouteBody::TIMEOUT,
