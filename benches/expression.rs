@@ -11,11 +11,11 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use http::{Method, Version};
 use portcullis::exchange::target::{PathRules, Target};
 use portcullis::exchange::{
-    Body, Client, CoreId, Exchange, Headers, Identity, Param, Place, Record, Request, RequestId, Scheme,
+    Body, Client, CoreId, Exchange, Headers, Identity, Name, Param, Place, Record, Request, RequestId, Scheme,
 };
 use portcullis::expression::{Expression, Place as Where, Scope, Template};
 
-struct Names;
+struct Names(Vec<Name>);
 
 impl Place for Names {
     fn listener(&self) -> &str {
@@ -24,6 +24,10 @@ impl Place for Names {
 
     fn route(&self, _: Option<u32>) -> &str {
         "/api/users/{userId}"
+    }
+
+    fn params(&self, _: Option<u32>) -> &[Name] {
+        &self.0
     }
 
     fn upstream(&self, _: u32) -> &str {
@@ -51,11 +55,7 @@ fn exchange() -> Exchange {
         client: Client { peer: SocketAddr::new(ip, 4000), ip, trusted: false, scheme: Scheme::Https },
         deadline: now,
         rest: target.path().len() as u32,
-        params: smallvec::smallvec![Param {
-            name: "userId".into(),
-            start: 11,
-            end: target.path().len() as u32
-        }],
+        params: smallvec::smallvec![Param { start: 11, end: target.path().len() as u32 }],
         request: Request {
             method: Method::GET,
             target,
@@ -65,7 +65,7 @@ fn exchange() -> Exchange {
         },
         identity: Some(Arc::new(identity)),
         rule: Some(0),
-        place: Rc::new(Names),
+        place: Rc::new(Names(vec!["userId".into()])),
         quota: None,
         record: Record::new(now),
     }

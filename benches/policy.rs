@@ -15,7 +15,8 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use hmac::{Hmac, KeyInit, Mac};
 use http::{Method, StatusCode, Version};
 use portcullis::exchange::{
-    Body, Client, CoreId, Exchange, Headers, Place, Record, Request, RequestId, Response, Scheme, Target,
+    Body, Client, CoreId, Exchange, Headers, Name, Place, Record, Request, RequestId, Response, Scheme,
+    Target,
 };
 use portcullis::policy::authenticate::IdentityMap;
 use portcullis::policy::authenticate::jwt::{Jwt, Settings};
@@ -37,6 +38,9 @@ impl Place for Nowhere {
     }
     fn route(&self, _: Option<u32>) -> &str {
         ""
+    }
+    fn params(&self, _: Option<u32>) -> &[Name] {
+        &[]
     }
     fn upstream(&self, _: u32) -> &str {
         ""

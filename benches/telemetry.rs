@@ -24,6 +24,7 @@ fn entry() -> Entry<'static> {
         error: None,
         reason: "",
         source: None,
+        note: None,
         bytes_in: 0,
         bytes_out: 1234,
         duration: Duration::from_micros(12_045),

@@ -94,6 +94,11 @@ impl Redirect {
                 let request = &exchange.request;
                 let scheme = scheme.unwrap_or(exchange.client.scheme.as_str());
                 let host = host.as_deref().unwrap_or(request.host());
+                if host.is_empty() {
+                    // A client of HTTP/1.0 need not say whom it asks: then there is no URL to send it to.
+                    let error = Error::new(ErrorKind::MalformedRequest).reason("redirect");
+                    return Err(error.detail("the redirect needs a Host header"));
+                }
                 let path = match path {
                     Some(path) => path.render(exchange).map_err(unreadable)?.to_string(),
                     None => request.target.path().to_owned(),

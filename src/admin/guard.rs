@@ -1,6 +1,6 @@
 //! Keeps web pages out: a browser on the operator's machine can reach loopback addresses, and must not be made to.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use super::http::Asked;
 
@@ -14,7 +14,7 @@ pub(super) fn admit(asked: &Asked) -> Result<(), &'static str> {
     }
     let Some(origin) = asked.headers.get("origin") else { return Ok(()) };
     let from = origin.strip_prefix(b"http://").or_else(|| origin.strip_prefix(b"https://"));
-    if from.is_some_and(is_local) {
+    if from.is_some_and(is_loopback) {
         return Ok(());
     }
     Err("the admin listener answers no page of another origin")
@@ -22,17 +22,36 @@ pub(super) fn admit(asked: &Asked) -> Result<(), &'static str> {
 
 /// Whether a host, with or without a port, is `localhost` or an address: no name that somebody could point here.
 fn is_local(host: &[u8]) -> bool {
-    let Ok(host) = std::str::from_utf8(host) else { return false };
-    let (name, bracketed) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((name, _)) => (name, true),
-        None => (host.split_once(':').map_or(host, |(name, _)| name), false),
-    };
-    let name = name.strip_suffix('.').unwrap_or(name);
-    if bracketed {
-        return name.parse::<std::net::Ipv6Addr>().is_ok();
+    matches!(named(host), Named::Localhost | Named::Address(_))
+}
+
+/// Whether a page from this host was served by this machine: from any other address comes anybody's.
+fn is_loopback(host: &[u8]) -> bool {
+    match named(host) {
+        Named::Localhost => true,
+        Named::Address(address) => address.to_canonical().is_loopback(),
+        Named::Other => false,
     }
+}
+
+enum Named {
+    Localhost,
+    Address(IpAddr),
+    Other,
+}
+
+fn named(host: &[u8]) -> Named {
+    let Ok(host) = std::str::from_utf8(host) else { return Named::Other };
+    if let Some((name, _)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return name.parse::<Ipv6Addr>().map_or(Named::Other, |address| Named::Address(address.into()));
+    }
+    let name = host.split_once(':').map_or(host, |(name, _)| name);
+    let name = name.strip_suffix('.').unwrap_or(name);
     let lower = name.to_ascii_lowercase();
-    lower == "localhost" || lower.ends_with(".localhost") || name.parse::<IpAddr>().is_ok()
+    if lower == "localhost" || lower.ends_with(".localhost") {
+        return Named::Localhost;
+    }
+    name.parse().map_or(Named::Other, Named::Address)
 }
 
 #[cfg(test)]
@@ -51,6 +70,26 @@ mod tests {
             "[::1]:9901",
         ] {
             assert!(is_local(host.as_bytes()), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_this_machine_alone_is_let_in() {
+        let admitted = |origin: &[u8]| {
+            let mut headers = crate::exchange::Headers::new();
+            headers.append("host", b"127.0.0.1:9901").unwrap();
+            headers.append("origin", origin).unwrap();
+            admit(&Asked { method: http::Method::POST, path: "/reload".into(), headers }).is_ok()
+        };
+        for origin in
+            ["http://localhost:3000", "https://127.0.0.1", "http://[::1]:1", "http://[::ffff:127.0.0.1]"]
+        {
+            assert!(admitted(origin.as_bytes()), "{origin}");
+        }
+        for origin in
+            ["http://6.6.6.6", "http://192.168.0.2:80", "http://[2001:db8::1]", "http://evil.example", "null"]
+        {
+            assert!(!admitted(origin.as_bytes()), "{origin}");
         }
     }
 

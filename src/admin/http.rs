@@ -2,7 +2,6 @@
 
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -10,7 +9,6 @@ use http::{Method, StatusCode, Version};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::exchange::target::PathRules;
@@ -18,6 +16,8 @@ use crate::exchange::{Headers, Target};
 use crate::http1::{
     ConnectionLine, Decoder, Framing, HeadError, HeadLimits, Piece, RequestHead, encode, parse_request,
 };
+
+use super::seats::{Seat, Seats};
 
 /// The media type of an error (RFC 9457).
 pub const PROBLEM: &str = "application/problem+json";
@@ -31,13 +31,15 @@ const BREATHE: Duration = Duration::from_millis(50);
 /// What a client may take up.
 #[derive(Clone, Copy)]
 pub struct Bounds {
-    /// Connections at a time; further ones wait.
+    /// Connections at a time; a further one takes the place of the oldest that is not being answered.
     pub connections: usize,
     /// Of a head.
     pub head: HeadLimits,
     /// Bytes of a request's body, which nobody reads.
     pub body: u64,
-    /// For one request, and for the next one on an idle connection.
+    /// From a connection, or from the first byte of a further request on it, to the end of the head.
+    pub head_wait: Duration,
+    /// For the body of a request, for the sending of an answer, and for the next request.
     pub wait: Duration,
 }
 
@@ -47,6 +49,7 @@ impl Bounds {
         connections: 64,
         head: HeadLimits { head: 8 * 1024, headers: 64, target: 2 * 1024 },
         body: 64 * 1024,
+        head_wait: Duration::from_secs(2),
         wait: Duration::from_secs(10),
     };
 }
@@ -101,31 +104,36 @@ where
     A: AsyncFn(&Asked) -> Reply + 'static,
 {
     let answer = Rc::new(answer);
-    let free = Arc::new(Semaphore::new(bounds.connections));
+    let seats = Seats::new(bounds.connections);
     loop {
-        let Ok(place) = Arc::clone(&free).acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
                 let answer = Rc::clone(&answer);
-                tokio::task::spawn_local(async move {
+                let serve = |seat: Rc<Seat>| async move {
                     // Whoever breaks off has told us that there is nothing more to say.
-                    let _ = connection(stream, bounds, &*answer).await;
-                    drop(place);
-                });
+                    let _ = connection(stream, bounds, &seat, &*answer).await;
+                };
+                seats.seat(serve).await;
             }
             Err(_) => tokio::time::sleep(BREATHE).await,
         }
     }
 }
 
-async fn connection<A>(mut stream: TcpStream, bounds: Bounds, answer: &A) -> io::Result<()>
+async fn connection<A>(mut stream: TcpStream, bounds: Bounds, seat: &Seat, answer: &A) -> io::Result<()>
 where
     A: AsyncFn(&Asked) -> Reply,
 {
     stream.set_nodelay(true)?;
     let mut buffer = BytesMut::new();
-    loop {
-        let head = match timeout(bounds.wait, read_head(&mut stream, &mut buffer, &bounds.head)).await {
+    for served in 0u64.. {
+        if served > 0 && buffer.is_empty() {
+            let read = timeout(bounds.wait, stream.read_buf(&mut buffer)).await.unwrap_or(Ok(0));
+            if read? == 0 {
+                return Ok(());
+            }
+        }
+        let head = match timeout(bounds.head_wait, read_head(&mut stream, &mut buffer, &bounds.head)).await {
             Ok(head) => head?,
             Err(_) => return Ok(()),
         };
@@ -146,7 +154,7 @@ where
                 Err(_) => false,
             };
         let (reply, is_head, known) = match &asked {
-            Ok(asked) => (answer(asked).await, asked.method == Method::HEAD, true),
+            Ok(asked) => (seat.answering(answer(asked)).await, asked.method == Method::HEAD, true),
             Err(why) => (Reply::text(StatusCode::BAD_REQUEST, format!("{why}\n")), false, false),
         };
         let keep_alive = keep_alive && whole && known;
@@ -156,6 +164,7 @@ where
             return stream.shutdown().await;
         }
     }
+    Ok(())
 }
 
 enum Read {

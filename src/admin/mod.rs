@@ -2,11 +2,12 @@
 //! the control runtime, and no gateway listener ever leads to it.
 //!
 //! Start with [`serve`] and the table of its resources; `http.rs` is its small HTTP/1.1 server,
-//! `guard.rs` keeps web pages out, `routes.rs` and `state.rs` are its documents.
+//! `seats.rs` bounds who is served, `guard.rs` keeps web pages out, `routes.rs` and `state.rs` are its documents.
 
 mod guard;
 pub mod http;
 pub mod routes;
+mod seats;
 mod state;
 
 use std::future::Future;

@@ -31,6 +31,54 @@ fn requests_on_one_connection_are_answered_in_turn() {
 }
 
 #[test]
+fn who_does_not_ask_makes_room_for_who_does() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let hour = std::time::Duration::from_secs(3600);
+        let bounds = Bounds { connections: 2, head_wait: hour, wait: hour, ..Bounds::SMALL };
+        tokio::task::spawn_local(http::serve(listener, bounds, async |_: &Asked| {
+            Reply::text(StatusCode::OK, "told")
+        }));
+        let mut crowd = Vec::new();
+        for _ in 0..5 {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(b"GET /half").await.unwrap();
+            crowd.push(client);
+        }
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut told = String::new();
+        client.read_to_string(&mut told).await.unwrap();
+        assert!(told.ends_with("\r\n\r\ntold"), "{told}");
+        // Those that came first are the ones that were ended.
+        for client in &mut crowd[..4] {
+            assert!(client.read(&mut [0; 8]).await.map_or(true, |read| read == 0));
+        }
+    });
+}
+
+#[test]
+fn half_a_head_is_not_waited_for_long() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (hour, moment) = (std::time::Duration::from_secs(3600), std::time::Duration::from_millis(20));
+        let bounds = Bounds { head_wait: moment, wait: hour, ..Bounds::SMALL };
+        tokio::task::spawn_local(http::serve(listener, bounds, async |_: &Asked| {
+            Reply::text(StatusCode::OK, "told")
+        }));
+        let mut client = TcpStream::connect(address).await.unwrap();
+        client.write_all(b"GET /half").await.unwrap();
+        assert_eq!(client.read(&mut [0; 8]).await.unwrap_or(0), 0);
+    });
+}
+
+#[test]
 fn head_has_the_length_and_no_body() {
     let told = answered("HEAD /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
     assert!(told.contains("content-length: 7\r\n") && told.ends_with("\r\n\r\n"), "{told}");

@@ -20,10 +20,13 @@ pub(super) struct Arguments {
     /// How long running requests may take once the process is told to end.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     grace: Duration,
+    /// Also log what is of use only while something is looked for, such as why a `match` cannot be evaluated.
+    #[arg(long)]
+    debug: bool,
 }
 
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
-    let log = output::operator_log(Level::Info)?;
+    let log = output::operator_log(if arguments.debug { Level::Debug } else { Level::Info })?;
     let outcome = server::run(Options {
         source: Source::Path(arguments.path.config),
         grace: arguments.grace,

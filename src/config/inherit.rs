@@ -25,6 +25,8 @@ pub struct Part<'a> {
     pub body: &'a Node,
     /// Where it was written.
     pub origin: Origin,
+    /// Which item of its list it is, from 0.
+    pub index: usize,
 }
 
 impl<'a> Part<'a> {
@@ -69,14 +71,14 @@ fn resolve<'a>(kind: &'a str, places: &[(Origin, &'a Policies)]) -> Option<InFor
     }
     let mut parts = Vec::new();
     if !INHERITING.contains(&kind) {
-        parts.push(Part { policy, body: &policy.body, origin });
+        parts.push(Part { policy, body: &policy.body, origin, index: 0 });
         return Some(InForce { kind, origin, parts });
     }
-    for body in items(&policy.body) {
+    for (item, body) in items(&policy.body).iter().enumerate() {
         if body.word() == Some("inherit") {
             parts.extend(resolve(kind, &places[index + 1..]).into_iter().flat_map(|outer| outer.parts));
         } else {
-            parts.push(Part { policy, body, origin });
+            parts.push(Part { policy, body, origin, index: item });
         }
     }
     (!parts.is_empty()).then_some(InForce { kind, origin, parts })

@@ -111,6 +111,11 @@ fn methods(list: &str) -> Result<Vec<Arc<str>>, BadKey> {
             let help = format!("methods count case: did you mean `{}`?", method.to_ascii_uppercase());
             return Err(bad(range, "not a method", help));
         }
+        if method == "CONNECT" {
+            // RFC 9110 section 9.3.6: its target is an authority, and what follows a 2xx is no HTTP.
+            let help = "it asks for a tunnel, and the gateway opens none: remove it";
+            return Err(bad(range, "`CONNECT` cannot be routed", help));
+        }
         if methods.iter().any(|known| &**known == method) {
             return Err(bad(range, format!("the method `{method}` stands twice"), "write it once"));
         }
@@ -263,6 +268,7 @@ mod tests {
         let key = parse("GET,POST /api/dashboard/{userId}").unwrap();
         assert_eq!(key.methods.iter().map(|m| &**m).collect::<Vec<_>>(), ["GET", "POST"]);
         assert_eq!(key.pattern.params().collect::<Vec<_>>(), ["userId"]);
+        assert_eq!(parse("TRACE /a").unwrap().methods, ["TRACE".into()]);
         assert_eq!(key.pattern.shape(), "/api/dashboard/{}");
         assert!(parse("/api/users/*").unwrap().pattern.has_rest());
         assert_eq!(parse("/").unwrap().pattern.segments, [Segment::Literal("".into())]);
@@ -285,6 +291,7 @@ mod tests {
             ("get /a", 0..3),
             ("GET,  POST /a", 4..10),
             ("GET,GET /a", 4..7),
+            ("GET,CONNECT /a", 4..11),
             ("GET/a", 0..3),
             (" /a", 0..0),
             ("/a//b", 2..4),

@@ -44,6 +44,7 @@ header_ids! {
     CacheControl = "cache-control";
     Connection = "connection", HOP;
     ContentLength = "content-length";
+    ContentLocation = "content-location";
     ContentType = "content-type";
     Cookie = "cookie";
     Date = "date";
@@ -51,11 +52,13 @@ header_ids! {
     Forwarded = "forwarded", OWNED;
     Http2Settings = "http2-settings", HOP;
     KeepAlive = "keep-alive", HOP;
+    Link = "link";
     Location = "location";
     Origin = "origin";
     ProxyAuthenticate = "proxy-authenticate", HOP;
     ProxyAuthorization = "proxy-authorization", HOP;
     ProxyConnection = "proxy-connection", HOP;
+    Refresh = "refresh";
     RetryAfter = "retry-after";
     Server = "server";
     SetCookie = "set-cookie";
@@ -88,23 +91,33 @@ impl HeaderId {
         self.classes() & OWNED != 0
     }
 
-    /// The id of a name as an upstream that folds `_` into `-` would read it. A name with `_` may be in any case.
+    /// The id of a name as an upstream would read it that makes a variable of it, as CGI does (RFC 3875 section
+    /// 4.1.18): some fold `_` into `-`, some every byte that is neither letter nor digit. A name with such a byte
+    /// may be in any case.
     pub fn folded(name: &[u8]) -> HeaderId {
-        if !name.contains(&b'_') {
+        if name.iter().all(|byte| is_plain(*byte)) {
             return HeaderId::of(name);
         }
         let mut folded = [0u8; 32];
         let Some(room) = folded.get_mut(..name.len()) else { return HeaderId::Other };
         for (to, from) in room.iter_mut().zip(name) {
-            *to = if *from == b'_' { b'-' } else { from.to_ascii_lowercase() };
+            *to = fold(from.to_ascii_lowercase());
         }
         HeaderId::of(room)
     }
 }
 
-/// Whether two names are one name to an upstream that folds `_` into `-`. Both in lower case.
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'-'
+}
+
+const fn fold(byte: u8) -> u8 {
+    if is_plain(byte) { byte } else { b'-' }
+}
+
+/// Whether two names are one name to an upstream that folds what is neither letter nor digit into `-`. Both in lower
+/// case.
 pub fn same_folded(a: &[u8], b: &[u8]) -> bool {
-    let fold = |byte: u8| if byte == b'_' { b'-' } else { byte };
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| fold(*a) == fold(*b))
 }
 

@@ -149,11 +149,10 @@ impl Response {
     }
 }
 
-/// A path parameter: its name in the pattern and where its raw value stands in the path.
-#[derive(Clone, Debug)]
+/// A path parameter: where its raw value stands in the path. Its name is that of its position ([`Place::params`]): a
+/// name held here would be a count that every core changes with every request.
+#[derive(Clone, Copy, Debug)]
 pub struct Param {
-    /// The name between the braces.
-    pub name: Name,
     /// First byte in the normalised path.
     pub start: u32,
     /// One past the last byte.
@@ -166,6 +165,8 @@ pub trait Place {
     fn listener(&self) -> &str;
     /// The name of a rule (the route's pattern as written), empty where none was found yet.
     fn route(&self, rule: Option<u32>) -> &str;
+    /// The names of a rule's path parameters, in the order of its pattern.
+    fn params(&self, rule: Option<u32>) -> &[Name];
     /// The name of an upstream.
     fn upstream(&self, upstream: u32) -> &str;
 }
@@ -200,7 +201,7 @@ pub struct Exchange {
     pub request: Request,
     /// Who the client is, once authentication has run.
     pub identity: Option<std::sync::Arc<Identity>>,
-    /// The path parameters of the matched rule.
+    /// The path parameters of the matched rule, in the order of its pattern.
     pub params: SmallVec<[Param; 4]>,
     /// Where in the path the part that `*` matched begins; the path's length where the rule has none.
     pub rest: u32,
@@ -217,7 +218,13 @@ pub struct Exchange {
 impl Exchange {
     /// The raw value (still percent-encoded) of a path parameter.
     pub fn param(&self, name: &str) -> Option<&str> {
-        let param = self.params.iter().find(|param| &*param.name == name)?;
+        let names = self.place.params(self.rule);
+        self.param_at(names.iter().position(|other| **other == *name)?)
+    }
+
+    /// The raw value of the path parameter at this position of the pattern, from 0.
+    pub fn param_at(&self, position: usize) -> Option<&str> {
+        let param = self.params.get(position)?;
         self.request.target.path().get(param.start as usize..param.end as usize)
     }
 

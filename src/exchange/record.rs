@@ -18,6 +18,8 @@ pub struct Record {
     pub reason: &'static str,
     /// The private part of the error.
     pub source: Option<Box<str>>,
+    /// What went wrong on the way without being an error: an expression that could not be read. The first of them.
+    pub note: Option<Box<str>>,
     /// Bytes of the request's body that were read.
     pub bytes_in: u64,
     /// Bytes of the answer's body that were sent.
@@ -41,6 +43,7 @@ impl Record {
             error: None,
             reason: "",
             source: None,
+            note: None,
             bytes_in: 0,
             bytes_out: 0,
             upstream: None,

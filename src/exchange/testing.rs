@@ -9,14 +9,16 @@ use http::{Method, Version};
 
 use super::target::PathRules;
 use super::{
-    Body, Client, CoreId, Exchange, Headers, Identity, Param, Place, Record, Request, RequestId, Scheme,
-    Target,
+    Body, Client, CoreId, Exchange, Headers, Identity, Name, Param, Place, Record, Request, RequestId,
+    Scheme, Target,
 };
 
 /// Names for every number: the listener `edge`, the route and the upstream as told.
 pub(crate) struct Names {
     /// The name of whatever rule.
     pub(crate) route: String,
+    /// The names of its path parameters.
+    pub(crate) params: Vec<Name>,
 }
 
 impl Place for Names {
@@ -28,6 +30,10 @@ impl Place for Names {
         &self.route
     }
 
+    fn params(&self, _: Option<u32>) -> &[Name] {
+        &self.params
+    }
+
     fn upstream(&self, _: u32) -> &str {
         "upstream"
     }
@@ -36,6 +42,7 @@ impl Place for Names {
 /// Builds an [`Exchange`].
 pub(crate) struct Builder {
     exchange: Exchange,
+    params: Vec<Name>,
 }
 
 impl Builder {
@@ -64,10 +71,11 @@ impl Builder {
                 identity: None,
                 params: smallvec::SmallVec::new(),
                 rule: Some(0),
-                place: Rc::new(Names { route: "/test".to_owned() }),
+                place: Rc::new(Names { route: "/test".to_owned(), params: Vec::new() }),
                 quota: None,
                 record: Record::new(now),
             },
+            params: Vec::new(),
         }
     }
 
@@ -94,7 +102,8 @@ impl Builder {
             start += part.len() + 1;
         }
         let end = path[start..].find('/').map_or(path.len(), |length| start + length);
-        self.exchange.params.push(Param { name: name.into(), start: start as u32, end: end as u32 });
+        self.exchange.params.push(Param { start: start as u32, end: end as u32 });
+        self.params.push(name.into());
         self
     }
 
@@ -123,7 +132,8 @@ impl Builder {
     }
 
     /// The exchange.
-    pub(crate) fn build(self) -> Exchange {
+    pub(crate) fn build(mut self) -> Exchange {
+        self.exchange.place = Rc::new(Names { route: "/test".to_owned(), params: self.params });
         self.exchange
     }
 }

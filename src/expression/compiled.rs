@@ -1,6 +1,7 @@
 //! A compiled expression.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde_json::Value as Json;
 
@@ -12,6 +13,7 @@ use super::facts::Facts;
 use super::interpret::Mixed;
 use super::lower::Lower;
 use super::node::Node;
+use super::origin::Origin;
 use super::parse::parse;
 use super::path::{Path, Read};
 use super::scope::{Reference, Scope};
@@ -28,8 +30,11 @@ pub struct Expression {
     text: Box<str>,
     code: Code,
     references: Vec<Reference>,
-    /// Whether the names of listener and route are read.
+    /// Whether the names of listener, route or parameters are read.
     names: bool,
+    /// The value it is in, and with which byte of that it begins.
+    origin: Option<Arc<Origin>>,
+    start: usize,
 }
 
 #[derive(Debug)]
@@ -63,18 +68,37 @@ impl Expression {
                 (Code::Mixed(Box::new(Mixed::new(tree, slots, &parsed))), names)
             }
         };
-        Ok(Expression { text: text.into(), code, references: findings.references, names })
+        let (references, origin) = (findings.references, None);
+        Ok(Expression { text: text.into(), code, references, names, origin, start: 0 })
     }
 
     /// The expression `params.NAME`, as a template's `{NAME}` means it.
-    pub(super) fn param(name: &str) -> Expression {
+    pub(super) fn param(name: &str, position: usize) -> Expression {
         let at = Span { start: 0, end: name.len() as u32 };
         Expression {
             text: name.into(),
-            code: Code::Native(Node::Read(Path { read: Read::Param(name.into()), at })),
+            code: Code::Native(Node::Read(Path { read: Read::Param(position), at })),
             references: vec![Reference::Param(Some(name.to_owned()))],
             names: false,
+            origin: None,
+            start: 0,
         }
+    }
+
+    /// The same as a part of a longer text, which it begins in at this byte.
+    pub(super) fn starting(mut self, start: usize) -> Expression {
+        self.start = start;
+        self
+    }
+
+    /// From where errors of its evaluation are told to come.
+    pub(super) fn set_origin(&mut self, origin: Arc<Origin>) {
+        self.origin = Some(origin);
+    }
+
+    /// Where it begins, as `FILE:LINE:COLUMN`; empty where it is not of a file.
+    pub fn place(&self) -> String {
+        self.origin.as_ref().map_or_else(String::new, |origin| origin.at(self.start))
     }
 
     /// The text it was compiled from.
@@ -103,14 +127,25 @@ impl Expression {
     }
 
     fn fault(&self, why: Why) -> EvalError {
-        Fault { at: Span { start: 0, end: self.text.len() as u32 }, why }.explain(&self.text)
+        self.explain(Fault { at: Span { start: 0, end: self.text.len() as u32 }, why })
+    }
+
+    fn explain(&self, fault: Fault) -> EvalError {
+        self.placed(fault.explain(&self.text))
+    }
+
+    fn placed(&self, error: EvalError) -> EvalError {
+        match &self.origin {
+            Some(origin) => error.placed(|byte| origin.at(self.start + byte)),
+            None => error,
+        }
     }
 
     fn eval<'a>(&'a self, exchange: &'a Exchange) -> Result<Val<'a>, EvalError> {
         let facts = Facts::of(exchange, self.names);
         match &self.code {
-            Code::Native(node) => node.eval(&facts).map_err(|fault| fault.explain(&self.text)),
-            Code::Mixed(mixed) => mixed.eval(&facts, &self.text),
+            Code::Native(node) => node.eval(&facts).map_err(|fault| self.explain(fault)),
+            Code::Mixed(mixed) => mixed.eval(&facts, &self.text).map_err(|error| self.placed(error)),
         }
     }
 
@@ -121,12 +156,20 @@ impl Expression {
     pub fn bool(&self, exchange: &Exchange) -> Result<bool, EvalError> {
         match &self.code {
             Code::Native(node) => {
-                node.holds(&Facts::of(exchange, self.names)).map_err(|fault| fault.explain(&self.text))
+                node.holds(&Facts::of(exchange, self.names)).map_err(|fault| self.explain(fault))
             }
             Code::Mixed(_) => match self.eval(exchange)? {
                 Val::Bool(truth) => Ok(truth),
                 _ => Err(self.fault(Why::NotBool)),
             },
+        }
+    }
+
+    /// Whether a condition holds; one that cannot be evaluated does not, and nobody is told why.
+    pub fn holds(&self, exchange: &Exchange) -> bool {
+        match &self.code {
+            Code::Native(node) => node.holds(&Facts::of(exchange, self.names)).unwrap_or(false),
+            Code::Mixed(_) => self.bool(exchange).unwrap_or(false),
         }
     }
 
@@ -154,10 +197,10 @@ impl Expression {
         }
     }
 
-    /// The parameter's name, where the expression reads one path parameter and nothing else.
-    pub(super) fn as_param(&self) -> Option<&str> {
+    /// The parameter's position, where the expression reads one path parameter and nothing else.
+    pub(super) fn as_param(&self) -> Option<usize> {
         match self.read()? {
-            Read::Param(name) => Some(name),
+            Read::Param(position) => Some(*position),
             _ => None,
         }
     }

@@ -1,5 +1,6 @@
 //! What can be wrong with an expression: at load ([`CompileError`]) and when it is read ([`EvalError`]).
 
+use std::borrow::Cow;
 use std::fmt;
 
 /// A mistake found at load.
@@ -93,10 +94,7 @@ impl Fault {
         let whole = Span { start: 0, end: text.len() as u32 };
         // A literal has no place of its own.
         let at = if self.at == Span::default() { whole } else { self.at };
-        EvalError {
-            what: format!("`{}` (at {}) {}", at.of(text), at.start, self.why.say()),
-            why: Some(self.why),
-        }
+        EvalError { why: Some(self.why), ..EvalError::new(at, text, self.why.say()) }
     }
 }
 
@@ -105,13 +103,31 @@ impl Fault {
 /// It quotes the configuration's own text and never a value that a request carried.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct EvalError {
-    what: String,
+    /// The part of the expression that failed.
+    part: String,
+    /// Its first byte.
+    at: usize,
+    /// Where that stands in the configuration, as far as that is known.
+    place: Option<String>,
+    what: Cow<'static, str>,
     why: Option<Why>,
 }
 
 impl EvalError {
-    pub(super) fn new(what: String) -> EvalError {
-        EvalError { what, why: None }
+    pub(super) fn new(at: Span, text: &str, what: impl Into<Cow<'static, str>>) -> EvalError {
+        EvalError {
+            part: at.of(text).to_owned(),
+            at: at.start as usize,
+            place: None,
+            what: what.into(),
+            why: None,
+        }
+    }
+
+    /// The same, told with the place that `find` knows for a byte of the expression.
+    pub(super) fn placed(mut self, find: impl FnOnce(usize) -> String) -> EvalError {
+        self.place = Some(find(self.at));
+        self
     }
 
     /// Whether it failed because something that was read is not there, or is null where text is wanted.
@@ -127,7 +143,11 @@ impl EvalError {
 
 impl fmt::Display for EvalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.what)
+        let EvalError { part, at, place, what, .. } = self;
+        match place {
+            Some(place) => write!(f, "`{part}` (at {place}) {what}"),
+            None => write!(f, "`{part}` (at {at}) {what}"),
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use crate::exchange::target::percent_decode;
-use crate::exchange::{Client, Exchange, HeaderId, Headers, Identity, Param, Request};
+use crate::exchange::{Client, Exchange, HeaderId, Headers, Identity, Name, Param, Request};
 
 use super::error::Why;
 
@@ -17,19 +17,21 @@ pub(super) struct Facts<'a> {
     pub(super) headers: &'a Headers,
     pub(super) identity: Option<&'a Identity>,
     pub(super) params: &'a [Param],
+    pub(super) param_names: &'a [Name],
     pub(super) rest: &'a str,
     pub(super) listener: &'a str,
     pub(super) route: &'a str,
 }
 
 impl<'a> Facts<'a> {
-    /// `names`: whether `listener` or `route` will be read.
+    /// `names`: whether `listener`, `route` or the names of parameters will be read.
     #[inline]
     pub(super) fn of(exchange: &'a Exchange, names: bool) -> Facts<'a> {
         let Request { method, target, headers, .. } = &exchange.request;
-        let (listener, route) = match names {
-            true => (exchange.place.listener(), exchange.place.route(exchange.rule)),
-            false => ("", ""),
+        let (place, rule) = (&exchange.place, exchange.rule);
+        let (listener, route, param_names) = match names {
+            true => (place.listener(), place.route(rule), place.params(rule)),
+            false => ("", "", &[][..]),
         };
         Facts {
             client: &exchange.client,
@@ -39,6 +41,7 @@ impl<'a> Facts<'a> {
             headers,
             identity: exchange.identity.as_deref(),
             params: &exchange.params,
+            param_names,
             rest: exchange.rest(),
             listener,
             route,
@@ -74,19 +77,19 @@ impl<'a> Facts<'a> {
         if id == HeaderId::Other { self.headers.get(name).is_some() } else { self.headers.has_id(id) }
     }
 
-    /// The raw value of a path parameter.
-    pub(super) fn raw_param(&self, name: &str) -> Option<&'a str> {
-        let param = self.params.iter().find(|param| &*param.name == name)?;
-        self.raw(param)
+    /// Whether there is a path parameter of that name.
+    pub(super) fn has_param(&self, name: &str) -> bool {
+        self.param_names.iter().any(|other| **other == *name)
     }
 
     fn raw(&self, param: &Param) -> Option<&'a str> {
         self.path.get(param.start as usize..param.end as usize)
     }
 
-    /// The value of a path parameter, percent-decoded once.
-    pub(super) fn param(&self, name: &str) -> Result<Cow<'a, str>, Why> {
-        text(percent_decode(self.raw_param(name).ok_or(Why::Absent)?))
+    /// The value of the path parameter at this position, percent-decoded once.
+    pub(super) fn param(&self, position: usize) -> Result<Cow<'a, str>, Why> {
+        let raw = self.params.get(position).and_then(|param| self.raw(param));
+        text(percent_decode(raw.ok_or(Why::Absent)?))
     }
 
     /// The first value of that name in the query, decoded as a form is (WHATWG URL, section 5.1): `+` is a space.
@@ -163,9 +166,8 @@ impl<'a> Facts<'a> {
     /// Every path parameter.
     pub(super) fn all_params(&self) -> Result<Pairs<'a>, Why> {
         let mut pairs = Vec::new();
-        for param in self.params {
-            let raw = self.raw(param).ok_or(Why::Absent)?;
-            pairs.push((Cow::Borrowed(&*param.name), text(percent_decode(raw))?));
+        for (position, name) in self.param_names.iter().enumerate() {
+            pairs.push((Cow::Borrowed(&**name), self.param(position)?));
         }
         Ok(pairs)
     }

@@ -44,8 +44,7 @@ impl Mixed {
 
     /// The interpreter's error without the values it carries.
     fn explain(&self, error: &ExecutionError, facts: &Facts<'_>, text: &str) -> EvalError {
-        let fault =
-            |at: Span, why: &str| EvalError::new(format!("`{}` (at {}) {why}", at.of(text), at.start));
+        let fault = |at: Span, why: &str| EvalError::new(at, text, why.to_owned());
         let whole = Span { start: 0, end: text.len() as u32 };
         let find =
             |name: &str| self.calls.iter().find(|(other, _)| other == name).map_or(whole, |(_, at)| *at);

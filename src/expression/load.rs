@@ -1,12 +1,17 @@
 //! Texts of the configuration as expressions and templates, with faults put at their place in the file.
 
+use std::sync::Arc;
+
 use crate::config::{Diagnostic, Diagnostics, Field, Json, Text, write_string};
 
+use super::origin::Origin;
 use super::{CompileError, Expression, JsonPart, JsonTemplate, Place, Scope, Segment, Template};
 
 /// Compiles a CEL text; `None` after its faults were reported.
 pub fn expression(text: &Text, scope: &Scope, out: &Diagnostics) -> Option<Expression> {
-    report(Expression::compile(text.as_str(), scope), text, out)
+    let mut expression = report(Expression::compile(text.as_str(), scope), text, out)?;
+    expression.set_origin(Arc::new(Origin::new(text, out.files())));
+    Some(expression)
 }
 
 /// Compiles a map or list whose strings are templates.
@@ -97,7 +102,9 @@ fn flatten<'a>(json: &'a Json, raw: &mut String, pieces: &mut Vec<Piece<'a>>) {
 
 /// Compiles a template; what a reference brought in is no template syntax.
 pub fn template(text: &Text, scope: &Scope, place: Place, out: &Diagnostics) -> Option<Template> {
-    report(Template::compile_segments(&segments(text), scope, place), text, out)
+    let mut template = report(Template::compile_segments(&segments(text), scope, place), text, out)?;
+    template.set_origin(|| Arc::new(Origin::new(text, out.files())));
+    Some(template)
 }
 
 /// What a reference brought in is literal, the rest is template text.

@@ -16,6 +16,7 @@ mod json;
 pub mod load;
 mod lower;
 mod node;
+mod origin;
 mod parse;
 mod path;
 mod scope;

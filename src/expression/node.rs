@@ -159,7 +159,7 @@ impl Node {
         }
     }
 
-    /// Whether a path below needs the names of listener and route.
+    /// Whether a path below needs the names of listener, route and parameters.
     pub(super) fn names(&self) -> bool {
         match self {
             Node::Literal(_) => false,

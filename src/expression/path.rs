@@ -37,7 +37,8 @@ pub(super) enum Read {
     Header(HeaderId, Box<str>),
     Query(Box<str>),
     Cookie(Box<str>),
-    Param(Box<str>),
+    /// By its position in the pattern.
+    Param(usize),
     Headers,
     Queries,
     Cookies,
@@ -198,11 +199,11 @@ fn identity(keys: &[Key]) -> Result<(Read, Reference), Unknown> {
 
 fn params(keys: &[Key], scope: &Scope) -> Result<(Read, Reference), Unknown> {
     let Some(name) = name_in("params", keys)? else { return Ok((Read::Params, Reference::Param(None))) };
-    if !scope.params.iter().any(|param| param == name) {
+    let Some(position) = scope.params.iter().position(|param| param == name) else {
         let mend = did_you_mean(name, scope.params.iter().map(String::as_str));
         return unknown(format!("the pattern has no parameter `{name}`"), mend);
-    }
-    Ok((Read::Param(name.into()), Reference::Param(Some(name.to_owned()))))
+    };
+    Ok((Read::Param(position), Reference::Param(Some(name.to_owned()))))
 }
 
 fn source(keys: &[Key], scope: &Scope) -> Result<(Read, Reference), Unknown> {
@@ -234,9 +235,9 @@ impl Read {
         matches!(self, Read::Headers | Read::Queries | Read::Cookies | Read::Params)
     }
 
-    /// Whether it needs the names of listener and route.
+    /// Whether it needs the names of listener, route and parameters.
     pub(super) fn names(&self) -> bool {
-        matches!(self, Read::Listener | Read::Route)
+        matches!(self, Read::Listener | Read::Route | Read::Params)
     }
 
     /// The value.
@@ -244,7 +245,7 @@ impl Read {
     pub(super) fn get<'a>(&'a self, facts: &Facts<'a>) -> Result<Val<'a>, Why> {
         let text: Cow<'a, str> = match self {
             Read::Id => Cow::Borrowed(facts.identity.ok_or(Why::Absent)?.id.as_str()),
-            Read::Param(name) => facts.param(name)?,
+            Read::Param(position) => facts.param(*position)?,
             Read::Header(id, name) => facts.header(*id, name)?,
             Read::Claims(keys) => return claim(&facts.identity.ok_or(Why::Absent)?.claims, keys),
             Read::Method => facts.method.into(),
@@ -287,7 +288,7 @@ impl Read {
             Read::Header(id, name) => Ok(facts.has_header(*id, name)),
             Read::Query(name) => Ok(facts.has_query(name)),
             Read::Cookie(name) => Ok(facts.has_cookie(name)),
-            Read::Param(name) => Ok(facts.raw_param(name).is_some()),
+            Read::Param(position) => Ok(facts.params.len() > *position),
             Read::Source | Read::Item => Err(Why::Absent),
             _ => Ok(true),
         }
@@ -300,7 +301,7 @@ impl Read {
             Read::Headers => Ok(facts.has_header(HeaderId::of(name.as_bytes()), name)),
             Read::Queries => Ok(facts.has_query(name)),
             Read::Cookies => Ok(facts.has_cookie(name)),
-            Read::Params => Ok(facts.raw_param(name).is_some()),
+            Read::Params => Ok(facts.has_param(name)),
             Read::Scopes => Ok(facts.identity.ok_or(Why::Absent)?.scopes.iter().any(|scope| scope == name)),
             Read::Claims(keys) => match claim_json(&facts.identity.ok_or(Why::Absent)?.claims, keys)? {
                 Json::Array(items) => Ok(items.iter().any(is_name)),

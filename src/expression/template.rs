@@ -1,6 +1,7 @@
 //! Texts with values in braces: `/{userId}`, `https://{request.host}/x?from={request.path}`.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use crate::exchange::Exchange;
 use crate::exchange::headers::valid_value;
@@ -9,6 +10,7 @@ use super::compiled::Expression;
 use super::encode::{self, HOLE, PATH_HOLE, Spot, spots};
 use super::error::{CompileError, EvalError, Span};
 use super::functions::did_you_mean;
+use super::origin::Origin;
 use super::scope::{Reference, Scope};
 
 /// What a template makes.
@@ -123,6 +125,19 @@ impl Template {
         Ok(())
     }
 
+    /// From where errors of its rendering are told to come; asked for only where something has to be read.
+    pub(super) fn set_origin(&mut self, origin: impl FnOnce() -> Arc<Origin>) {
+        if self.literal().is_some() {
+            return;
+        }
+        let origin = origin();
+        for piece in &mut self.pieces {
+            if let Piece::Hole(expression, _) = piece {
+                expression.set_origin(Arc::clone(&origin));
+            }
+        }
+    }
+
     /// The text, where nothing has to be read.
     pub fn literal(&self) -> Option<&str> {
         match self.pieces.as_slice() {
@@ -204,7 +219,7 @@ impl Template {
                 }
                 Piece::Hole(expression, spot) => (expression, *spot),
             };
-            let raw = expression.as_param().and_then(|name| exchange.param(name));
+            let raw = expression.as_param().and_then(|position| exchange.param_at(position));
             match (spot, raw) {
                 (Spot::Scheme, _) => out.push_str(&expression.text(exchange)?),
                 (Spot::Host, _) => {
@@ -291,12 +306,15 @@ impl Reader<'_> {
         let is_name = !name.is_empty()
             && !name.starts_with(|letter: char| letter.is_ascii_digit())
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-        if self.scope.params.iter().any(|param| param == name) {
-            self.pieces.push(Piece::Hole(Expression::param(name), Spot::Path));
+        if let Some(position) = self.scope.params.iter().position(|param| param == name) {
+            self.pieces
+                .push(Piece::Hole(Expression::param(name, position).starting(self.offset + at), Spot::Path));
             return;
         }
         match Expression::compile(text, self.scope) {
-            Ok(expression) => self.pieces.push(Piece::Hole(expression, Spot::Path)),
+            Ok(expression) => {
+                self.pieces.push(Piece::Hole(expression.starting(self.offset + at), Spot::Path));
+            }
             Err(errors) => {
                 for mut error in errors {
                     error.offset += self.offset + at;

@@ -7,7 +7,6 @@ pub mod core;
 pub mod finish;
 
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::exchange::problem::problem;
@@ -89,11 +88,6 @@ impl Walk {
     fn rule(&self) -> Option<&Rule> {
         self.exchange.rule.and_then(|rule| self.pinned.rule(rule))
     }
-
-    /// Whether the request was refused before its framing could be trusted.
-    pub fn is_refused(&self) -> bool {
-        self.refused.is_some()
-    }
 }
 
 /// The rule that answers, and the error that stands in for its action where the request missed.
@@ -104,13 +98,14 @@ fn find(pinned: &Pinned, exchange: &mut Exchange) -> (u32, Option<Error>) {
     }
     match plan.table.find(exchange.request.target.path(), &exchange.request.method) {
         Found::Matched(found) => {
-            for (name, span) in found.names.iter().zip(found.spans.iter()) {
-                let (start, end) = (span.start as u32, span.end as u32);
-                exchange.params.push(Param { name: Arc::clone(name), start, end });
+            for span in &found.spans {
+                exchange.params.push(Param { start: span.start as u32, end: span.end as u32 });
             }
             if let Some(rest) = found.rest_start {
                 exchange.rest = rest as u32;
             }
+            // The rules of one pattern have the same names, which the conditions may use.
+            exchange.rule = found.rule.first().map(|alternative| alternative.rule);
             let holds = |alternative: &&Alternative| {
                 alternative.when.as_ref().is_none_or(|when| when.holds(exchange))
             };

@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use http::{Method, StatusCode, Version};
@@ -52,4 +53,27 @@ fn a_walk_ends_in_the_action_of_its_rule_or_in_a_miss() {
 fn a_plan_that_contradicts_itself_is_an_internal_error() {
     let (broken, error) = answer(ONE, "/a", |plan| plan.rules.clear());
     assert_eq!((broken.status, error), (StatusCode::INTERNAL_SERVER_ERROR, Some(ErrorKind::Internal)));
+}
+
+#[test]
+fn conditions_and_templates_read_parameters_by_their_position() {
+    let yaml = r#"
+listen: 127.0.0.1:0
+routes:
+  /x/{a}/{b}:
+    - match: { when: 'params.b == "2" && "a" in params && !("c" in params)' }
+      respond: { body: { by: "{a}-{b}", all: "{params}" } }
+    - match: { when: 'route == "/x/{a}/{b}"' }
+      respond: { body: { by: "{b}" } }
+  /x/{b}/{a}/more: { respond: { body: { by: "{a}-{b}" } } }
+"#;
+    for (target, told) in [
+        ("/x/1/2", r#"{"by":"1-2","all":{"a":"1","b":"2"}}"#),
+        ("/x/2/1", r#"{"by":"1"}"#),
+        ("/x/1/2/more", r#"{"by":"2-1"}"#),
+    ] {
+        let (found, error) = answer(yaml, target, |_| {});
+        let Body::Bytes(body) = &found.body else { panic!("{target}: {error:?}") };
+        assert_eq!(std::str::from_utf8(body).unwrap(), told, "{target}");
+    }
 }

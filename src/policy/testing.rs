@@ -11,7 +11,7 @@ use http::{Method, Version};
 use smallvec::SmallVec;
 
 use crate::exchange::{
-    Body, Client, CoreId, Exchange, Headers, Place, Record, Request, RequestId, Scheme, Target,
+    Body, Client, CoreId, Exchange, Headers, Name, Place, Record, Request, RequestId, Scheme, Target,
 };
 
 struct Nowhere;
@@ -22,6 +22,9 @@ impl Place for Nowhere {
     }
     fn route(&self, _: Option<u32>) -> &str {
         ""
+    }
+    fn params(&self, _: Option<u32>) -> &[Name] {
+        &[]
     }
     fn upstream(&self, _: u32) -> &str {
         ""

@@ -20,7 +20,7 @@ use super::cores::{Cores, Shared};
 use super::fault::Fault;
 use super::options::{Options, Ready};
 use super::report::{Request, tell};
-use super::sockets::{self, cannot_bind};
+use super::sockets::{self, Listening, cannot_bind};
 use super::source::{Compiled, Source};
 use super::watch::{self, Before, Seen};
 
@@ -41,7 +41,7 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
     let Options { source, log, stdout, admin, ready, .. } = options;
     raise_open_files(&log);
     let count = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let environment = Arc::new(Environment::new(count));
+    let environment = Arc::new(Environment { log: Some(Arc::clone(&log)), ..Environment::new(count) });
     let metrics = Arc::clone(&environment.metrics);
     let before = Before::of(&[source.path().to_owned()]);
     let Compiled { snapshot, diagnostics, watch, unreadable, begun, .. } = source.compile(None, &environment);
@@ -81,7 +81,7 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
         log: Arc::clone(&log),
         cores,
         next_number: Cell::new(bound.len()),
-        bound: RefCell::new(bound),
+        listening: RefCell::new(Listening::new(bound)),
         reloads: ask,
         watch: watching,
         watched: RefCell::new(watch),

@@ -15,7 +15,7 @@ use crate::telemetry::{AccessLog, Metrics, OperatorLog};
 
 use super::cores::Cores;
 use super::report::{Cause, Report, Request};
-use super::sockets::Bound;
+use super::sockets::Listening;
 use super::source::Source;
 use super::watch::Seen;
 
@@ -35,7 +35,7 @@ pub(super) struct Inner {
     pub(super) access: Option<Arc<AccessLog>>,
     pub(super) log: Arc<OperatorLog>,
     pub(super) cores: Cores,
-    pub(super) bound: RefCell<Vec<Bound>>,
+    pub(super) listening: RefCell<Listening>,
     pub(super) next_number: Cell<usize>,
     pub(super) reloads: mpsc::UnboundedSender<Request>,
     pub(super) watch: Option<Sender<Seen>>,
@@ -119,7 +119,7 @@ impl Control {
 
     /// Closes every listener, once nobody waits in its sockets.
     pub(super) async fn close_all(&self) {
-        let numbers: Vec<usize> = self.0.bound.borrow_mut().drain(..).map(|bound| bound.number).collect();
+        let numbers = self.0.listening.borrow_mut().take_all();
         self.0.cores.close_sockets(&numbers).await;
     }
 

@@ -14,6 +14,7 @@ mod fault;
 mod options;
 mod reload;
 mod report;
+mod retired;
 mod signals;
 mod sockets;
 mod source;

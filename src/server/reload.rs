@@ -18,6 +18,7 @@ use crate::telemetry::metrics::Names;
 use super::boot::wanted;
 use super::control::{Control, Inner};
 use super::report::{Cause, Failure, Report, Request, tell};
+use super::retired::{self, Retired};
 use super::sockets::{self, Opened};
 use super::source::Compiled;
 use super::watch::{Before, Seen};
@@ -25,13 +26,22 @@ use super::watch::{Before, Seen};
 /// Reloads whenever it is asked for. Requests that come while a reload is at work are answered together by the next
 /// one: what they want to be read may have changed since.
 pub(super) async fn serve(control: Control, mut requests: mpsc::UnboundedReceiver<Request>) {
-    while let Some(first) = requests.recv().await {
+    let mut retired = Retired::default();
+    loop {
+        let first = tokio::select! {
+            first = requests.recv() => first,
+            () = tokio::time::sleep(retired::LOOK), if !retired.is_empty() => {
+                retired.release();
+                continue;
+            }
+        };
+        let Some(first) = first else { return };
         let cause = first.cause;
         let mut asking = vec![first];
         while let Ok(more) = requests.try_recv() {
             asking.push(more);
         }
-        let report = Arc::new(reload(&control, cause).await);
+        let report = Arc::new(reload(&control, cause, &mut retired).await);
         *control.inner().last.borrow_mut() = Some(Arc::clone(&report));
         for request in asking {
             if let Some(answer) = request.answer {
@@ -41,7 +51,7 @@ pub(super) async fn serve(control: Control, mut requests: mpsc::UnboundedReceive
     }
 }
 
-async fn reload(control: &Control, cause: Cause) -> Report {
+async fn reload(control: &Control, cause: Cause, retired: &mut Retired<Snapshot>) -> Report {
     let inner = control.inner();
     let begun = Instant::now();
     let previous = inner.live.get();
@@ -74,6 +84,7 @@ async fn reload(control: &Control, cause: Cause) -> Report {
     let version = inner.live.get().version;
     let failure = match outcome {
         Ok(closed) => {
+            retired.keep(previous);
             inner.log.info(format_args!("reloaded: version {version} ({}, {took:.0?})", cause.as_str()));
             for key in &restart {
                 inner
@@ -81,6 +92,7 @@ async fn reload(control: &Control, cause: Cause) -> Report {
                     .warn(format_args!("a change of `{key}` takes a restart; everything else is in force"));
             }
             inner.cores.close(&closed).await;
+            inner.listening.borrow_mut().closed(&closed);
             None
         }
         Err(failure) => {
@@ -115,7 +127,7 @@ fn judge(inner: &Inner, compiled: &Compiled, before: Before) -> Value {
 
 /// Binds, swaps, opens; gives the numbers of the sockets that are to be closed.
 fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Vec<usize>, Failure> {
-    let changes = sockets::changes(&inner.bound.borrow(), &wanted(&snapshot));
+    let changes = sockets::changes(&inner.listening.borrow().bound, &wanted(&snapshot));
     let first = inner.next_number.get();
     let opened = sockets::open(&changes.opened, inner.cores.count(), first).map_err(Failure::Environment)?;
     inner.next_number.set(first + opened.len());
@@ -125,8 +137,9 @@ fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Vec<usize>, Failure> {
     inner.environment.metrics.reloaded(version, made);
     inner.environment.metrics.retain(&names);
 
-    let mut bound = inner.bound.borrow_mut();
-    bound.retain(|bound| !changes.closed.contains(&bound.number));
+    let mut listening = inner.listening.borrow_mut();
+    listening.give_up(&changes.closed);
+    let bound = &mut listening.bound;
     for (number, name) in &changes.renamed {
         if let Some(bound) = bound.iter_mut().find(|bound| bound.number == *number) {
             inner.log.info(format_args!("listener {name} on {} (was {})", bound.local, bound.name));

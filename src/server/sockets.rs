@@ -22,6 +22,38 @@ pub(super) struct Bound {
     pub(super) local: SocketAddr,
 }
 
+/// Whatever has a socket: the listeners that are served, and those that are given up but still accept.
+#[derive(Default)]
+pub(super) struct Listening {
+    /// The listeners of the configuration in force.
+    pub(super) bound: Vec<Bound>,
+    closing: Vec<usize>,
+}
+
+impl Listening {
+    /// These listeners are open.
+    pub(super) fn new(bound: Vec<Bound>) -> Listening {
+        Listening { bound, closing: Vec::new() }
+    }
+
+    /// Serves these no more. Until [`Listening::closed`] tells otherwise they have their sockets.
+    pub(super) fn give_up(&mut self, numbers: &[usize]) {
+        self.bound.retain(|bound| !numbers.contains(&bound.number));
+        self.closing.extend_from_slice(numbers);
+    }
+
+    /// The sockets of these are closed.
+    pub(super) fn closed(&mut self, numbers: &[usize]) {
+        self.closing.retain(|number| !numbers.contains(number));
+    }
+
+    /// All that may have a socket, to be closed: nothing is left.
+    pub(super) fn take_all(&mut self) -> Vec<usize> {
+        let Listening { bound, closing } = std::mem::take(self);
+        closing.into_iter().chain(bound.into_iter().map(|bound| bound.number)).collect()
+    }
+}
+
 /// What has to be done so that exactly the wanted listeners are open.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub(super) struct Changes {

@@ -87,6 +87,8 @@ pub struct Alternative {
 pub struct Rule {
     /// The route's key as written; empty for the rules of a miss.
     pub name: Name,
+    /// The names of its path parameters, in the order of its pattern.
+    pub params: Arc<[Name]>,
     /// What runs before and after the action.
     pub policies: Chain,
     /// What it does.
@@ -152,6 +154,10 @@ impl Place for Pinned {
 
     fn route(&self, rule: Option<u32>) -> &str {
         rule.and_then(|rule| self.rule(rule)).map_or("", |rule| &rule.name)
+    }
+
+    fn params(&self, rule: Option<u32>) -> &[Name] {
+        rule.and_then(|rule| self.rule(rule)).map_or(&[], |rule| &rule.params)
     }
 
     fn upstream(&self, upstream: u32) -> &str {

@@ -21,6 +21,10 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("attempts", "How many attempts were made"),
     ("upstream_ms", "From the first attempt to the head of the answer"),
     ("identity", "Who the client is, after authentication"),
+    (
+        "note",
+        "The first expression that could not be evaluated without that being an error, its place, and why",
+    ),
     ("error", "The gateway's own error, as in the table of errors"),
     ("reason", "A word that refines the error"),
     ("source", "What no client is told of the error"),

@@ -55,6 +55,8 @@ pub struct Entry<'a> {
     pub reason: &'a str,
     /// The private part of the error.
     pub source: Option<&'a str>,
+    /// An expression that could not be evaluated.
+    pub note: Option<&'a str>,
     /// Bytes of the request's body.
     pub bytes_in: u64,
     /// Bytes of the answer's body.
@@ -92,6 +94,7 @@ impl<'a> Entry<'a> {
             error: record.error,
             reason: record.reason,
             source: record.source.as_deref(),
+            note: record.note.as_deref(),
             bytes_in: record.bytes_in,
             bytes_out: record.bytes_out,
             duration,
@@ -170,6 +173,10 @@ impl Formatter {
             text(out, b",\"identity\":\"", identity.as_bytes());
             out.push(b'"');
         }
+        if let Some(note) = entry.note {
+            text(out, b",\"note\":\"", note.as_bytes());
+            out.push(b'"');
+        }
         if let Some(error) = entry.error {
             out.extend_from_slice(b",\"error\":\"");
             phrase(out, error);
@@ -225,6 +232,9 @@ impl Formatter {
         }
         if let Some(identity) = entry.identity {
             text(out, b" as ", identity.as_bytes());
+        }
+        if let Some(note) = entry.note {
+            text(out, b" ? ", note.as_bytes());
         }
         if let Some(error) = entry.error {
             out.extend_from_slice(b" ! ");

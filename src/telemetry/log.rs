@@ -27,6 +27,8 @@ pub enum Level {
     Warn,
     /// Something happened.
     Info,
+    /// Of use only while something is looked for.
+    Debug,
 }
 
 impl Level {
@@ -36,6 +38,7 @@ impl Level {
             Level::Error => "error",
             Level::Warn => "warn",
             Level::Info => "info",
+            Level::Debug => "debug",
         }
     }
 
@@ -45,6 +48,7 @@ impl Level {
             Level::Error => " ERROR ",
             Level::Warn => " WARN  ",
             Level::Info => " INFO  ",
+            Level::Debug => " DEBUG ",
         }
     }
 }
@@ -77,6 +81,11 @@ impl OperatorLog {
         Ok(Arc::new(OperatorLog { json, least, worker, dropped: AtomicU64::new(0), repeats }))
     }
 
+    /// Whether lines of this level are written.
+    pub fn tells(&self, level: Level) -> bool {
+        level <= self.least
+    }
+
     /// Something does not work.
     pub fn error(&self, message: impl Display) {
         self.write(Level::Error, format_args!("{message}"), &[]);
@@ -95,7 +104,7 @@ impl OperatorLog {
     /// Writes a line with facts beside its message. Never waits: a line that does not fit is counted, and the count
     /// is told with the next that does.
     pub fn write(&self, level: Level, message: Arguments<'_>, fields: Fields<'_>) {
-        if level > self.least {
+        if !self.tells(level) {
             return;
         }
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
@@ -119,7 +128,7 @@ impl OperatorLog {
         message: Arguments<'_>,
         fields: Fields<'_>,
     ) {
-        if level > self.least {
+        if !self.tells(level) {
             return;
         }
         let admitted = {

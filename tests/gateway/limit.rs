@@ -328,6 +328,39 @@ fn a_limit_in_place_is_the_places_own_and_a_named_one_is_shared() {
 }
 
 #[test]
+fn a_reload_moves_no_budget_of_a_limit_in_place() {
+    let gateway = Gateway::start(&[], "routes: {}");
+    let mut version = 1;
+    let mut put = |lines: &[&str]| {
+        let text = format!("admin: {{ listen: 127.0.0.1:0 }}\n{}\n", lines.join("\n"));
+        gateway.replace_config(&text);
+        version += 1;
+        gateway.wait_stderr(&format!("reloaded: version {version} "));
+    };
+    let route = |key: &str, limits: &str| {
+        format!("  {key}: {{ respond: {{ status: 204 }}, policies: {{ rate_limit: {limits} }} }}")
+    };
+    let two = limit(2, "600s", "");
+    let spend = |target: &str| [(); 3].map(|()| gateway.get(target).status);
+    let (a, b) = (route("/a", &two), route("/b", &two));
+    put(&["routes:", &a, &b]);
+    assert_eq!(spend("/a"), [204, 204, 429]);
+    // On another line it is the same limit, and what stands on its line now is another.
+    put(&["# moved", "", "routes:", &b, &a]);
+    assert_eq!((gateway.get("/a").status, spend("/b")), (429, [204, 204, 429]));
+    put(&["routes:", &b]);
+    put(&["routes:", &a]);
+    assert_eq!(gateway.get("/a").status, 429);
+    // A larger limit goes on counting; one that counts something else, or longer, begins anew.
+    put(&["routes:", &route("/a", &limit(3, "600s", ""))]);
+    assert_eq!(gateway.get("/a").status, 204);
+    put(&["routes:", &route("/a", &limit(2, "601s", ""))]);
+    assert_eq!(spend("/a"), [204, 204, 429]);
+    put(&["routes:", &route("/a", &format!("[{two}, {}]", limit(9, "601s", "")))]);
+    assert_eq!(told(&gateway.get("/a")).0, 2, "the strictest is told");
+}
+
+#[test]
 fn keys_may_be_headers_and_identities() {
     let origin = Origin::text("ok");
     let config = format!(

@@ -324,3 +324,71 @@ fn a_reader_that_stalls_holds_nobody_up() {
     assert!(lines.iter().any(|line| line["path"] == "/x/last"));
     assert!(told().contains("dropped"), "it says so once it can: {}", told());
 }
+
+#[test]
+fn what_cannot_be_evaluated_is_told_with_its_place() {
+    let origin = Origin::text("hello");
+    let config = "
+        routes:
+          /limited: { upstream: ORIGIN1, policies: { rate_limit: {
+              limit: 5, window: 60s, algorithm: fixed_window, headers: [draft-7],
+              key: 'request.headers[\"x-key\"]' } } }
+          /denied: { upstream: ORIGIN1, policies: { authorize: 'request.query.a == \"1\"' } }
+          /moved/*: { redirect: { to: '/{request.query.b}' } }
+          /known: { upstream: ORIGIN1, policies: { authorize: 'request.method == \"GET\"' } }
+        ";
+    let gateway = Gateway::start(&[&origin], config);
+    for (target, status) in [("/limited", 200), ("/denied", 403), ("/moved/x", 400), ("/known", 200)] {
+        assert_eq!(gateway.get(target).status, status, "{target}");
+    }
+    // Lines of several cores come in any order.
+    let mut lines = gateway.log(4);
+    lines.sort_by_key(|line| {
+        ["/limited", "/denied", "/moved/*"].iter().position(|route| line["route"] == *route)
+    });
+    lines.rotate_left(1);
+    let written = std::fs::read_to_string(gateway.config_file()).unwrap();
+    // Where a text stands in the file.
+    let place = |text: &str| {
+        let at = written.find(text).unwrap();
+        let line = written[..at].matches('\n').count() + 1;
+        let column = at - written[..at].rfind('\n').map_or(0, |end| end + 1) + 1;
+        format!("portcullis.yaml:{line}:{column}) is absent")
+    };
+    let told = |line: &Value, member: &str, text: &str| {
+        let told = line[member].as_str().unwrap_or_else(|| panic!("no {member}: {line}"));
+        let place = place(text);
+        assert!(told.contains(text) && told.ends_with(&place), "{told} at {place}");
+    };
+    told(&lines[0], "note", "request.headers");
+    assert!(lines[0].get("error").is_none(), "{}", lines[0]);
+    told(&lines[1], "source", "request.query.a");
+    told(&lines[2], "source", "request.query.b");
+    assert!(lines[3].get("note").is_none(), "{}", lines[3]);
+}
+
+#[test]
+fn why_a_match_cannot_be_evaluated_is_told_to_who_asks() {
+    let config = "
+listen: 127.0.0.1:0
+telemetry: { access_log: none }
+routes:
+  /a:
+    - match: { when: 'request.headers[\"x-a\"] == \"1\"' }
+      respond: { body: one }
+    - respond: { body: other }
+";
+    for debug in [&["--debug"][..], &[]] {
+        let folder = Folder::new();
+        let process = Process::serve(&folder, config, debug);
+        for _ in 0..3 {
+            assert_eq!(process.client().get("/a").text(), "other");
+        }
+        process.signal("TERM");
+        process.wait_exit();
+        let told: Vec<String> =
+            process.stderr().lines().filter(|line| line.contains(" DEBUG ")).map(str::to_owned).collect();
+        assert_eq!(told.len(), debug.len(), "{told:?}");
+        assert!(told.iter().all(|line| line.contains("(at portcullis.yaml:6:23) is absent")), "{told:?}");
+    }
+}

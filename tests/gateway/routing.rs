@@ -526,6 +526,10 @@ fn redirects_name_what_changes() {
         assert_eq!((answer.status, answer.header("location")), (status, Some(location)), "{target}");
         assert!(answer.headers.has("x-request-id"));
     }
+    // Without a host there is no URL, unless the redirect names one.
+    assert_eq!(gateway.raw("GET /secure/x HTTP/1.0\r\n\r\n").status, 400);
+    let answer = gateway.raw("GET /moved/x HTTP/1.0\r\n\r\n");
+    assert_eq!((answer.status, answer.header("location")), (307, Some("http://other.test/there")));
     // s-011: two slashes at the start never become a host.
     let answer = gateway.get("//evil.test/x");
     assert_eq!(answer.status, 404);

@@ -484,8 +484,12 @@ fn where_it_points_inside_a_location_is_made_public() {
             "/address" => format!("http://127.0.0.1:{port}/"),
             _ => "https://elsewhere.test/next".to_owned(),
         };
+        let (refresh, link) = (format!("0; url={location}"), format!("<{location}>; rel=\"next\""));
         let headers = [
             ("Location", location.as_str()),
+            ("Content-Location", location.as_str()),
+            ("Refresh", refresh.as_str()),
+            ("Link", link.as_str()),
             ("Set-Cookie", "a=1; Domain=localhost; Path=/; HttpOnly"),
             ("Set-Cookie", "b=2"),
             ("Server", "inner/1.0"),
@@ -512,6 +516,12 @@ fn where_it_points_inside_a_location_is_made_public() {
         let answer = gateway.get(&format!("/api/users/{target}"));
         assert_eq!(answer.status, 302);
         assert!(locations.contains(&answer.header("location").unwrap()), "{target}: {:?}", answer.headers);
+        let location = answer.header("location").unwrap();
+        assert_eq!(answer.header("content-location"), Some(location));
+        assert_eq!(answer.header("refresh"), Some(&*format!("0; url={location}")));
+        // A link that is no whole URL stays as it is.
+        let link = if location.starts_with('/') { "/next" } else { location };
+        assert_eq!(answer.header("link"), Some(&*format!("<{link}>; rel=\"next\"")));
         let cookies = answer.headers.all("set-cookie");
         assert_eq!(cookies, ["a=1; Domain=gw.test; Path=/api/users/; HttpOnly", "b=2"]);
         for name in ["server", "x-powered-by", "via"] {

@@ -16,7 +16,16 @@ pub(super) fn hide(
     answer: &mut Response,
 ) {
     let told = |id| matches!(id, HeaderId::Server | HeaderId::XPoweredBy | HeaderId::Via);
-    let pointing = |id| matches!(id, HeaderId::Location | HeaderId::SetCookie);
+    let pointing = |id| {
+        matches!(
+            id,
+            HeaderId::Location
+                | HeaderId::ContentLocation
+                | HeaderId::Refresh
+                | HeaderId::Link
+                | HeaderId::SetCookie
+        )
+    };
     let mut points = false;
     answer.headers.retain(|id, _, _| {
         points |= pointing(id);
@@ -44,13 +53,24 @@ pub(super) fn hide(
     for (id, name, value) in answer.headers.iter() {
         let text = if pointing(id) { std::str::from_utf8(value).ok() } else { None };
         let mapped = match (id, text) {
-            (HeaderId::Location, Some(text)) => map.location(text),
+            (HeaderId::Location | HeaderId::ContentLocation, Some(text)) => map.location(text),
+            (HeaderId::Refresh, Some(text)) => map.refresh(text),
+            (HeaderId::Link, Some(text)) => map.links(text),
             (HeaderId::SetCookie, Some(text)) => map.cookie(text),
             _ => None,
         };
         lines.push_judged(name, mapped.as_ref().map_or(value, |mapped| mapped.as_bytes()));
     }
     answer.headers = lines;
+}
+
+/// What follows `http://`, `https://` or `//`.
+fn after_scheme(text: &str) -> Option<&str> {
+    ["http://", "https://", "//"].iter().find_map(|scheme| {
+        text.get(..scheme.len())
+            .filter(|start| start.eq_ignore_ascii_case(scheme))
+            .map(|_| &text[scheme.len()..])
+    })
 }
 
 struct Map<'a> {
@@ -64,16 +84,64 @@ struct Map<'a> {
 }
 
 impl Map<'_> {
-    /// A `Location` as the client can follow it; `None` where it stays as it is.
+    /// A `Location` or `Content-Location` as the client can follow it; `None` where it stays as it is.
     fn location(&self, text: &str) -> Option<String> {
-        let after_scheme = ["http://", "https://", "//"].iter().find_map(|scheme| {
-            text.get(..scheme.len())
-                .filter(|start| start.eq_ignore_ascii_case(scheme))
-                .map(|_| &text[scheme.len()..])
-        });
-        let Some(rest) = after_scheme else {
-            return text.starts_with('/').then(|| self.path(text));
-        };
+        if after_scheme(text).is_some() {
+            return self.absolute(text);
+        }
+        text.starts_with('/').then(|| self.path(text))
+    }
+
+    /// The target of a `Refresh` as that of a `Location`: after the seconds, with or without `url=` and quotes
+    /// (HTML Living Standard, "shared declarative refresh steps").
+    fn refresh(&self, text: &str) -> Option<String> {
+        let (_, rest) = text.split_once([';', ','])?;
+        let blank = |letter: char| letter.is_ascii_whitespace();
+        let mut target = rest.trim_start_matches(blank);
+        if target.get(..3).is_some_and(|word| word.eq_ignore_ascii_case("url"))
+            && let Some(value) = target[3..].trim_start_matches(blank).strip_prefix('=')
+        {
+            target = value.trim_start_matches(blank);
+        }
+        let quote = target.chars().next().filter(|first| matches!(first, '"' | '\''));
+        target = quote.map_or(target, |_| &target[1..]);
+        let start = text.len() - target.len();
+        if let Some((inside, _)) = quote.and_then(|quote| target.split_once(quote)) {
+            target = inside;
+        }
+        let mapped = self.location(target)?;
+        Some([&text[..start], mapped.as_str(), &text[start + target.len()..]].concat())
+    }
+
+    /// A `Link` (RFC 8288 section 3) none of whose whole URLs points inside. What is relative says nothing of the
+    /// house, and stays as the service's own content has it.
+    fn links(&self, text: &str) -> Option<String> {
+        let mut out = String::new();
+        let (mut copied, mut at, mut quoted) = (0, 0, false);
+        let bytes = text.as_bytes();
+        while let Some(&byte) = bytes.get(at) {
+            match byte {
+                b'\\' if quoted => at += 1,
+                b'"' => quoted = !quoted,
+                b'<' if !quoted => {
+                    let Some(length) = memchr::memchr(b'>', &bytes[at..]) else { break };
+                    if let Some(mapped) = self.absolute(&text[at + 1..at + length]) {
+                        out.push_str(&text[copied..=at]);
+                        out.push_str(&mapped);
+                        copied = at + length;
+                    }
+                    at += length;
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+        (copied > 0).then(|| out + &text[copied..])
+    }
+
+    /// A whole URL that points inside, as the client can follow it.
+    fn absolute(&self, text: &str) -> Option<String> {
+        let rest = after_scheme(text)?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
         if !self.is_inside(authority) {
@@ -83,6 +151,7 @@ impl Map<'_> {
         Some(format!("{}://{}{path}", self.scheme, self.public_host))
     }
 
+    /// Whether it is how the gateway, or the service itself, names the service.
     fn is_inside(&self, authority: &str) -> bool {
         let endpoint = self.endpoint.is_some_and(|endpoint| authority == endpoint.to_string());
         authority.eq_ignore_ascii_case(self.authority)
@@ -180,6 +249,34 @@ mod tests {
         assert_eq!(mapped.location("/v2/next").as_deref(), Some("/shop/next"));
         assert_eq!(mapped.location("/v20/next").as_deref(), Some("/v20/next"));
         assert_eq!(map("", "").location("/next").as_deref(), Some("/next"));
+    }
+
+    #[test]
+    fn a_refresh_leads_outside_however_it_is_written() {
+        let map = map("/api/users", "");
+        for (told, mapped) in [
+            ("0; url=http://10.0.0.1:3001/x", "0; url=https://shop.example.com/api/users/x"),
+            ("5;URL = '//users.internal/x'; a", "5;URL = 'https://shop.example.com/api/users/x'; a"),
+            ("5, \"/x\"", "5, \"/api/users/x\""),
+            ("5; http://users.internal:3001", "5; https://shop.example.com/api/users/"),
+        ] {
+            assert_eq!(map.refresh(told).as_deref(), Some(mapped));
+        }
+        for told in ["5", "5;", "0; url=https://other.example.com/x", "0; url='"] {
+            assert_eq!(map.refresh(told), None, "{told}");
+        }
+    }
+
+    #[test]
+    fn links_that_point_inside_lead_outside() {
+        let map = map("/api/users", "");
+        assert_eq!(
+            map.links("</a>; rel=up, <http://users.internal:3001/b?p=2>; title=\"<http://users.internal/>\\\"\", <//10.0.0.1:3001>; rel=x").as_deref(),
+            Some("</a>; rel=up, <https://shop.example.com/api/users/b?p=2>; title=\"<http://users.internal/>\\\"\", <https://shop.example.com/api/users/>; rel=x"),
+        );
+        for told in ["</a>; rel=up", "<https://other.example.com/>; rel=next", "<http://users.internal", ""] {
+            assert_eq!(map.links(told), None, "{told}");
+        }
     }
 
     #[test]

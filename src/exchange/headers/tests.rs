@@ -48,7 +48,11 @@ fn underscores_fold_into_dashes() {
     assert_eq!(HeaderId::folded(b"x_forwarded-for"), HeaderId::XForwardedFor);
     assert_eq!(HeaderId::folded(b"x_real_ip"), HeaderId::XRealIp);
     assert_eq!(HeaderId::folded(b"a_name_that_is_longer_than_any_that_the_gate_knows"), HeaderId::Other);
+    assert_eq!(HeaderId::folded(b"x.Forwarded~for"), HeaderId::XForwardedFor);
+    assert_eq!(HeaderId::folded(b"x!request'id"), HeaderId::XRequestId);
     assert!(same_folded(b"x_user-id", b"x-user-id"));
+    assert!(same_folded(b"x.user~id", b"x-user_id"));
+    assert!(!same_folded(b"x-user-1d", b"x-user-id"));
     assert!(!same_folded(b"x_user-ids", b"x-user-id"));
 }
 

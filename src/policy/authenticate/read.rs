@@ -153,8 +153,7 @@ fn identity_map(field: Field<'_>) -> Option<IdentityMap> {
                 .find(|(name, _)| *name.value == unfit.0)
                 .map_or(field.label(), |(name, _)| name.span);
             let what = format!("`{}` cannot be an identity header", unfit.0);
-            let help =
-                "it is no header name, one that the gate has a rule for, or named twice (`_` counts as `-`)";
+            let help = "it is no header name, one that the gate has a rule for, or named twice (what is neither letter nor digit counts as `-`)";
             field.out().add(Diagnostic::error(at, what).help(help));
             None
         }

@@ -10,12 +10,12 @@ use crate::exchange::Exchange;
 pub type KeyBytes = SmallVec<[u8; 64]>;
 
 /// What came of asking for a key.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub enum KeyOutcome {
     /// The key has been written.
     Written,
-    /// The request has no such key (a header that is not there, a claim that is absent).
-    Missing,
+    /// The request has no such key (a header that is not there, a claim that is absent): why, for the log.
+    Missing(Option<Box<str>>),
 }
 
 /// Names the budget that a request spends.

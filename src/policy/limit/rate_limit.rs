@@ -61,14 +61,17 @@ impl RateLimit {
         Arc::as_ptr(&self.settings.name).cast::<u8>() as usize
     }
 
-    fn key(&self, exchange: &Exchange) -> KeyBytes {
+    fn key(&self, exchange: &mut Exchange) -> KeyBytes {
         let settings = &self.settings;
         let mut key = KeyBytes::new();
         key.extend_from_slice(settings.name.as_bytes());
         let name = key.len();
         // Neither a name nor a place holds a byte this small, so a name never runs into its key.
         key.push(BY_KEY);
-        if settings.key.key(exchange, &mut key) == KeyOutcome::Missing {
+        if let KeyOutcome::Missing(why) = settings.key.key(exchange, &mut key) {
+            if exchange.record.note.is_none() {
+                exchange.record.note = why;
+            }
             key.truncate(name);
             key.push(BY_ADDRESS);
             settings.address.write(exchange.client.ip, &mut key);

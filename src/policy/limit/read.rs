@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::{Diagnostic, Field, Key as ConfigKey, Kind, Schema, Section, shape};
+use crate::config::{Diagnostic, Field, Key as ConfigKey, Kind, Schema, Section, Value, shape};
 use crate::exchange::{Exchange, Name};
 use crate::expression::{Expression, Scope, load};
 use crate::policy::{Build, Env, Phase, Policy};
@@ -48,9 +48,19 @@ pub fn schema() -> Schema {
 
 fn build(field: Field<'_>, env: &Env<'_>) -> Option<Arc<dyn Policy>> {
     if field.is_map() {
-        return declare(field, env.scope, Name::clone(env.place), env);
+        return declare(field, env.scope, in_place(field, env.place), env);
     }
     env.named.find("rate_limit", field.text()?.as_str())
+}
+
+/// The name of a limit that is written in place. Beside whose it is it tells what is counted, and how long: an edit
+/// that puts another limit in its place does not hand it these counters.
+fn in_place(field: Field<'_>, place: &str) -> Name {
+    let written = |key: &str| match field.node().get(key).map(|node| &node.value) {
+        Some(Value::Scalar(scalar)) => scalar.raw().escape_debug().to_string(),
+        _ => String::new(),
+    };
+    format!("{place} ({} per {})", written("key"), written("window")).into()
 }
 
 /// Reads a limit whose counters are kept under `name`.
@@ -120,11 +130,12 @@ struct ByExpression(Expression);
 impl Key for ByExpression {
     fn key(&self, exchange: &Exchange, out: &mut KeyBytes) -> KeyOutcome {
         match self.0.text(exchange) {
-            Ok(text) if !text.is_empty() => {
+            Ok(text) if text.is_empty() => KeyOutcome::Missing(None),
+            Ok(text) => {
                 out.extend_from_slice(text.as_bytes());
                 KeyOutcome::Written
             }
-            _ => KeyOutcome::Missing,
+            Err(error) => KeyOutcome::Missing(Some(error.to_string().into())),
         }
     }
 }

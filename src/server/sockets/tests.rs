@@ -58,3 +58,18 @@ fn every_core_gets_a_socket_of_one_port() {
     assert_eq!(ports, vec![opened[0].bound.local.port(); 3]);
     assert_eq!(opened[0].bound.number, 7);
 }
+
+#[test]
+fn a_listener_that_is_given_up_is_known_until_its_sockets_are_closed() {
+    let open = || Listening::new(vec![bound(0, "a", "127.0.0.1:80"), bound(1, "b", "127.0.0.1:81")]);
+    let mut listening = open();
+    listening.give_up(&[0]);
+    assert_eq!(listening.bound.len(), 1);
+    // A reload that is broken off here leaves nobody behind.
+    assert_eq!(listening.take_all(), [0, 1]);
+    assert!(listening.take_all().is_empty());
+    let mut listening = open();
+    listening.give_up(&[0]);
+    listening.closed(&[0]);
+    assert_eq!(listening.take_all(), [1]);
+}

@@ -1,10 +1,14 @@
 //! What compiling is given, and what a snapshot remembers of it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::config::Config;
+use crate::exchange::Name;
+use crate::policy::authenticate::jwt::Jwt;
 use crate::store::memory::{DEFAULT_MAX_KEYS, MemoryStore};
 use crate::store::{Clock, Store, SystemClock};
+use crate::telemetry::OperatorLog;
 use crate::telemetry::metrics::Metrics;
 
 /// What compiling needs beside the configuration; one for the life of the process.
@@ -17,6 +21,8 @@ pub struct Environment {
     pub store: Arc<dyn Store>,
     /// Where limits take the time from.
     pub clock: Arc<dyn Clock>,
+    /// Where a route tells, at the level debug, that its `match` could not be evaluated.
+    pub log: Option<Arc<OperatorLog>>,
 }
 
 impl Environment {
@@ -27,12 +33,15 @@ impl Environment {
             metrics: Metrics::new(cores),
             store: Arc::new(MemoryStore::new(DEFAULT_MAX_KEYS)),
             clock: Arc::new(SystemClock),
+            log: None,
         }
     }
 }
 
-/// What a snapshot was compiled from.
+/// What a snapshot was compiled from, and what the next one may take over.
 pub struct Sources {
     /// The configuration as written.
     pub config: Arc<Config>,
+    /// The authenticators by name: one whose definition is unchanged goes on, with the tokens it knows.
+    pub auth: HashMap<Name, Arc<Jwt>>,
 }

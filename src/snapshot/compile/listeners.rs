@@ -75,7 +75,11 @@ fn add(
         Ok(methods) => methods,
         Err(error) => return rules.out.add(Diagnostic::error(at, error.to_string())),
     };
-    let alternatives = rules::alternatives(route, rules);
+    let owner = match layer {
+        Layer::Shared => format!("route {}", route.name.value),
+        Layer::Listener => format!("listener {} route {}", rules.listener.name.value, route.name.value),
+    };
+    let alternatives = rules::alternatives(&owner, route, rules);
     // A clash was reported when the whole was read; this is for one that only the table sees.
     if let Err(clash) = table.insert(layer, methods, &pattern, alternatives)
         && !rules.out.has_errors()
@@ -87,9 +91,10 @@ fn add(
 /// The rule of a request that misses: the listener's policies still guard it, so nobody probes for routes.
 fn miss(rules: &mut Rules<'_, '_>, listener: &Listener) -> u32 {
     let scope = Scope { identity: true, ..Scope::default() };
-    let policies = rules.definitions.chain(&listener.policies, &Policies::default(), &scope, rules.out);
+    let policies = rules.definitions.chain(listener, ("", &Policies::default()), &scope, rules.out);
     rules.list.push(Rule {
         name: "".into(),
+        params: Arc::default(),
         policies,
         action: Arc::new(Miss),
         timeout: crate::config::RouteBody::TIMEOUT,

@@ -34,7 +34,7 @@ pub fn compile(
     out: &Diagnostics,
 ) -> Option<Snapshot> {
     let mut upstreams = upstreams::Upstreams::declare(config, previous, environment);
-    let definitions = policies::Definitions::build(config, environment, out);
+    let definitions = policies::Definitions::build(config, previous, environment, out);
     let listeners = listeners::compile(config, &mut upstreams, &definitions, environment, out);
     if out.has_errors() {
         return None;
@@ -46,6 +46,9 @@ pub fn compile(
         upstreams: upstreams.into_list(),
         identity_headers: definitions.identity_headers(),
         admin: config.admin.as_ref().map(|admin| admin.value),
-        sources: Sources { config: Arc::clone(config) },
+        sources: Sources { config: Arc::clone(config), auth: definitions.into_auth() },
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,17 +4,23 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::config::{Config, Diagnostic, Diagnostics, Kind, Policies, Span, in_force};
+use crate::config::{
+    Config, Definition, Diagnostic, Diagnostics, Kind, Listener, Origin, Part, Policies, Span, in_force,
+};
 use crate::exchange::Name;
 use crate::expression::Scope;
+use crate::policy::authenticate::jwt::Jwt;
 use crate::policy::chain::Chain;
 use crate::policy::{Env, Phase, Policy, authenticate, kinds, limit};
+
+use crate::snapshot::Snapshot;
 
 use super::environment::Environment;
 
 /// What `auth` and `rate_limits` declare, built, and what rules have in common.
 pub(super) struct Definitions<'a> {
     declared: HashMap<(&'static str, Name), Arc<dyn Policy>>,
+    auth: HashMap<Name, Arc<Jwt>>,
     identity_headers: Vec<String>,
     environment: &'a Environment,
     config: &'a Config,
@@ -32,11 +38,13 @@ struct Built {
 impl<'a> Definitions<'a> {
     pub(super) fn build(
         config: &'a Config,
+        previous: Option<&Snapshot>,
         environment: &'a Environment,
         out: &Diagnostics,
     ) -> Definitions<'a> {
         let mut definitions = Definitions {
             declared: HashMap::new(),
+            auth: HashMap::new(),
             identity_headers: Vec::new(),
             environment,
             config,
@@ -49,7 +57,10 @@ impl<'a> Definitions<'a> {
                         definitions.identity_headers.push(name.to_owned());
                     }
                 }
-                definitions.declared.insert(("auth", Arc::clone(&definition.name.value)), jwt);
+                let name = &definition.name.value;
+                let jwt = previous.and_then(|previous| unchanged(definition, previous)).unwrap_or(jwt);
+                definitions.declared.insert(("auth", Arc::clone(name)), Arc::clone(&jwt) as Arc<dyn Policy>);
+                definitions.auth.insert(Arc::clone(name), jwt);
             }
         }
         // A declared limit is used on any route: it may not name what only some patterns have.
@@ -72,23 +83,29 @@ impl<'a> Definitions<'a> {
         self.identity_headers.clone()
     }
 
-    /// The policies of a rule: the nearest of route, listener and file wins, kind by kind.
+    /// The authenticators by name.
+    pub(super) fn into_auth(self) -> HashMap<Name, Arc<Jwt>> {
+        self.auth
+    }
+
+    /// The policies of a rule: the nearest of route, listener and file wins, kind by kind. `owner` names the route and
+    /// its alternative: it has to be the same for every listener that the route is shared by.
     pub(super) fn chain(
         &self,
-        listener: &Policies,
-        route: &Policies,
+        listener: &Listener,
+        (owner, route): (&str, &Policies),
         scope: &Scope,
         out: &Diagnostics,
     ) -> Chain {
         let (mut list, mut whole, mut auth) = (Vec::new(), true, None);
-        for in_force in in_force(&self.config.policies, listener, route) {
+        for in_force in in_force(&self.config.policies, &listener.policies, route) {
             // Unknown kinds were reported when the file was read.
             let Some(kind) = Kind::find(kinds::KINDS, in_force.kind) else { continue };
             for part in &in_force.parts {
                 let key = Built { at: part.body.span, params: scope.params.clone(), rest: scope.rest };
                 let built = self.built.borrow().get(&key).cloned();
                 let policy = built.unwrap_or_else(|| {
-                    let place = place_name(part.body.span);
+                    let place = place_name(part, listener, owner);
                     let policy = (kind.build)(part.field(out), &self.env(scope, &place));
                     self.built.borrow_mut().insert(key, policy.clone());
                     policy
@@ -114,6 +131,16 @@ impl crate::policy::Declared for Definitions<'_> {
     }
 }
 
+/// The authenticator from before, where its definition says the same, the secret that a reference brought in included.
+fn unchanged(definition: &Definition, previous: &Snapshot) -> Option<Arc<Jwt>> {
+    let name = &definition.name.value;
+    let before = previous.sources.config.auth.iter().find(|before| before.name.value == *name)?;
+    if !before.body.same(&definition.body) {
+        return None;
+    }
+    previous.sources.auth.get(name).cloned()
+}
+
 /// Warns where nothing bounds how many tokens a client may try.
 fn unlimited(auth: Span, policies: &[Arc<dyn Policy>], out: &Diagnostics) {
     if policies.iter().any(|policy| policy.phase() == Phase::LimitBefore) {
@@ -125,7 +152,14 @@ fn unlimited(auth: Span, policies: &[Arc<dyn Policy>], out: &Diagnostics) {
     );
 }
 
-/// The name of a policy that is written in place: the place, which no declared name can be.
-fn place_name(span: Span) -> Name {
-    format!("{:?}:{}:{}", span.file, span.line, span.column).into()
+/// The name of a policy that is written in place: whose it is, which no declared name can be. Not where it stands:
+/// what an edit moves to another line is the same policy still.
+fn place_name(part: &Part<'_>, listener: &Listener, owner: &str) -> Name {
+    let (kind, index) = (&part.policy.kind.value, part.index);
+    match part.origin {
+        Origin::File => format!("policies {kind} {index}"),
+        Origin::Listener => format!("listener {} {kind} {index}", listener.name.value),
+        Origin::Route => format!("{owner} {kind} {index}"),
+    }
+    .into()
 }

@@ -14,6 +14,8 @@ use crate::exchange::target::PathRules;
 use crate::expression::{Expression, Place, Scope, load};
 use crate::route::{Condition, Expect, HostList, Predicate};
 use crate::snapshot::{Alternative, Rule};
+use crate::telemetry::OperatorLog;
+use crate::telemetry::log::Level;
 
 use super::environment::Environment;
 use super::policies::Definitions;
@@ -29,8 +31,8 @@ pub(super) struct Rules<'a, 'd> {
     pub(super) list: Vec<Rule>,
 }
 
-/// The rules of a route, in the order in which they are tried.
-pub(super) fn alternatives(route: &Route, rules: &mut Rules<'_, '_>) -> Vec<Alternative> {
+/// The rules of a route, in the order in which they are tried. `owner` names the route among all that are written.
+pub(super) fn alternatives(owner: &str, route: &Route, rules: &mut Rules<'_, '_>) -> Vec<Alternative> {
     let pattern = &route.key.pattern;
     let scope = Scope {
         identity: true,
@@ -41,21 +43,24 @@ pub(super) fn alternatives(route: &Route, rules: &mut Rules<'_, '_>) -> Vec<Alte
     route
         .alternatives
         .iter()
-        .map(|body| {
-            let when = body.condition.as_ref().and_then(|condition| predicate(condition, &scope, rules.out));
-            let rule = rule(route, body, &scope, rules);
+        .enumerate()
+        .map(|(index, body)| {
+            let owner = if index == 0 { owner.to_owned() } else { format!("{owner} alternative {index}") };
+            let when = body.condition.as_ref().and_then(|condition| predicate(condition, &scope, rules));
+            let rule = rule(&owner, route, body, &scope, rules);
             rules.list.push(rule);
             Alternative { when, rule: (rules.list.len() - 1) as u32 }
         })
         .collect()
 }
 
-fn rule(route: &Route, body: &RouteBody, scope: &Scope, rules: &mut Rules<'_, '_>) -> Rule {
+fn rule(owner: &str, route: &Route, body: &RouteBody, scope: &Scope, rules: &mut Rules<'_, '_>) -> Rule {
     let keeps = body.path.unwrap_or(rules.listener.path).keep_encoded_slash;
-    let policies = rules.definitions.chain(&rules.listener.policies, &body.policies, scope, rules.out);
+    let policies = rules.definitions.chain(rules.listener, (owner, &body.policies), scope, rules.out);
     let action = action(route, body, scope, keeps, rules).unwrap_or_else(|| Arc::new(Miss));
     Rule {
         name: Arc::clone(&route.name.value),
+        params: scope.params.iter().map(|name| name.as_str().into()).collect(),
         policies,
         action,
         timeout: body.timeout.unwrap_or(RouteBody::TIMEOUT),
@@ -112,7 +117,8 @@ fn action(
     (kind.build)(field, &env)
 }
 
-fn predicate(condition: &Match, scope: &Scope, out: &Diagnostics) -> Option<Predicate<Exchange>> {
+fn predicate(condition: &Match, scope: &Scope, rules: &Rules<'_, '_>) -> Option<Predicate<Exchange>> {
+    let out = rules.out;
     let mut predicate = Predicate::default();
     for Named { name, test } in &condition.headers {
         predicate = predicate.header(&name.value.to_ascii_lowercase(), expect(test, out)?);
@@ -135,17 +141,29 @@ fn predicate(condition: &Match, scope: &Scope, out: &Diagnostics) -> Option<Pred
     }
     if let Some(when) = &condition.when {
         let scope = Scope { identity: false, ..scope.clone() };
-        predicate = predicate.when(Box::new(When(load::expression(when, &scope, out)?)));
+        let log = rules.environment.log.clone().filter(|log| log.tells(Level::Debug));
+        predicate = predicate.when(Box::new(When { expression: load::expression(when, &scope, out)?, log }));
     }
     Some(predicate)
 }
 
 /// A condition that cannot be judged does not hold.
-struct When(Expression);
+struct When {
+    expression: Expression,
+    /// Where it is told why, if somebody wants to know.
+    log: Option<Arc<OperatorLog>>,
+}
 
 impl Condition<Exchange> for When {
     fn holds(&self, exchange: &Exchange) -> bool {
-        self.0.bool(exchange).unwrap_or(false)
+        let Some(log) = &self.log else { return self.expression.holds(exchange) };
+        self.expression.bool(exchange).unwrap_or_else(|error| {
+            let (now, place) = (exchange.record.started, self.expression.place());
+            let message = format_args!("`match` does not hold: {error}");
+            let fields = [("id", &exchange.id.as_str() as &dyn std::fmt::Display)];
+            log.write_seldom(now, Level::Debug, ("match", &place), message, &fields);
+            false
+        })
     }
 }
 

@@ -64,6 +64,7 @@ fn entry(id: &str) -> Entry<'_> {
         error: None,
         reason: "",
         source: None,
+        note: None,
         bytes_in: 0,
         bytes_out: 0,
         duration: Duration::ZERO,

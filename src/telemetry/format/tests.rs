@@ -18,6 +18,7 @@ fn entry() -> Entry<'static> {
         error: None,
         reason: "",
         source: None,
+        note: None,
         bytes_in: 0,
         bytes_out: 1234,
         duration: Duration::from_micros(12_045),
@@ -141,6 +142,7 @@ fn the_reference_lists_the_members_of_a_line_in_their_order() {
         error: Some(ErrorKind::UpstreamFailure),
         reason: "connect",
         source: Some("refused"),
+        note: Some("`a.b` (at f:1:2) is absent"),
         ..entry()
     };
     let told = line(Format::Json, &full);

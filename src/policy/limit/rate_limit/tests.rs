@@ -32,7 +32,7 @@ struct Header;
 impl Key for Header {
     fn key(&self, exchange: &Exchange, out: &mut KeyBytes) -> KeyOutcome {
         out.extend_from_slice(b"half a key");
-        let Some(value) = exchange.request.headers.get("x-key") else { return KeyOutcome::Missing };
+        let Some(value) = exchange.request.headers.get("x-key") else { return KeyOutcome::Missing(None) };
         out.extend_from_slice(value);
         KeyOutcome::Written
     }
