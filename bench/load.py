@@ -1,14 +1,16 @@
-"""The load: one wrk with one thread, driven for a whole number of seconds."""
+"""The load: one wrk, or h2load, with one thread, driven for a whole number of seconds."""
 import json
 import os
+import re
 import subprocess
+import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LONGEST = 10  # seconds a run may last
 
 
 class Failed(Exception):
-    """wrk could not do its work, for example because nobody listens any more."""
+    """The load generator could not do its work, for example because nobody listens any more."""
 
 
 class Wrk:
@@ -56,3 +58,51 @@ class Wrk:
         if self.child.poll() is None:
             self.child.kill()
             self.child.wait()
+
+
+class H2load:
+    """One run of h2load that has been started: `streams` at a time on each connection, or HTTP/1.1 where that is 0."""
+
+    def __init__(self, port, path, connections, seconds, headers=None, streams=0):
+        self.seconds = min(LONGEST, max(1, round(seconds)))
+        self.times = tempfile.NamedTemporaryFile(prefix="portcullis-bench-", suffix=".h2load")
+        command = ["h2load", "-t1", f"-c{connections}", f"-D{self.seconds}", f"--log-file={self.times.name}"]
+        command += [f"-m{streams}"] if streams else ["--h1"]
+        for name, value in (headers or {}).items():
+            command += ["-H", f"{name}: {value}"]
+        command.append(f"http://127.0.0.1:{port}{path}")
+        self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                      stderr=subprocess.STDOUT, text=True)
+
+    def running(self):
+        """Whether the load still runs."""
+        return self.child.poll() is None
+
+    def result(self):
+        """As that of `Wrk`. What was on its way at the end counts neither as done nor as an error."""
+        try:
+            output, _ = self.child.communicate(timeout=self.seconds + LONGEST)
+            with open(self.times.name) as file:
+                rows = [line.split("\t") for line in file]
+        finally:
+            self.stop()
+        counts = re.search(r"(\d+) done, \d+ succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", output)
+        if counts is None or not rows:
+            raise Failed("h2load gave no result: " + " / ".join(output.split("\n")[-4:]))
+        status = sum(row[1] != "200" for row in rows)
+        errors = {kind: value for kind, value in (("status", status), ("timeout", int(counts[4]))) if value}
+        took = sorted(int(row[2]) for row in rows)
+        return {
+            "requests": len(rows),
+            "rps": len(rows) / self.seconds,
+            "p50": took[len(took) // 2] / 1e3,
+            "p99": took[len(took) * 99 // 100] / 1e3,
+            "errors": errors,
+        }
+
+    def stop(self):
+        """Ends a run that was not waited for."""
+        if self.child.poll() is None:
+            self.child.kill()
+            self.child.wait()
+        self.times.close()

@@ -6,7 +6,7 @@ divided by the requests done in it. Load generator, upstream and gateway share t
 and latency depend on each other's cost; CPU time does so far less. Figures are medians over the rounds, with
 (min..max), and `x` the ratio to the base of the row. Two CPU figures less than 1 microsecond apart are a tie.
 
-Rows: plain64, plain8, large, upload, edge, aggregate (under load); memory, start, reload.
+Rows: plain64, plain8, few, large, upload, edge, aggregate, h2 (under load); memory, start, reload.
 Exit code: 0 good; 1 a run had errors or a gateway did not start; 2 wrong usage, or something is not installed.
 """
 import sys
@@ -75,6 +75,9 @@ def installed(given):
         stop("wrk, the load generator, is not installed (Debian: apt-get install wrk)")
     if not shutil.which("nginx"):
         stop("nginx is not installed (Debian: apt-get install nginx); it is the upstream of every row and the base of the ratios")
+    if "h2" in given.rows and not shutil.which("h2load"):
+        print("bench: h2load is not installed, the row h2 is left out (Debian: apt-get install nghttp2-client)", file=sys.stderr)
+        given.rows.remove("h2")
     if "haproxy" in given.peers and not shutil.which("haproxy"):
         print("bench: haproxy is not installed, its lines are left out (Debian: apt-get install haproxy)", file=sys.stderr)
         given.peers.remove("haproxy")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import peers
 import table
-from load import Failed, Wrk
+from load import LONGEST, Failed, H2load, Wrk
 from process import NotStarted, ask, machine_busy
 
 SOURCES = ("user", "orders", "recommendations")
@@ -20,6 +20,14 @@ class Load:
     connections: int
     token: bool = False
     upload: int = 0
+    streams: int = 0  # at a time on each connection, over HTTP/2; 0 is HTTP/1.1
+    driver: type = Wrk
+    at_most: int = LONGEST  # seconds of a run
+
+    def drive(self, port, seconds, headers):
+        """Starts a run of it."""
+        more = {"streams": self.streams} if self.driver is H2load else {"upload": self.upload}
+        return self.driver(port, self.path, self.connections, seconds, headers, **more)
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,8 @@ def _all(load):
 ROWS = (
     Row("plain64", "Plain proxy, small answer, 64 connections", "nginx", _all(PLAIN64)),
     Row("plain8", "Plain proxy, small answer, 8 connections", "nginx", _all(Load(peers.SMALL, 8))),
+    Row("few", "Plain proxy, small answer, 2 connections that stay: how well two clients find two cores", "nginx",
+        _all(Load(peers.SMALL, 2, at_most=2))),
     Row("large", "Answer of 100 KiB, 16 connections", "nginx", _all(Load(peers.LARGE, 16))),
     Row("upload", "Upload of 1 MiB, 8 connections", "nginx", _all(Load(peers.UPLOAD, 8, upload=peers.UPLOAD_BYTES))),
     Row("edge", "Full edge (1,000 routes, JWT, rate limit, request id, metrics, access log) beside nginx's plain proxy, "
@@ -60,6 +70,10 @@ ROWS = (
         (Line("nginx, plain", "nginx", PLAIN64), Line("portcullis, edge", "edge", EDGE64))),
     Row("aggregate", "Three sources composed, beside Portcullis's own plain proxy, 64 connections", "portcullis",
         (Line("portcullis, plain", "portcullis", PLAIN64), Line("portcullis, aggregate", "aggregate", DASHBOARD64))),
+    Row("h2", "HTTP/2 from the client (8 connections of 8 streams) beside Portcullis's own HTTP/1.1 (64 connections), "
+        "both by h2load", "portcullis",
+        (Line("portcullis, HTTP/1.1", "portcullis", Load(peers.SMALL, 64, driver=H2load, at_most=2)),
+         Line("portcullis, HTTP/2", "portcullis", Load(peers.SMALL, 8, streams=8, driver=H2load, at_most=2)))),
 )
 OWNER = {"nginx": "nginx", "haproxy": "haproxy", "portcullis": "portcullis", "edge": "portcullis", "aggregate": "portcullis"}
 
@@ -141,7 +155,7 @@ class Traffic:
     def _warm(self, gateway, peer, load):
         """The first second of each load fills pools and caches, and is not measured."""
         try:
-            Wrk(peer.port, load.path, load.connections, 1, self.headers(load), load.upload).result()
+            load.drive(peer.port, 1, self.headers(load)).result()
         except Failed as error:
             self.dead[gateway, load] = f"{peer.process.name} under load: {error}: {peer.process.tail()}"
 
@@ -149,16 +163,17 @@ class Traffic:
         peer.process.forget_peak()
         before = (peer.process.cpu(), self.bench.upstream.cpu(), _own(), machine_busy())
         try:
-            run = Wrk(peer.port, load.path, load.connections, self.seconds, self.headers(load), load.upload).result()
+            seconds = min(self.seconds, load.at_most)
+            run = load.drive(peer.port, seconds, self.headers(load)).result()
         except Failed as error:
             self.dead[gateway, load] = f"{peer.process.name} under load: {error}: {peer.process.tail()}"
             return
         after = (peer.process.cpu(), self.bench.upstream.cpu(), _own(), machine_busy())
         spent = [b - a for a, b in zip(before, after)]
         run.update(
-            round=number + 1, gateway=gateway, path=load.path, connections=load.connections,
+            round=number + 1, gateway=gateway, path=load.path, connections=load.connections, streams=load.streams,
             cpu=spent[0] / max(1, run["requests"]) * 1e6, upstream_cpu=spent[1] / max(1, run["requests"]) * 1e6,
-            peak=peer.process.peak(), others=max(0.0, spent[3] - sum(spent[:3])) / self.seconds)
+            peak=peer.process.peak(), others=max(0.0, spent[3] - sum(spent[:3])) / seconds)
         self.runs.setdefault((gateway, load), []).append(run)
         print(f"# round {number + 1}  {gateway:11} {load.path:24} c{load.connections:<3} {run['cpu']:8.2f} us/request "
               f"{run['rps']:8.0f} requests/s  errors {table.errors([run])}", file=sys.stderr, flush=True)
