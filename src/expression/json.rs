@@ -1,11 +1,14 @@
 //! JSON whose strings are templates.
 
+use std::sync::Arc;
+
 use serde::de::IgnoredAny;
 
 use crate::exchange::Exchange;
 
 use super::compiled::Expression;
 use super::error::{CompileError, EvalError, Span};
+use super::origin::Origin;
 use super::scope::{Reference, Scope};
 use super::template::{Place, Segment, Template};
 
@@ -23,6 +26,8 @@ pub enum JsonPart<'a> {
 #[derive(Debug)]
 pub struct JsonTemplate {
     pieces: Vec<Piece>,
+    /// Of which part each template among the pieces was made, in their order.
+    parts: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -41,7 +46,7 @@ impl JsonTemplate {
         if let Err(error) = serde_json::from_str::<IgnoredAny>(json) {
             return Err(vec![whole.error(format!("this is no JSON: {error}"), None)]);
         }
-        let mut made = JsonTemplate { pieces: Vec::new() };
+        let mut made = JsonTemplate { pieces: Vec::new(), parts: Vec::new() };
         let (mut errors, mut done, mut at) = (Vec::new(), 0, 0);
         while let Some(start) = json[at..].find('"').map(|found| at + found) {
             let end = string_end(json.as_bytes(), start);
@@ -66,9 +71,9 @@ impl JsonTemplate {
     /// # Errors
     /// As [`Template::compile_segments`]; offsets are bytes of all the pieces put together.
     pub fn from_parts(parts: &[JsonPart<'_>], scope: &Scope) -> Result<JsonTemplate, Vec<CompileError>> {
-        let mut made = JsonTemplate { pieces: Vec::new() };
+        let mut made = JsonTemplate { pieces: Vec::new(), parts: Vec::new() };
         let (mut errors, mut offset) = (Vec::new(), 0);
-        for part in parts {
+        for (at, part) in parts.iter().enumerate() {
             match part {
                 JsonPart::Raw(text) => {
                     made.raw(text);
@@ -76,11 +81,23 @@ impl JsonTemplate {
                 }
                 JsonPart::Text(segments) => {
                     made.text(segments, scope, offset, &mut errors);
+                    made.parts.resize(made.templates().count(), at);
                     offset += segments.iter().map(|segment| segment.text.len()).sum::<usize>();
                 }
             }
         }
         if errors.is_empty() { Ok(made) } else { Err(errors) }
+    }
+
+    /// From where errors of its rendering are told to come, part by part of what it was made of.
+    pub(super) fn set_origins(&mut self, origin: impl Fn(usize) -> Option<Arc<Origin>>) {
+        let templates = self.pieces.iter_mut().filter_map(|piece| match piece {
+            Piece::Text(template) => Some(template),
+            Piece::Raw(_) => None,
+        });
+        for (template, part) in templates.zip(&self.parts) {
+            template.set_origin(|| origin(*part));
+        }
     }
 
     fn raw(&mut self, text: &str) {

@@ -36,7 +36,13 @@ pub fn json_template(json: &Json, scope: &Scope, field: Field<'_>) -> Option<Jso
         })
         .collect();
     match JsonTemplate::from_parts(&parts, scope) {
-        Ok(template) => Some(template),
+        Ok(mut template) => {
+            template.set_origins(|part| match pieces.get(part)? {
+                Piece::Raw(_) => None,
+                Piece::Text(text) => Some(Arc::new(Origin::new(text, field.out().files()))),
+            });
+            Some(template)
+        }
         Err(faults) => {
             for fault in faults {
                 tell(fault, &pieces, field);
@@ -103,7 +109,7 @@ fn flatten<'a>(json: &'a Json, raw: &mut String, pieces: &mut Vec<Piece<'a>>) {
 /// Compiles a template; what a reference brought in is no template syntax.
 pub fn template(text: &Text, scope: &Scope, place: Place, out: &Diagnostics) -> Option<Template> {
     let mut template = report(Template::compile_segments(&segments(text), scope, place), text, out)?;
-    template.set_origin(|| Arc::new(Origin::new(text, out.files())));
+    template.set_origin(|| Some(Arc::new(Origin::new(text, out.files()))));
     Some(template)
 }
 

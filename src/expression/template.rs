@@ -126,11 +126,11 @@ impl Template {
     }
 
     /// From where errors of its rendering are told to come; asked for only where something has to be read.
-    pub(super) fn set_origin(&mut self, origin: impl FnOnce() -> Arc<Origin>) {
+    pub(super) fn set_origin(&mut self, origin: impl FnOnce() -> Option<Arc<Origin>>) {
         if self.literal().is_some() {
             return;
         }
-        let origin = origin();
+        let Some(origin) = origin() else { return };
         for piece in &mut self.pieces {
             if let Piece::Hole(expression, _) = piece {
                 expression.set_origin(Arc::clone(&origin));

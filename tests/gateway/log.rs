@@ -335,16 +335,19 @@ fn what_cannot_be_evaluated_is_told_with_its_place() {
               key: 'request.headers[\"x-key\"]' } } }
           /denied: { upstream: ORIGIN1, policies: { authorize: 'request.query.a == \"1\"' } }
           /moved/*: { redirect: { to: '/{request.query.b}' } }
+          /json: { respond: { body: { a: [plain, 'as {request.query.c}'] } } }
           /known: { upstream: ORIGIN1, policies: { authorize: 'request.method == \"GET\"' } }
         ";
     let gateway = Gateway::start(&[&origin], config);
-    for (target, status) in [("/limited", 200), ("/denied", 403), ("/moved/x", 400), ("/known", 200)] {
+    for (target, status) in
+        [("/limited", 200), ("/denied", 403), ("/moved/x", 400), ("/json", 400), ("/known", 200)]
+    {
         assert_eq!(gateway.get(target).status, status, "{target}");
     }
     // Lines of several cores come in any order.
-    let mut lines = gateway.log(4);
+    let mut lines = gateway.log(5);
     lines.sort_by_key(|line| {
-        ["/limited", "/denied", "/moved/*"].iter().position(|route| line["route"] == *route)
+        ["/limited", "/denied", "/moved/*", "/json"].iter().position(|route| line["route"] == *route)
     });
     lines.rotate_left(1);
     let written = std::fs::read_to_string(gateway.config_file()).unwrap();
@@ -364,7 +367,8 @@ fn what_cannot_be_evaluated_is_told_with_its_place() {
     assert!(lines[0].get("error").is_none(), "{}", lines[0]);
     told(&lines[1], "source", "request.query.a");
     told(&lines[2], "source", "request.query.b");
-    assert!(lines[3].get("note").is_none(), "{}", lines[3]);
+    told(&lines[3], "source", "request.query.c");
+    assert!(lines[4].get("note").is_none(), "{}", lines[4]);
 }
 
 #[test]
