@@ -27,6 +27,8 @@ use super::watch::{Before, Seen};
 /// one: what they want to be read may have changed since.
 pub(super) async fn serve(control: Control, mut requests: mpsc::UnboundedReceiver<Request>) {
     let mut retired = Retired::default();
+    // What is read at the start alone is in force until the end, whatever files have said since.
+    let started = Arc::clone(&control.inner().live.get().sources.config);
     loop {
         let first = tokio::select! {
             first = requests.recv() => first,
@@ -41,7 +43,7 @@ pub(super) async fn serve(control: Control, mut requests: mpsc::UnboundedReceive
         while let Ok(more) = requests.try_recv() {
             asking.push(more);
         }
-        let report = Arc::new(reload(&control, cause, &mut retired).await);
+        let report = Arc::new(reload(&control, cause, &started, &mut retired).await);
         *control.inner().last.borrow_mut() = Some(Arc::clone(&report));
         for request in asking {
             if let Some(answer) = request.answer {
@@ -51,7 +53,12 @@ pub(super) async fn serve(control: Control, mut requests: mpsc::UnboundedReceive
     }
 }
 
-async fn reload(control: &Control, cause: Cause, retired: &mut Retired<Snapshot>) -> Report {
+async fn reload(
+    control: &Control,
+    cause: Cause,
+    started: &Config,
+    retired: &mut Retired<Snapshot>,
+) -> Report {
     let inner = control.inner();
     let begun = Instant::now();
     let previous = inner.live.get();
@@ -71,7 +78,7 @@ async fn reload(control: &Control, cause: Cause, retired: &mut Retired<Snapshot>
             diagnostics = judge(inner, &compiled, before);
             match compiled.snapshot {
                 Some(snapshot) => {
-                    restart = needs_restart(&previous.sources.config, &snapshot.sources.config);
+                    restart = needs_restart(started, &snapshot.sources.config);
                     apply(inner, snapshot)
                 }
                 None if compiled.unreadable => Err(Failure::Environment("it cannot be read".to_owned())),
@@ -170,7 +177,7 @@ fn names(snapshot: &Snapshot) -> Names {
     Names { routes, upstreams }
 }
 
-/// The keys that have changed and are read at the start alone.
+/// The keys that are read at the start alone, where they do not say any more what is in force.
 fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     let admin = |config: &Config| config.admin.as_ref().map(|admin| admin.value);
     let mut keys = Vec::new();

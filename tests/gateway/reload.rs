@@ -338,4 +338,9 @@ fn what_takes_a_restart_is_said() {
     assert_eq!(told["needs_restart"], json!(["telemetry.access_log"]));
     gateway.wait_stderr("takes a restart");
     assert_eq!(gateway.get("/version").text(), "two", "everything else is in force");
+    // It is measured by what is in force, not by the file before.
+    gateway.replace_config(&("telemetry: { access_log: none }\n".to_owned() + &version("three")));
+    assert_eq!(reload(&gateway).json()["needs_restart"], json!(["telemetry.access_log"]), "still");
+    gateway.replace_config(&version("four"));
+    assert_eq!(reload(&gateway).json()["needs_restart"], json!([]), "the file says what is in force again");
 }
