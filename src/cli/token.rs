@@ -34,8 +34,10 @@ pub(super) struct Arguments {
 
 pub(super) fn token(arguments: &Arguments) -> Result<(), Failure> {
     let name = &arguments.secret_env;
-    let secret = std::env::var(name)
-        .map_err(|error| Failure::Environment(format!("the environment variable `{name}`: {error}")))?;
+    let secret = std::env::var(name).map_err(|_| {
+        let mend = format!("export {name}=... with the secret that the gate verifies with");
+        Failure::Environment(format!("the environment variable `{name}` is not set: {mend}"))
+    })?;
     if secret.is_empty() {
         return Err(Failure::Environment(format!("the environment variable `{name}` is empty")));
     }

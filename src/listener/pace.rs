@@ -62,6 +62,16 @@ mod tests {
     }
 
     #[test]
+    fn a_trickle_gives_nothing_back_of_what_was_waited() {
+        let waited = Duration::from_secs(4);
+        let mut pace = Pace::default();
+        pace.deadline(Instant::now().checked_sub(waited).unwrap(), BOUNDS);
+        pace.moved(999, BOUNDS);
+        let next = Instant::now();
+        assert!(pace.deadline(next, BOUNDS) <= next + BOUNDS.timeout - waited);
+    }
+
+    #[test]
     fn nobody_waits_while_nobody_asks() {
         let mut pace = Pace::default();
         let start = Instant::now();

@@ -100,6 +100,10 @@ impl Guard {
     /// A piece of the answer was handed over (`true`), or the next one is asked for.
     pub(super) fn handed(&self, handed: bool) {
         self.streams.slots.borrow_mut()[self.at].handed = handed.then(Instant::now);
+        if handed {
+            // The connection has to look when this was: nothing else may wake it while the client takes nothing.
+            self.streams.wake();
+        }
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn start(
     };
     let report = {
         let log = Arc::clone(log);
-        Box::new(move |what: &str| log.warn(format_args!("access log: {what}")))
+        Box::new(move |what: &str| log.warn(format_args!("{what}")))
     };
     let settings = AccessLogSettings {
         target: wanted.file.clone().map_or(Target::Stdout, Target::File),

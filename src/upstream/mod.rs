@@ -209,3 +209,81 @@ fn may_repeat(failure: &Failure, request: &Request, upload: &Upload) -> bool {
     );
     (failure.nothing_sent || idempotent) && upload.can_rewind()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use super::*;
+    use crate::exchange::target::PathRules;
+    use crate::exchange::{HeaderId, Headers, Target};
+    use crate::telemetry::Metrics;
+
+    fn request(method: Method) -> Request {
+        let mut headers = Headers::new();
+        headers.push_id(HeaderId::Host, b"service");
+        let target = Target::parse(b"/x", PathRules::default()).unwrap().target;
+        Request {
+            method,
+            target,
+            version: http::Version::HTTP_11,
+            headers,
+            body: crate::exchange::Body::Empty,
+        }
+    }
+
+    #[test]
+    fn what_was_sent_is_repeated_only_if_that_is_the_same_as_once() {
+        let upload = Upload::new(crate::exchange::Body::Empty);
+        let repeats = |method: &Method, nothing_sent| {
+            let error = ErrorKind::UpstreamFailure.into();
+            let failure = Failure { error, nothing_came: true, nothing_sent };
+            may_repeat(&failure, &request(method.clone()), &upload)
+        };
+        for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE] {
+            assert!(repeats(&method, true) && repeats(&method, false), "{method}");
+        }
+        for method in [Method::POST, Method::PATCH, Method::from_bytes(b"PURGE").unwrap()] {
+            assert!(repeats(&method, true), "{method}: the service has seen nothing of it");
+            assert!(!repeats(&method, false), "{method}");
+        }
+    }
+
+    #[test]
+    fn a_route_that_waits_longer_lifts_the_time_for_an_answer() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (answer, answered) = std::sync::mpsc::channel::<()>();
+        let service = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.read_exact(&mut [0; 4]).unwrap();
+            let _ = answered.recv();
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").unwrap();
+            stream
+        });
+        let limit = Duration::from_millis(20);
+        let settings = Settings {
+            name: "service".into(),
+            host: address.ip().to_string(),
+            port: address.port(),
+            authority: address.to_string(),
+            base_path: String::new(),
+            timeouts: Timeouts { response: limit, ..Timeouts::default() },
+        };
+        let upstream = Upstream::new(settings, 1, Metrics::new(1).upstream("service"));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let lifted = Duration::from_secs(60);
+            let deadline = Deadline { at: Instant::now() + lifted, lifted: Some(lifted) };
+            let mut attempts = Attempts::default();
+            let mut call =
+                std::pin::pin!(upstream.call(CoreId(0), request(Method::GET), deadline, &mut attempts));
+            // Well past the upstream's own limit, which would have ended the call.
+            let early = tokio::time::timeout(10 * limit, call.as_mut()).await;
+            assert!(early.is_err(), "nothing has been answered, and nothing has failed");
+            answer.send(()).unwrap();
+            assert_eq!(call.await.unwrap().status, http::StatusCode::NO_CONTENT);
+        });
+        drop(service.join());
+    }
+}

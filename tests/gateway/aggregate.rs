@@ -186,8 +186,13 @@ fn a_body_that_is_no_json_fails_the_call() {
     fails("invalid_json", |turn| {
         turn.answer(200, &[JSON, ("Content-Encoding", "gzip")], b"\x1f\x8b\x08secret")
     });
+    // Whatever it looks like: the gateway has asked for no coding.
+    fails("invalid_json", |turn| turn.answer(200, &[JSON, ("Content-Encoding", "zz")], "[1]"));
+    let (answer, _) = with_b(|turn| turn.answer(200, &[JSON, ("Content-Encoding", "identity")], "[1]"));
+    assert_eq!(answer.json(), json!({ "user": { "id": 1 }, "orders": [1] }));
     // The media type does not matter where the body is JSON.
-    let (answer, _) = with_b(|turn| turn.answer(200, &[("Content-Type", "text/plain")], " [1] "));
+    let (answer, line) = with_b(|turn| turn.answer(200, &[("Content-Type", "text/plain")], " [1] "));
+    assert_eq!(line["attempts"], 2, "one for each source: {line}");
     assert_eq!(answer.json(), json!({ "user": { "id": 1 }, "orders": [1] }));
 }
 

@@ -267,6 +267,8 @@ fn an_encoded_slash_passes_as_it_came_where_a_route_keeps_it() {
           /api/*: { upstream: ORIGIN1, rewrite: /, path: { encoded_slash: keep } }
           /admin/mq/*: { upstream: ORIGIN1, rewrite: /, path: { encoded_slash: keep } }
           /strict/*: { upstream: ORIGIN1, rewrite: / }
+          /plain/*: { upstream: ORIGIN1 }
+          /here/*: { respond: { body: here } }
         ",
     );
     assert_eq!(gateway.get("/api/queues/%2F/fetch").status, 200);
@@ -277,7 +279,11 @@ fn an_encoded_slash_passes_as_it_came_where_a_route_keeps_it() {
     assert_eq!(answer.status, 200);
     let seen = origin.last(); // s-009
     assert_eq!((seen.target(), seen.text().as_str()), ("/api/permissions/%2f/a%252Fb/%E2%82%AC", "{}"));
-    assert_eq!(gateway.get("/strict/a%2Fb").problem(400), "malformed request");
+    let before = origin.count();
+    for target in ["/strict/a%2Fb", "/plain/a%2Fb", "/here/a%2fb"] {
+        assert_eq!(gateway.get(target).problem(400), "malformed request", "{target}");
+    }
+    assert_eq!(origin.count(), before, "a route that keeps it keeps it for itself alone");
     assert_eq!(gateway.get("/api/..%2Fx").problem(400), "malformed request");
 }
 

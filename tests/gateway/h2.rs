@@ -55,6 +55,21 @@ fn requests_are_served_as_over_http_1() {
 }
 
 #[test]
+fn an_expectation_that_nobody_meets_is_417() {
+    let origin = Origin::echo();
+    let gateway = Gateway::start(&[&origin], OPEN);
+    block_on(async {
+        let session = Session::connect(gateway.address()).await;
+        let odd = session.open(request("GET", "/api/x", &[("expect", "tea")]), true).await.unwrap();
+        assert_eq!(odd.whole().await.unwrap().status, 417);
+        let known =
+            session.open(request("GET", "/api/x", &[("expect", "100-continue")]), true).await.unwrap();
+        assert_eq!(known.whole().await.unwrap().status, 200);
+    });
+    assert!(!origin.only().has("expect"));
+}
+
+#[test]
 fn streams_share_a_connection_and_do_not_wait_for_each_other() {
     let gate = Gate::new();
     let held = gate.clone();
@@ -563,4 +578,90 @@ fn an_answer_waits_for_a_slow_client_in_bounded_memory() {
         assert_eq!(body.len(), BIG);
     });
     assert!(gateway.peak_memory() < 64, "{} MiB", gateway.peak_memory());
+}
+
+#[test]
+fn a_head_is_judged_as_one_of_http_1() {
+    let origin = Origin::echo();
+    let gateway = Gateway::start(&[&origin], OPEN);
+    let many: Vec<String> = (0..120).map(|n| format!("x-{n}")).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|name| (name.as_str(), "1")).collect();
+    let long = format!("/api/{}", "a".repeat(9000));
+    block_on(async {
+        let session = Session::connect(gateway.address()).await;
+        for (status, request) in [
+            (400, request("GET", "/api/x", &[("host", "other.test")])),
+            (400, request("GET", "/api/x", &[("x-a", " b")])),
+            (400, request("GET", "/api/x", &[("x-a", "b\t")])),
+            (431, request("GET", "/api/x", &many)),
+            (414, request("GET", &long, &[])),
+            (200, request("GET", "/api/x", &[("host", "gw.test"), ("x-a", "b c")])),
+        ] {
+            let what = format!("{request:?}");
+            let answer = session.open(request, true).await.unwrap().whole().await.unwrap();
+            assert_eq!(answer.status, status, "{}", &what[..what.len().min(200)]);
+        }
+    });
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
+fn a_body_that_stops_coming_is_408() {
+    let origin = Origin::echo();
+    let gateway = Gateway::start(&[&origin], &short("body_timeout"));
+    block_on(async {
+        let session = Session::connect(gateway.address()).await;
+        let mut stream = session.open(request("POST", "/api/x", &[]), false).await.unwrap();
+        stream.body.send_data(Bytes::from_static(b"part"), false).unwrap();
+        assert_eq!(stream.whole().await.unwrap().status, 408);
+        assert_eq!(session.fetch("GET", "/api/x").await.unwrap().status, 200, "other streams go on");
+    });
+}
+
+#[test]
+fn an_idle_connection_is_told_to_go() {
+    let origin = Origin::echo();
+    let gateway = Gateway::start(&[&origin], &short("idle"));
+    block_on(async {
+        let session = Session::connect(gateway.address()).await;
+        assert_eq!(session.fetch("GET", "/api/x").await.unwrap().status, 200);
+        assert!(session.driver.await.unwrap().is_ok(), "GOAWAY without an error");
+    });
+    // One that never asks has as long as a head.
+    let gateway = Gateway::start(&[&origin], &short("head_timeout"));
+    block_on(async {
+        let session = Session::connect(gateway.address()).await;
+        assert!(session.driver.await.unwrap().is_ok());
+    });
+}
+
+#[test]
+fn a_client_that_takes_nothing_of_any_answer_is_cut_off() {
+    let origin = Origin::serve(|turn| {
+        turn.answer(200, &[], vec![b'x'; 64 << 20]);
+        turn.wait_closed();
+    });
+    // No other limit may be what ends it.
+    let config = short("idle").replace("idle: 300ms", "idle: 300ms, head_timeout: 10m");
+    let gateway = Gateway::start(&[&origin], &config);
+    block_on(async {
+        let session = Session::connect(gateway.address()).await;
+        let stream = session.open(request("GET", "/api/x", &[]), true).await.unwrap();
+        let (answer, _unused) = stream.head().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        // The window stays full: nothing of the body is read.
+        let _ = session.driver.await;
+        drop(answer);
+    });
+    origin.wait_closed(0);
+}
+
+/// A listener with one short bound.
+fn short(limit: &str) -> String {
+    format!(
+        "
+        listeners: {{ default: {{ listen: 127.0.0.1:0, limits: {{ {limit}: 300ms }} }} }}
+        routes: {{ /api/*: {{ upstream: ORIGIN1 }} }}
+        "
+    )
 }

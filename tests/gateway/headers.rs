@@ -86,6 +86,40 @@ fn other_spellings_of_forwarded_names_are_dropped() {
 }
 
 #[test]
+fn a_second_spelling_of_a_name_that_the_gateway_reads_is_dropped() {
+    let origin = Origin::echo();
+    let gateway = Gateway::start(&[&origin], OPEN);
+    let lines = "User-Agent: mine\r\nUser_Agent: other\r\nCOOKIE: a=1\r\nAccept_Encoding: gzip\r\nContent_Type: a/b\r\nX_Kept: 1\r\n";
+    let (status, seen) = ask(&gateway, &origin, "/api/x", lines);
+    let seen = seen.unwrap();
+    assert_eq!((status, seen.headers.all("user-agent")), (200, vec!["mine"]));
+    for name in ["user_agent", "accept_encoding", "content_type", "accept-encoding", "content-type"] {
+        assert!(!seen.has(name), "{name}: {:?}", seen.headers);
+    }
+    assert_eq!(seen.header("x_kept"), Some("1"));
+}
+
+#[test]
+fn no_rule_of_the_gateway_believes_a_stranger() {
+    // s-028 inside the gateway: what a stranger says of its way is gone before a route or a condition reads it.
+    let gateway = Gateway::start(
+        &[],
+        r#"
+        routes:
+          /x:
+            - { match: { headers: { x-forwarded-proto: https } }, respond: { body: by match } }
+            - { match: { when: '"x-forwarded-for" in request.headers' }, respond: { body: by condition } }
+            - { match: { headers: { x-request-id: { present: true } } }, respond: { body: by id } }
+            - { respond: { body: unmoved } }
+        "#,
+    );
+    for line in ["X-Forwarded-Proto: https", "X-Forwarded-For: 10.0.0.1", "X-Request-Id: a"] {
+        let answer = gateway.raw(format!("GET /x HTTP/1.1\r\nHost: gw.test\r\n{line}\r\n\r\n"));
+        assert_eq!((answer.status, answer.text().as_str()), (200, "unmoved"), "{line}");
+    }
+}
+
+#[test]
 fn a_trusted_proxy_is_believed_and_added_to() {
     // s-030, H03, L13
     let origin = Origin::echo();
@@ -110,7 +144,15 @@ fn a_trusted_proxy_is_believed_and_added_to() {
     assert_eq!(who(chain), json!({ "ip": "198.51.100.7", "scheme": "https" }));
     assert_eq!(who("X-Forwarded-For: 6.6.6.6, 198.51.100.7, 127.0.0.9\r\n")["ip"], "198.51.100.7");
     assert_eq!(who("X-Forwarded-For: garbage\r\n")["ip"], "127.0.0.1");
+    assert_eq!(who("X-Forwarded-For: 6.6.6.6, garbage\r\n")["ip"], "127.0.0.1", "nothing behind it counts");
+    assert_eq!(who("X-Forwarded-For: 6.6.6.6, ::ffff:127.0.0.9\r\n")["ip"], "6.6.6.6", "an IPv4 address");
+    assert_eq!(who("X-Forwarded-For: ::ffff:6.6.6.6\r\n")["ip"], "6.6.6.6");
+    assert_eq!(who("X-Forwarded-For: [::ffff:6.6.6.6]:80\r\n")["ip"], "6.6.6.6");
     assert_eq!(who("")["ip"], "127.0.0.1");
+    let (_, seen) = ask(&gateway, &origin, "/api/x", chain);
+    assert_eq!(seen.unwrap().headers.all("x-real-ip"), ["198.51.100.7"], "the client, not the proxy");
+    let (_, seen) = ask(&gateway, &origin, "/api/x", "X-Forwarded-For: ::ffff:6.6.6.6\r\n");
+    assert_eq!(seen.unwrap().headers.all("x-real-ip"), ["6.6.6.6"]);
 }
 
 #[test]
@@ -240,6 +282,16 @@ fn a_request_has_one_id_all_the_way() {
     assert_eq!(origin.only().headers.all("x-request-id"), [id.as_str()]);
     assert_eq!(gateway.log(1)[0]["id"], id.as_str());
     assert_ne!(gateway.get("/api/x").header("x-request-id"), Some(id.as_str()));
+}
+
+#[test]
+fn the_id_of_a_service_does_not_stand_on_its_answer() {
+    // H04
+    let origin = Origin::serve(|turn| turn.answer(200, &[("X-Request-Id", "theirs")], "ok"));
+    let gateway = Gateway::start(&[&origin], OPEN);
+    let answer = gateway.get("/api/x");
+    let sent = origin.only().header("x-request-id").unwrap().to_owned();
+    assert_eq!(answer.headers.all("x-request-id"), [sent.as_str()]);
 }
 
 #[test]

@@ -72,9 +72,11 @@ fn no_token_is_401_and_says_what_is_wanted() {
     let gateway = gateway(&origin, STRICT);
     let mut client = gateway.client();
     let good = good();
-    let cases: [(&str, &[(&str, &str)]); 6] = [
+    let cases: [(&str, &[(&str, &str)]); 7] = [
         ("/api/x", &[]),
         ("/api/x", &[("Authorization", "Basic YWxpY2U6cHc=")]),
+        // A good token is none under another name of the same length.
+        ("/api/x", &[("Authorization", &format!("Digest {good}"))]),
         ("/api/x", &[("Authorization", "Bearer")]),
         ("/api/x", &[("Authorization", "Bearer ")]),
         (&format!("/api/x?access_token={good}"), &[]),

@@ -270,10 +270,18 @@ fn listeners_come_and_go() {
     assert_eq!(gateway.listener("first"), first, "kept, not opened anew");
     assert_eq!(Client::connect(second).get("/version").text(), "here");
     assert_eq!(kept.get("/version").text(), "here");
+    // A request, and the beginning of the next one.
+    let mut begun = Client::connect(first);
+    begun.send("GET /version HTTP/1.1\r\nHost: gw.test\r\n\r\nGET /version HTTP/1.1\r\nHo");
+    assert_eq!(begun.read().text(), "here");
     gateway.replace_config(&config(&["second"]));
     assert_eq!(reload(&gateway).status, 200);
     until("the first refuses connections", || std::net::TcpStream::connect(first).is_err());
     assert!(kept.closed(), "its idle connections end");
+    begun.send("st: gw.test\r\n\r\n");
+    let last = begun.read();
+    assert_eq!((last.status, last.header("connection")), (200, Some("close")), "what was begun is served");
+    assert!(begun.closed());
     assert_eq!(Client::connect(second).get("/version").text(), "here");
 }
 
@@ -343,4 +351,8 @@ fn what_takes_a_restart_is_said() {
     assert_eq!(reload(&gateway).json()["needs_restart"], json!(["telemetry.access_log"]), "still");
     gateway.replace_config(&version("four"));
     assert_eq!(reload(&gateway).json()["needs_restart"], json!([]), "the file says what is in force again");
+    let moved = version("five").replace("admin: { listen: 127.0.0.1:0 }", "admin: { listen: '127.0.0.1:1' }");
+    gateway.replace_config(&moved);
+    assert_eq!(reload(&gateway).json()["needs_restart"], json!(["admin"]));
+    assert_eq!(gateway.get("/version").text(), "five");
 }

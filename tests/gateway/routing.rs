@@ -214,6 +214,8 @@ fn prefixes_end_at_segment_borders_and_an_empty_rest_is_a_slash() {
           /api/*: { upstream: ORIGIN2, rewrite: / }
           /stat/*: { upstream: ORIGIN1, rewrite: / }
           /cgi/*: { upstream: ORIGIN1, rewrite: /pre/bin }
+          /dir/*: { upstream: ORIGIN1, rewrite: /pre/dir/ }
+          /own/*: { upstream: ORIGIN1, rewrite: '/pre?own=1' }
         ",
     );
     for (origin, target, seen) in [
@@ -223,6 +225,11 @@ fn prefixes_end_at_segment_borders_and_an_empty_rest_is_a_slash() {
         (&a, "/api/v1", "/"),
         (&b, "/api/v12/a", "/v12/a"),
         (&a, "/stat/us", "/us"),
+        (&a, "/cgi", "/pre/bin"), // the prefix as it was written
+        (&a, "/dir", "/pre/dir/"),
+        (&a, "/dir/x", "/pre/dir/x"),
+        (&a, "/own/x", "/pre/x?own=1"),
+        (&a, "/own/x?theirs=1", "/pre/x?own=1"), // a query that the rewrite names
         // s-024
         (
             &a,

@@ -137,7 +137,7 @@ fn the_grace_ends() {
     let status = process.wait_exit();
     assert!(begun.elapsed() >= Duration::from_millis(900), "not before");
     assert_eq!(status.code(), Some(0), "{}", process.stderr());
-    assert!(process.stderr().contains("the time to drain has passed: 1 connections are cut off"));
+    assert!(process.stderr().contains("the time to drain has passed; connections that are cut off: 1"));
     let cut = client.try_read_for("GET");
     assert!(cut.is_err(), "no whole answer: {cut:?}");
     origin.wait_closed(0);
@@ -216,4 +216,24 @@ fn an_idle_http2_connection_gets_goaway_and_ends() {
     let last = goaway.last().expect("GOAWAY");
     assert_eq!(last[4..8], [0, 0, 0, 0], "no error");
     assert!(gateway.wait_exit().success());
+}
+
+#[test]
+fn a_request_that_was_on_its_way_is_answered() {
+    // A client that was answered just now does not know yet: its next request is served, with word of the end.
+    let served = (0..5).any(|_| {
+        let gateway = Gateway::start(&[], "routes: { /x: { respond: { body: here } } }");
+        // Those that have asked for nothing end first, on every core.
+        let silent: Vec<Client> = (0..8).map(|_| gateway.client()).collect();
+        let mut client = gateway.client();
+        assert_eq!(client.get("/x").status, 200);
+        gateway.signal("TERM");
+        for mut silent in silent {
+            assert!(silent.closed());
+        }
+        let sent = client.try_send("GET /x HTTP/1.1\r\nHost: gw.test\r\n\r\n").is_ok();
+        let answer = String::from_utf8(client.read_to_end()).unwrap();
+        sent && answer.starts_with("HTTP/1.1 200 OK") && answer.contains("connection: close")
+    });
+    assert!(served);
 }

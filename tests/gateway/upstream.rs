@@ -58,6 +58,7 @@ fn no_answer_is_502() {
             if reset { turn.reset() } else { turn.close() }
         });
         assert_eq!(gateway.get("/api/x").problem(502), "upstream failure");
+        assert_eq!(origin.count(), 1, "a fresh connection that fails is no stale one: nothing is sent again");
         let before = origin.count();
         assert_eq!(gateway.request("POST", "/api/x", &[], b"body").problem(502), "upstream failure");
         assert_eq!(origin.count(), before + 1, "a POST that was sent is never sent again");
@@ -67,7 +68,7 @@ fn no_answer_is_502() {
 #[test]
 fn what_is_no_answer_is_502() {
     // U04, and what would let one answer pass for two.
-    let answers: [&str; 14] = [
+    let answers: [&str; 15] = [
         "SSH-2.0-OpenSSH_9.2\r\n\r\n",
         "HTTP/1.1 abc OK\r\n\r\n",
         "HTTP/1.1 20 OK\r\n\r\n",
@@ -79,6 +80,7 @@ fn what_is_no_answer_is_502() {
         "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nx",
         "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nX-A: a\0b\r\nContent-Length: 0\r\n\r\n",
         "HTTP/1.1 200 OK\r\nX-Half",
         "",
@@ -167,10 +169,12 @@ fn what_takes_too_long_is_504() {
     let gateway = Gateway::start(
         &[&origin],
         "
-        upstreams: { slow: { url: ORIGIN1, timeouts: { response: 200ms } } }
+        upstreams:
+          slow: { url: ORIGIN1, timeouts: { response: 200ms } }
+          patient: { url: ORIGIN1, timeouts: { response: 10m } }
         routes:
-          /slow: { upstream: slow }
-          /deadline: { upstream: ORIGIN1, timeout: 200ms }
+          /slow: { upstream: slow, timeout: 10m }
+          /deadline: { upstream: patient, timeout: 200ms }
         ",
     );
     assert_eq!(gateway.get("/slow").problem(504), "upstream timeout");
@@ -179,6 +183,51 @@ fn what_takes_too_long_is_504() {
         origin.wait_closed(connection);
     }
     assert_eq!(origin.count(), 2);
+}
+
+#[test]
+fn the_time_for_an_answer_rests_while_an_upload_moves() {
+    // The exchange's deadline; the upload lasts longer than it, and no piece of it is waited for that long.
+    let (origin, gateway) = {
+        let origin = Origin::echo();
+        let config = "routes: { /api/*: { upstream: ORIGIN1, rewrite: /, timeout: 2s } }";
+        let gateway = Gateway::start(&[&origin], config);
+        (origin, gateway)
+    };
+    let mut client = gateway.client();
+    client.send("POST /api/up HTTP/1.1\r\nHost: gw.test\r\nTransfer-Encoding: chunked\r\n\r\n");
+    let end = Instant::now() + Duration::from_millis(2500);
+    let mut other = gateway.client();
+    while Instant::now() < end {
+        client.send("1\r\nx\r\n");
+        assert_eq!(other.get("/api/x").status, 200);
+    }
+    client.send("0\r\n\r\n");
+    assert_eq!(client.read().status, 200);
+    assert!(origin.faults().is_empty());
+}
+
+#[test]
+fn a_service_that_takes_no_more_of_a_body_is_504() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::serve(move |turn| turn.wait(&held));
+    let gateway = Gateway::start(
+        &[&origin],
+        "
+        upstreams: { full: { url: ORIGIN1, timeouts: { response: 10m, idle: 300ms } } }
+        routes: { /api/*: { upstream: full, timeout: 10m } }
+        ",
+    );
+    let mut client = gateway.client();
+    client.send("POST /api/x HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 10000000\r\n\r\n");
+    let mut sender = client.stream().try_clone().unwrap();
+    // Ends when everything is on its way, or when the gateway has closed.
+    let sending = std::thread::spawn(move || std::io::Write::write_all(&mut sender, &vec![b'x'; 10_000_000]));
+    assert_eq!(client.read().problem(504), "upstream timeout");
+    gate.open();
+    drop(client);
+    let _ = sending.join();
 }
 
 #[test]
@@ -321,7 +370,11 @@ fn a_connection_known_to_be_closed_is_not_used() {
 
 #[test]
 fn a_close_that_is_announced_is_heeded() {
-    let (origin, gateway) = before(|turn| match turn.number() % 3 {
+    let (origin, gateway) = before(|turn| {
+        match turn.number() % 4 {
+        3 => turn.raw(
+            "HTTP/1.1 200 OK\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nchunks\r\n0\r\n\r\n",
+        ),
         0 => turn.answer(200, &[("Connection", "close")], "length"),
         1 => {
             turn.raw("HTTP/1.1 200 OK\r\n\r\nuntil the end");
@@ -331,22 +384,27 @@ fn a_close_that_is_announced_is_heeded() {
             turn.raw("HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nold");
             turn.close();
         }
+    }
     });
     let mut client = gateway.client();
     for _ in 0..3 {
-        for text in ["length", "until the end", "old"] {
+        for text in ["length", "until the end", "old", "chunks"] {
             let answer = client.get("/api/x");
             assert_eq!((answer.status, answer.text().as_str(), answer.complete), (200, text, true));
         }
     }
-    assert_eq!(origin.connections(), 9);
+    assert_eq!(origin.connections(), 12);
 }
 
 #[test]
 fn bytes_after_an_answer_are_nobodys_answer() {
     let (_origin, gateway) = before(|turn| {
         let extra = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nhacked";
-        turn.raw(format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok{extra}"));
+        let answer = match turn.number() % 2 {
+            0 => "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            _ => "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        };
+        turn.raw(format!("{answer}{extra}"));
     });
     let mut client = gateway.client();
     for _ in 0..20 {
@@ -454,6 +512,16 @@ fn interim_answers_do_not_disturb() {
 }
 
 #[test]
+fn interim_answers_without_end_are_no_answer() {
+    let (_origin, gateway) = before(|turn| {
+        turn.raw("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1000));
+        turn.answer(200, &[], "ok");
+        turn.close();
+    });
+    assert_eq!(gateway.get("/api/x").problem(502), "upstream failure");
+}
+
+#[test]
 fn trailers_of_an_answer_pass() {
     let (_origin, gateway) = before(|turn| {
         turn.read_body();
@@ -527,6 +595,26 @@ fn where_it_points_inside_a_location_is_made_public() {
         for name in ["server", "x-powered-by", "via"] {
             assert!(!answer.headers.has(name), "{:?}", answer.headers);
         }
+    }
+}
+
+#[test]
+fn a_location_is_made_public_with_the_scheme_of_the_client() {
+    let origin = Origin::serve(|turn| {
+        let host = turn.request().header("host").unwrap().to_owned();
+        turn.answer(302, &[("Location", &format!("http://{host}/next"))], "");
+    });
+    let gateway = Gateway::start(
+        &[&origin],
+        "
+        listen: 127.0.0.1:0
+        trusted_proxies: [127.0.0.0/8]
+        routes: { /api/*: { upstream: ORIGIN1, rewrite: / } }
+        ",
+    );
+    for (proto, location) in [("https", "https://gw.test/api/next"), ("http", "http://gw.test/api/next")] {
+        let answer = gateway.request("GET", "/api/x", &[("X-Forwarded-Proto", proto)], b"");
+        assert_eq!((answer.status, answer.header("location")), (302, Some(location)));
     }
 }
 

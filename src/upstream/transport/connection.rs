@@ -89,3 +89,31 @@ impl Connection {
         self.out.poll_flush(&mut self.stream, cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_ages_by_its_rest_and_by_its_name() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let now = Instant::now();
+            let second = Duration::from_secs(1);
+            let connection =
+                async |expires| Connection::new(TcpStream::connect(address).await.unwrap(), address, expires);
+            let mut plain = connection(None).await;
+            assert!(!plain.is_usable(now, second), "it carries a request");
+            plain.rest(now);
+            assert!(plain.is_usable(now + second / 2, second));
+            assert!(!plain.is_usable(now + second, second), "the service may close it just now");
+            let mut named = connection(Some(now + second)).await;
+            named.rest(now);
+            assert!(named.is_usable(now + second / 2, 10 * second));
+            assert!(!named.is_usable(now + second, 10 * second), "its name may lead elsewhere by now");
+        });
+        drop(listener);
+    }
+}
