@@ -42,6 +42,12 @@ fn durations_are_written_as_in_a_configuration() {
 }
 
 #[test]
+fn a_secret_that_is_not_set_is_told_with_the_mend() {
+    let told = token::unusable("JWT_SECRET", &std::env::VarError::NotPresent);
+    assert!(told.contains("`JWT_SECRET` is not set") && told.contains("`export JWT_SECRET=...`"), "{told}");
+}
+
+#[test]
 fn a_token_holds_its_claims_and_a_signature_over_them() {
     let more = [("roles".to_owned(), json!(["admin"])), ("exp".to_owned(), json!(5))];
     let claims = token::claims(Some("u1"), Duration::from_secs(60), &more);

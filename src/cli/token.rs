@@ -1,5 +1,6 @@
 //! `token`: signs a token to try a gateway with. Nobody but an identity provider should sign those that matter.
 
+use std::env::VarError;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
@@ -34,12 +35,13 @@ pub(super) struct Arguments {
 
 pub(super) fn token(arguments: &Arguments) -> Result<(), Failure> {
     let name = &arguments.secret_env;
-    let secret = std::env::var(name).map_err(|_| {
-        let mend = format!("export {name}=... with the secret that the gate verifies with");
-        Failure::Environment(format!("the environment variable `{name}` is not set: {mend}"))
-    })?;
+    let secret = std::env::var(name);
+    let secret = secret.map_err(|error| Failure::Environment(unusable(name, &error)))?;
     if secret.is_empty() {
-        return Err(Failure::Environment(format!("the environment variable `{name}` is empty")));
+        return Err(Failure::Environment(format!(
+            "the environment variable `{name}` is empty; {}",
+            mend(name)
+        )));
     }
     if secret.len() < SHORT {
         output::tell(&format!("warning: the secret is shorter than {SHORT} bytes: it can be guessed\n"));
@@ -47,6 +49,18 @@ pub(super) fn token(arguments: &Arguments) -> Result<(), Failure> {
     let token = sign(&secret, claims(arguments.sub.as_deref(), arguments.ttl, &arguments.claim));
     output::print(&format!("{}\n", token?));
     Ok(())
+}
+
+/// What is wrong with the variable, and the mend.
+pub(super) fn unusable(name: &str, error: &VarError) -> String {
+    match error {
+        VarError::NotPresent => format!("the environment variable `{name}` is not set; {}", mend(name)),
+        VarError::NotUnicode(_) => format!("the environment variable `{name}` is no UTF-8 text"),
+    }
+}
+
+fn mend(name: &str) -> String {
+    format!("set it to the secret that the gateway checks tokens with: `export {name}=...`")
 }
 
 fn claim(text: &str) -> Result<(String, Value), String> {

@@ -90,6 +90,8 @@ pub(super) const FILE: &[Key] = &[
     Key::optional("admin", || shape::object(ADMIN), "The admin listener; absent = none"),
     Key::optional("telemetry", || shape::object(TELEMETRY), "What is logged"),
     Key::later("redis"),
+    Key::later("tls"),
+    Key::later("cors"),
     Key::later("tests"),
 ];
 

@@ -4,6 +4,11 @@ use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::suggest::nearest;
+
+/// The methods of RFC 9110 section 9 and RFC 5789 that can be routed.
+const STANDARD: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"];
+
 /// A segment of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Segment {
@@ -63,6 +68,31 @@ pub struct RouteKey {
     pub pattern: Pattern,
 }
 
+impl RouteKey {
+    /// What may be written here and is hardly meant: a method near a standard one, a parameter as other routers write
+    /// it.
+    pub fn doubts(&self) -> Vec<BadKey> {
+        let (mut doubts, mut at) = (Vec::new(), 0);
+        for method in &self.methods {
+            let range = at..at + method.len();
+            at = range.end + 1;
+            if let Some(near) = nearest(method, STANDARD).filter(|near| *near != &**method) {
+                let what = format!("`{method}` is no method that is known");
+                doubts.push(bad(range, what, format!("did you mean `{near}`?")));
+            }
+        }
+        for piece in self.pattern.text[1..].split('/') {
+            let range = at + 1..at + 1 + piece.len();
+            at = range.end;
+            if let Some(name) = piece.strip_prefix(':').filter(|name| is_name(name)) {
+                let what = format!("`{piece}` is matched as it stands");
+                doubts.push(bad(range, what, format!("write `{{{name}}}` for a parameter")));
+            }
+        }
+        doubts
+    }
+}
+
 /// What is wrong inside a key: bytes of the key, what, and the mend.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BadKey {
@@ -84,6 +114,11 @@ fn bad(range: Range<usize>, what: impl Into<String>, help: impl Into<String>) ->
 /// Where it is not a method list and a pattern; the range says which bytes of `key` are wrong.
 pub fn parse(key: &str) -> Result<RouteKey, BadKey> {
     const FORM: &str = "a route is `/path` or `GET,POST /path`";
+    // Words in small letters before any slash are a path, for methods are in capitals.
+    let end = key.find('/').unwrap_or(key.len());
+    if !key.contains([' ', ',']) && key[..end].bytes().any(|b| b.is_ascii_lowercase()) {
+        return Err(bad(0..end, "a route's pattern starts with `/`", format!("did you mean `/{key}`?")));
+    }
     let Some(start) = key.find('/') else {
         return Err(bad(0..key.len(), "a route's pattern starts with `/`", FORM));
     };
@@ -166,8 +201,7 @@ fn pattern(text: &str, offset: usize) -> Result<Pattern, BadKey> {
 fn param(piece: &str, range: &Range<usize>, before: &[Segment]) -> Result<Arc<str>, BadKey> {
     let whole = "a parameter is a whole segment: `/{name}/`, its name of letters, digits and `_`";
     let name = piece[1..].strip_suffix('}').ok_or_else(|| bad(range.clone(), "not a parameter", whole))?;
-    let first = |c: char| c.is_ascii_alphabetic() || c == '_';
-    if !name.starts_with(first) || !name.chars().all(|c| first(c) || c.is_ascii_digit()) {
+    if !is_name(name) {
         return Err(bad(range.clone(), "not a parameter", whole));
     }
     if name == "rest" {
@@ -182,6 +216,12 @@ fn param(piece: &str, range: &Range<usize>, before: &[Segment]) -> Result<Arc<st
         ));
     }
     Ok(name.into())
+}
+
+/// Whether a parameter can be called so.
+fn is_name(name: &str) -> bool {
+    let first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    name.starts_with(first) && name.chars().all(|c| first(c) || c.is_ascii_digit())
 }
 
 /// A literal segment in the form in which paths are matched.
@@ -282,6 +322,32 @@ mod tests {
         assert_eq!(shape("/a%2fb"), "/a%2Fb");
         assert_eq!(shape("/a:b@c!$&'()+,="), "/a:b@c!$&'()+,=");
         assert_eq!(shape("/a%3ab"), "/a%3Ab");
+    }
+
+    #[test]
+    fn doubts_what_is_hardly_meant() {
+        let doubts = |key: &str| -> Vec<_> {
+            let doubts = parse(key).unwrap().doubts();
+            doubts.into_iter().map(|doubt| (doubt.range, doubt.help)).collect()
+        };
+        let near = "did you mean `GET`?".to_owned();
+        let param = "write `{id}` for a parameter".to_owned();
+        assert_eq!(doubts("POST,GTE /a/:id/b"), [(5..8, near), (11..14, param.clone())]);
+        assert_eq!(doubts("/:id"), [(1..4, param)]);
+        for key in [
+            "GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS,TRACE /a",
+            "PROPFIND,PURGE,LOCK,QUERY /a",
+            "/a:b/:",
+            "/:1",
+        ] {
+            assert_eq!(doubts(key), [], "{key}");
+        }
+    }
+
+    #[test]
+    fn offers_the_slash_that_is_missing() {
+        assert_eq!(parse("api/users/*").unwrap_err().help, "did you mean `/api/users/*`?");
+        assert_eq!(parse("GET/a").unwrap_err().help, "a route is `/path` or `GET,POST /path`");
     }
 
     #[test]

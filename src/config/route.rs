@@ -116,6 +116,12 @@ const ROUTE: &[Key] = &[
     Key::optional("host", shape::text, "The Host sent: `upstream` (default), `client`, or a literal"),
     Key::optional("path", path_rules::schema, "How the path is read"),
     Key::optional("policies", || shape::defined("policies"), "Policies of this route"),
+    Key::later("retry"),
+    Key::later("cors"),
+    Key::later("tls"),
+    Key::later("cache"),
+    Key::later("shape"),
+    Key::later("compress"),
     Key::later("mirror"),
     Key::later("sticky"),
 ];
@@ -142,6 +148,10 @@ fn route(entry: &Entry, routes: Field<'_>, vocabulary: Vocabulary<'_>) -> Option
             out.add(Diagnostic::error(entry.key_text.part(bad.range), what).help(bad.help));
         })
         .ok();
+    for doubt in key.iter().flat_map(RouteKey::doubts) {
+        let span = entry.key_text.part(doubt.range);
+        out.add(Diagnostic::warning(span, doubt.what).help(doubt.help));
+    }
     let field = Field::new(&entry.key.value, entry.key.span, &entry.value, out);
     if field.is_list() && entry.value.items().is_empty() {
         field.error("a route without an action", "write `{ upstream: NAME }`");

@@ -14,6 +14,11 @@ pub trait Condition: Send + Sync {
     /// # Errors
     /// It cannot be told (an absent claim, a wrong type): the text is for the log.
     fn holds(&self, exchange: &Exchange) -> Result<bool, String>;
+
+    /// Whether it depends on who the client is.
+    fn reads_identity(&self) -> bool {
+        false
+    }
 }
 
 /// One condition, and what the client is told where it does not hold.
@@ -54,6 +59,10 @@ impl Policy for Authorize {
 
     fn kind(&self) -> &'static str {
         "authorize"
+    }
+
+    fn reads_identity(&self) -> bool {
+        self.rules.iter().any(|rule| rule.require.reads_identity())
     }
 
     fn on_request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {

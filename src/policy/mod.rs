@@ -56,6 +56,11 @@ pub trait Policy: Send + Sync {
     /// The name of its kind, as written in `policies`.
     fn kind(&self) -> &'static str;
 
+    /// Whether it judges by who the client is, which nobody knows without `auth`.
+    fn reads_identity(&self) -> bool {
+        false
+    }
+
     /// Looks at the request on its way in.
     fn on_request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let _ = exchange;

@@ -17,10 +17,17 @@ pub(super) async fn drain(control: &Control, grace: Duration, signals: &mut Sign
     tokio::select! {
         () = finished => log.info("drained: every connection has ended"),
         () = tokio::time::sleep(grace) => {
-            log.warn(format_args!("the time to drain has passed; connections that are cut off: {}", control.open()));
+            log.warn(format_args!("the time to drain has passed: {}", cut_off(control.open())));
         }
         () = signals.end() => {
-            log.warn(format_args!("a second signal; connections that are cut off: {}", control.open()));
+            log.warn(format_args!("a second signal: {}", cut_off(control.open())));
         }
+    }
+}
+
+fn cut_off(open: usize) -> String {
+    match open {
+        1 => "1 connection is cut off".to_owned(),
+        open => format!("{open} connections are cut off"),
     }
 }

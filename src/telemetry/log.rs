@@ -110,7 +110,8 @@ impl OperatorLog {
         let dropped = self.dropped.swap(0, Ordering::Relaxed);
         let mut line = Vec::with_capacity(160);
         if dropped > 0 {
-            self.line(&mut line, Level::Warn, format_args!("{dropped} log lines dropped"), &[]);
+            let lines = if dropped == 1 { "line" } else { "lines" };
+            self.line(&mut line, Level::Warn, format_args!("{dropped} log {lines} dropped"), &[]);
         }
         self.line(&mut line, level, message, fields);
         if self.worker.sender().try_send(Some(line)).is_err() {

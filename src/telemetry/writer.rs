@@ -147,9 +147,7 @@ impl Writer {
                 self.output = output;
                 self.torn = false;
             }
-            Err(error) => {
-                (self.report)(&format!("portcullis: the access log cannot be opened again: {error}"))
-            }
+            Err(error) => (self.report)(&format!("the file cannot be opened again: {error}")),
         }
     }
 
@@ -204,7 +202,8 @@ impl Drops {
         self.told = dropped;
         self.last = Some(now);
         let cause = self.cause.take().map(|cause| format!(": {cause}")).unwrap_or_default();
-        Some(format!("portcullis: {fresh} access log lines dropped{cause}"))
+        let lines = if fresh == 1 { "line" } else { "lines" };
+        Some(format!("{fresh} {lines} dropped{cause}"))
     }
 }
 
@@ -217,14 +216,11 @@ mod tests {
         let start = Instant::now();
         let mut drops = Drops { told: 5, last: None, cause: Some(ErrorKind::BrokenPipe.into()) };
         assert_eq!(drops.due(5, start, false), None);
-        assert_eq!(
-            drops.due(7, start, false).as_deref(),
-            Some("portcullis: 2 access log lines dropped: broken pipe")
-        );
+        assert_eq!(drops.due(7, start, false).as_deref(), Some("2 lines dropped: broken pipe"));
         assert_eq!(drops.due(9, start + Duration::from_secs(9), false), None);
         let later = start + REPORT_EVERY;
-        assert_eq!(drops.due(12, later, false).as_deref(), Some("portcullis: 5 access log lines dropped"));
+        assert_eq!(drops.due(12, later, false).as_deref(), Some("5 lines dropped"));
         assert_eq!(drops.due(12, later, true), None);
-        assert_eq!(drops.due(13, later, true).as_deref(), Some("portcullis: 1 access log lines dropped"));
+        assert_eq!(drops.due(13, later, true).as_deref(), Some("1 line dropped"));
     }
 }

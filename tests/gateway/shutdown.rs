@@ -137,7 +137,7 @@ fn the_grace_ends() {
     let status = process.wait_exit();
     assert!(begun.elapsed() >= Duration::from_millis(900), "not before");
     assert_eq!(status.code(), Some(0), "{}", process.stderr());
-    assert!(process.stderr().contains("the time to drain has passed; connections that are cut off: 1"));
+    assert!(process.stderr().contains("the time to drain has passed: 1 connection is cut off"));
     let cut = client.try_read_for("GET");
     assert!(cut.is_err(), "no whole answer: {cut:?}");
     origin.wait_closed(0);

@@ -46,4 +46,8 @@ impl Condition for Holds {
     fn holds(&self, exchange: &Exchange) -> Result<bool, String> {
         self.0.bool(exchange).map_err(|error| error.to_string())
     }
+
+    fn reads_identity(&self) -> bool {
+        self.0.needs_identity()
+    }
 }

@@ -116,6 +116,10 @@ impl Policy for RateLimit {
         "rate_limit"
     }
 
+    fn reads_identity(&self) -> bool {
+        self.settings.phase == Phase::LimitAfter
+    }
+
     fn on_request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let key = self.key(exchange);
         match self.settings.store.take(&key, self.limit, &*self.settings.clock) {

@@ -98,6 +98,7 @@ impl<'a> Definitions<'a> {
         out: &Diagnostics,
     ) -> Chain {
         let (mut list, mut whole, mut auth) = (Vec::new(), true, None);
+        let mut readers = Vec::new();
         for in_force in in_force(&self.config.policies, &listener.policies, route) {
             // Unknown kinds were reported when the file was read.
             let Some(kind) = Kind::find(kinds::KINDS, in_force.kind) else { continue };
@@ -111,11 +112,17 @@ impl<'a> Definitions<'a> {
                     policy
                 });
                 whole &= policy.is_some();
+                if policy.as_ref().is_some_and(|policy| policy.reads_identity()) {
+                    readers.push((kind.name, part.policy.kind.span));
+                }
                 list.extend(policy);
             }
             if kind.name == authenticate::KIND.name {
                 auth = in_force.parts.first().map(|part| part.policy.kind.span);
             }
+        }
+        if whole && auth.is_none() {
+            readers.into_iter().for_each(|reader| nobody_known(reader, out));
         }
         // A limit that could not be built may be the one that is missed.
         if let Some(auth) = auth.filter(|_| whole) {
@@ -150,6 +157,17 @@ fn unlimited(auth: Span, policies: &[Arc<dyn Policy>], out: &Diagnostics) {
     out.add(
         warning.help("whoever sends bad tokens is never limited: add a `rate_limit` with the key client.ip"),
     );
+}
+
+/// Warns where a policy judges by who the client is, and nothing tells it.
+fn nobody_known((kind, at): (&str, Span), out: &Diagnostics) {
+    let what = format!("this `{kind}` reads `identity`, but on some route no `auth` stands before it");
+    let help = if kind == "authorize" {
+        "nobody is known there, and a condition that cannot be judged refuses: add an `auth`"
+    } else {
+        "nobody is known there, and the client's address is counted instead: add an `auth`"
+    };
+    out.add(Diagnostic::warning(at, what).help(help));
 }
 
 /// The name of a policy that is written in place: whose it is, which no declared name can be. Not where it stands:

@@ -205,7 +205,7 @@ fn a_file_that_cannot_be_opened_again_is_reported_and_the_old_one_kept() {
     assert!(log.shutdown(LONG));
     assert_eq!(ids(&fs::read_to_string(folder.file("moved/access.log")).unwrap()), ["one"]);
     let reports = reports.lock().unwrap();
-    assert!(reports[0].starts_with("portcullis: the access log cannot be opened again: "), "{reports:?}");
+    assert!(reports[0].starts_with("the file cannot be opened again: "), "{reports:?}");
 }
 
 #[test]
@@ -244,7 +244,7 @@ fn a_slow_target_costs_lines_and_no_waiting() {
     drop(core);
     let (ids, after, reports) = rig.end();
     assert_eq!((ids.len() as u64 + after, reports.len()), (1000, 1));
-    assert_eq!(reports[0], format!("portcullis: {after} access log lines dropped"));
+    assert_eq!(reports[0], format!("{after} line{} dropped", if after == 1 { "" } else { "s" }));
 }
 
 #[test]
@@ -285,7 +285,7 @@ fn a_failing_target_is_counted_and_a_torn_line_is_ended() {
     let (torn, kept) = text.split_once('\n').unwrap();
     assert_eq!((torn, ids(kept)), ("{", vec!["kept".to_owned()]));
     assert_eq!(rig.log.dropped(), 3);
-    assert_eq!(rig.reports.lock().unwrap()[0], "portcullis: 1 access log lines dropped: broken pipe");
+    assert_eq!(rig.reports.lock().unwrap()[0], "1 line dropped: broken pipe");
 }
 
 #[test]
