@@ -332,7 +332,7 @@ mod tests {
         };
         let near = "did you mean `GET`?".to_owned();
         let param = "write `{id}` for a parameter".to_owned();
-        assert_eq!(doubts("POST,GTE /a/:id/b"), [(5..8, near), (11..14, param.clone())]);
+        assert_eq!(doubts("POST,GTE /a/:id/b"), [(5..8, near), (12..15, param.clone())]);
         assert_eq!(doubts("/:id"), [(1..4, param)]);
         for key in [
             "GET,POST,PUT,PATCH,DELETE,HEAD,OPTIONS,TRACE /a",
