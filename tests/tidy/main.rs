@@ -163,9 +163,9 @@ fn only_the_process_prints_exits_and_reads_the_environment() {
 
 #[test]
 fn nothing_is_unwrapped_or_left_undone() {
-    let words = [".unwrap()", "todo!(", "unimplemented!(", "dbg!(", "#[ignore"];
+    let words = [".unwrap()", "todo!(", "unimplemented!(", "dbg!(", concat!("#[ig", "nore")];
     none("in code that ships", &found(&["src"], &words, |_, _| true, |s| &s.production));
-    let words = ["todo!(", "dbg!(", "#[ignore"];
+    let words = ["todo!(", "dbg!(", concat!("#[ig", "nore")];
     none("in tests", &found(&["src", "tests"], &words, |_, _| true, |s| &s.tests));
 }
 
