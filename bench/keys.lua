@@ -1,6 +1,6 @@
 -- As load.lua, but each request bears one of many keys in the header x-key: the
 -- argument says how many. All requests are made before the load begins.
-dofile((debug.getinfo(1, "S").source:sub(2):gsub("[^/]*$", "load.lua")))
+dofile(debug.getinfo(1, "S").source:match("^@(.*/)") .. "load.lua")
 
 local requests, count = {}, 0
 
