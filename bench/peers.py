@@ -144,6 +144,10 @@ class Bench:
         """A limit as it is by default, out of reach."""
         return self._limited("limit: 2000000000, max_keys: 200000", "portcullis-limited")
 
+    def silent(self):
+        """The same limit, of which the client is not told."""
+        return self._limited("limit: 2000000000, max_keys: 200000, headers: []", "portcullis-silent")
+
     def memory(self):
         """A limit in memory that counts as those in Redis do."""
         return self._limited(HOT, "portcullis-memory")

@@ -79,7 +79,9 @@ ROWS = (
         (Line("portcullis, HTTP/1.1", "portcullis", Load(peers.SMALL, 64, driver=H2load, at_most=2)),
          Line("portcullis, HTTP/2", "portcullis", Load(peers.SMALL, 8, streams=8, driver=H2load, at_most=2)))),
     Row("limit", "A limit in memory by a header of 100,000 values, beside none, 64 connections (target: a tie)", "portcullis",
-        (Line("portcullis, no limit", "portcullis", MANY_KEYS), Line("portcullis, a limit", "limited", MANY_KEYS))),
+        (Line("portcullis, no limit", "portcullis", MANY_KEYS),
+         Line("portcullis, a limit without headers", "silent", MANY_KEYS),
+         Line("portcullis, a limit", "limited", MANY_KEYS))),
     Row("limit-one", "The same where all requests bear one key, which all cores then count on (target: a tie)", "portcullis",
         (Line("portcullis, no limit", "portcullis", ONE_KEY), Line("portcullis, a limit", "limited", ONE_KEY))),
     Row("redis", "A limit in Redis by a header of 1,000 values, beside memory, 64 connections (target: leased at least x0.85 "
