@@ -61,7 +61,7 @@ impl State {
     pub fn give_back(&mut self, now: u64, limit: &Limit, cost: u64, at: u64) {
         match self {
             State::Fixed(state) => state.give_back(now, limit, cost, at),
-            State::Sliding(state) => state.give_back(cost, at),
+            State::Sliding(state) => state.give_back(limit, cost, at),
             State::Bucket(state) => state.give_back(now, limit, cost, at),
         }
     }

@@ -13,6 +13,11 @@ pub const CELLS: u64 = 32;
 /// Runs that can be alive at once: one a cell, and the cell that the window's far end cuts.
 pub const RUNS: usize = CELLS as usize + 1;
 
+/// The length of a cell.
+fn cell(window: u64) -> u64 {
+    (window / CELLS).max(1)
+}
+
 /// The hits of one cell.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Run {
@@ -86,7 +91,7 @@ impl Runs {
             };
         }
         if cost > 0 {
-            let cell = (window / CELLS).max(1);
+            let cell = cell(window);
             match self.runs[..self.len].last_mut() {
                 Some(run) if run.last / cell == now / cell => {
                     run.last = now;
@@ -126,9 +131,12 @@ impl Runs {
         0
     }
 
-    /// Gives back what was taken at `at`, where its run is still there.
-    pub fn give_back(&mut self, cost: u64, at: u64) {
-        if let Some(run) = self.runs[..self.len].iter_mut().find(|run| run.last >= at) {
+    /// Gives back what was taken at `at`, where the run of its cell is still there.
+    pub fn give_back(&mut self, limit: &Limit, cost: u64, at: u64) {
+        let cell = cell(limit.window_us);
+        if let Some(run) = self.runs[..self.len].iter_mut().find(|run| run.last >= at)
+            && run.last / cell == at / cell
+        {
             run.permits = run.permits.saturating_sub(cost);
         }
     }

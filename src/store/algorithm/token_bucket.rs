@@ -46,7 +46,8 @@ impl TokenBucket {
     /// Takes `cost` permits, all or none.
     pub fn take(&mut self, now: u64, limit: &Limit, cost: u64) -> Verdict {
         if limit.limit == 0 {
-            return Verdict { admitted: cost == 0, remaining: 0, reset_us: limit.window_us };
+            let reset_us = if cost == 0 { 0 } else { limit.window_us };
+            return Verdict { admitted: cost == 0, remaining: 0, reset_us };
         }
         let (window, rate) = (u128::from(limit.window_us), u128::from(limit.limit));
         let whole = u128::from(limit.burst) * window;
