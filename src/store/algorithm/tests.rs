@@ -7,7 +7,12 @@ use super::*;
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::SlidingWindow, Algorithm::FixedWindow, Algorithm::TokenBucket];
 
 fn limit(algorithm: Algorithm, limit: u64, window_us: u64, burst: u64) -> Limit {
-    Limit { algorithm, limit, window_us, burst: if algorithm == Algorithm::TokenBucket { burst } else { limit } }
+    Limit {
+        algorithm,
+        limit,
+        window_us,
+        burst: if algorithm == Algorithm::TokenBucket { burst } else { limit },
+    }
 }
 
 /// What a client does next: waits so long, asks for so much, and perhaps gives back the n-th last admission.
@@ -20,7 +25,11 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
 }
 
 /// Plays the moves; gives the admissions that were kept, as (time, permits).
-fn play(limit: &Limit, moves: &[Move], mut asked: impl FnMut(u64, u64, Verdict, &[(u64, u64)])) -> Vec<(u64, u64)> {
+fn play(
+    limit: &Limit,
+    moves: &[Move],
+    mut asked: impl FnMut(u64, u64, Verdict, &[(u64, u64)]),
+) -> Vec<(u64, u64)> {
     let mut state = State::fresh(limit.algorithm);
     let mut kept: Vec<(u64, u64)> = Vec::new();
     let mut now = 1_000_000;

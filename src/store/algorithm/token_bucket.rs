@@ -58,8 +58,7 @@ impl TokenBucket {
             u64::try_from(debt.saturating_sub(bound).div_ceil(rate)).unwrap_or(u64::MAX)
         };
         if !admitted {
-            let reset_us =
-                if asked > whole { limit.window_us } else { wait(next.debt, whole - asked) };
+            let reset_us = if asked > whole { limit.window_us } else { wait(next.debt, whole - asked) };
             return Verdict { admitted, remaining: permits((whole - next.debt) / window), reset_us };
         }
         if cost > 0 {
@@ -67,7 +66,8 @@ impl TokenBucket {
             *self = next;
         }
         let left = (whole - next.debt) / window;
-        let reset_us = if next.debt == 0 { 0 } else { wait(next.debt, whole.saturating_sub((left + 1) * window)) };
+        let reset_us =
+            if next.debt == 0 { 0 } else { wait(next.debt, whole.saturating_sub((left + 1) * window)) };
         Verdict { admitted, remaining: permits(left), reset_us }
     }
 
