@@ -8,6 +8,7 @@
 
 pub mod algorithm;
 pub mod memory;
+pub mod registry;
 
 use std::future::Future;
 use std::pin::Pin;
