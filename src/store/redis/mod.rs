@@ -4,6 +4,11 @@
 //! script that runs on the server and reads the server's clock, so replicas whose clocks differ agree. The caller is
 //! never blocked: the answer comes to a callback, and who waits for it keeps its own deadline.
 
+mod away;
+pub mod budgets;
+mod lease;
+mod waiting;
+
 use std::time::Duration;
 
 use super::Limit;
