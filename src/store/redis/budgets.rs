@@ -20,7 +20,9 @@ use super::waiting::Waiting;
 use super::{Grant, Remote, Return};
 use crate::exchange::Name;
 use crate::store::memory::Memory;
-use crate::store::{Clock, Decision, Lease, Limit, Source, Store, Taken, Ticket, Unavailable, Wanted, WhenStoreFails};
+use crate::store::{
+    Clock, Decision, Lease, Limit, Source, Store, Taken, Ticket, Unavailable, Wanted, WhenStoreFails,
+};
 
 const SHARDS: usize = 64;
 /// The most requests that wait for one key's trip; those beyond it fall back at once.
@@ -363,7 +365,13 @@ impl Budgets {
 
 impl Shard {
     /// The key's entry, a new one where there is room.
-    pub(super) fn entry(&mut self, key: &[u8], limit: &Limit, now: Instant, room: usize) -> Option<&mut Entry> {
+    pub(super) fn entry(
+        &mut self,
+        key: &[u8],
+        limit: &Limit,
+        now: Instant,
+        room: usize,
+    ) -> Option<&mut Entry> {
         if !self.entries.contains_key(key) {
             if self.entries.len() >= room {
                 self.purge(now, Duration::from_micros(lease::hold_us(limit)).saturating_mul(2));
@@ -398,9 +406,8 @@ impl Shard {
             self.purged = last;
             return;
         }
-        self.entries.retain(|_, entry| {
-            !entry.idle(now, Duration::from_micros(entry.limit.window_us).min(most))
-        });
+        self.entries
+            .retain(|_, entry| !entry.idle(now, Duration::from_micros(entry.limit.window_us).min(most)));
         if self.entries.len() < self.entries.capacity() / 4 {
             self.entries.shrink_to(self.entries.len() * 2);
         }
