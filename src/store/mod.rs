@@ -8,6 +8,7 @@
 
 pub mod algorithm;
 pub mod memory;
+pub mod redis;
 pub mod registry;
 
 use std::future::Future;

@@ -27,6 +27,10 @@ pub struct Verdict {
 
 /// What is known of one key.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it lives on the stack for one decision; a box would be an allocation"
+)]
 pub enum State {
     /// A fixed window.
     Fixed(FixedWindow),

@@ -50,7 +50,7 @@ fn play(
         if let Some(back) = back
             && let Some(at) = kept.len().checked_sub(back + 1)
         {
-            let (taken, cost) = std::mem::replace(&mut kept[at], (0, 0));
+            let (taken, cost) = std::mem::take(&mut kept[at]);
             if cost > 0 {
                 state.give_back(now, limit, cost, taken);
             }

@@ -188,7 +188,7 @@ impl Table {
 
     /// Frees the expired among the next so many places.
     fn sweep(&mut self, places: usize, now: u64) {
-        for _ in 0..places.min(self.slots.len()) {
+        for _ in 0..places {
             let slot = &self.slots[self.cursor];
             if !slot.is_free() && slot.ends(self.window) <= now {
                 // Another one may have moved into this place: it is looked at next.
@@ -276,7 +276,8 @@ impl Table {
     pub(super) fn tidy(&mut self, now: u64) {
         if self.used > 0 {
             self.cursor = 0;
-            self.sweep(usize::MAX, now);
+            // A place that is freed is looked at again, for what has moved into it.
+            self.sweep(self.slots.len() + self.used, now);
         }
         if self.slots.len() > SMALLEST && self.used * 4 < self.slots.len() {
             self.resize((self.used * 3 / 2).max(SMALLEST));
