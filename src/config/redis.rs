@@ -77,7 +77,11 @@ impl fmt::Debug for Secret {
 
 const REDIS: &[Key] = &[
     Key::optional("url", url_schema, "The server: redis://host:port, or rediss:// for TLS"),
-    Key::optional("urls", || shape::list(url_schema()), "The nodes of a cluster, or a primary and its replicas"),
+    Key::optional(
+        "urls",
+        || shape::list(url_schema()),
+        "The nodes of a cluster, or a primary and its replicas",
+    ),
     Key::optional("timeout", shape::duration, "How long a request waits for an answer (default 50ms)"),
     Key::optional("namespace", shape::text, "What every key begins with (default portcullis)"),
     Key::optional("username", shape::text, "Instead of a user in the URL"),
@@ -139,12 +143,14 @@ pub(super) fn read(field: Field<'_>) -> Option<Redis> {
         section.out().add(Diagnostic::error(field.label(), what).help("write `rediss://`, or remove `tls`"));
         return None;
     }
-    let username = username.map_or(Some(first.username.clone()), |name| name.map(|n| Some(n.into_string())))?;
+    let username =
+        username.map_or(Some(first.username.clone()), |name| name.map(|n| Some(n.into_string())))?;
     let secret = |text: Text| Some(Secret(text.into_string().into_bytes()));
     let password = password.map_or(Some(first.password.clone()), |word| word.map(secret))?;
     if username.is_some() && password.is_none() {
         section.out().add(
-            Diagnostic::error(written.label(), "a user without a password").help("add `password`, or remove the user"),
+            Diagnostic::error(written.label(), "a user without a password")
+                .help("add `password`, or remove the user"),
         );
         return None;
     }
@@ -172,7 +178,8 @@ fn namespace(field: Field<'_>) -> Option<String> {
 
 fn tls(field: Field<'_>) -> Option<Tls> {
     let section = Section::open(field, TLS)?;
-    let [ca, certificate, key] = ["ca", "certificate", "key"].map(|name| section.get(name).map(|f| (f, pem(f))));
+    let [ca, certificate, key] =
+        ["ca", "certificate", "key"].map(|name| section.get(name).map(|f| (f, pem(f))));
     if let (Some((alone, _)), None) | (None, Some((alone, _))) = (&certificate, &key) {
         let what = "`certificate` and `key` belong together";
         section.out().add(Diagnostic::error(alone.label(), what).help("write both, or none"));
@@ -196,7 +203,10 @@ fn pem(field: Field<'_>) -> Option<Vec<u8>> {
             None
         }
         Err(error) => {
-            field.error(format!("this file cannot be read: {error}"), "paths start at the file that names them");
+            field.error(
+                format!("this file cannot be read: {error}"),
+                "paths start at the file that names them",
+            );
             None
         }
     }
@@ -254,15 +264,21 @@ fn parse(text: &str) -> Result<Address, Bad> {
     // A password may hold `/`, `?` and `#` only percent-encoded; a host holds no `@`.
     let (user, rest) = rest.rsplit_once('@').map_or((None, rest), |(user, rest)| (Some(user), rest));
     if rest.contains(['?', '#']) {
-        return Err(bad("this URL has a query or a fragment", "keep host, port and database; `tls` has its own keys"));
+        return Err(bad(
+            "this URL has a query or a fragment",
+            "keep host, port and database; `tls` has its own keys",
+        ));
     }
     let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
     let database = if database.is_empty() { Ok(0) } else { database.parse() };
-    let database = database.map_err(|_| bad("the path of this URL is no number of a database", "write `/0`"))?;
+    let database =
+        database.map_err(|_| bad("the path of this URL is no number of a database", "write `/0`"))?;
     let (host, port) = authority_parts(authority).ok_or_else(form)?;
     let (mut username, mut password) = (None, None);
     if let Some(user) = user {
-        let encoded = || bad("the user or password of this URL is badly encoded", "percent-encode it, or use `password`");
+        let encoded = || {
+            bad("the user or password of this URL is badly encoded", "percent-encode it, or use `password`")
+        };
         let (name, word) = user.split_once(':').unwrap_or((user, ""));
         let decode = |part| decoded(part).ok_or_else(encoded);
         username = Some(decode(name)?).filter(|name| !name.is_empty());

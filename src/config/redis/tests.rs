@@ -2,7 +2,8 @@ use super::*;
 use crate::config::{Vocabulary, load_text};
 
 fn loaded(redis: &str) -> (Option<Redis>, String) {
-    let text = format!("listen: 127.0.0.1:0\nredis: {redis}\nroutes: {{ /x: {{ respond: {{ status: 204 }} }} }}\n");
+    let text =
+        format!("listen: 127.0.0.1:0\nredis: {redis}\nroutes: {{ /x: {{ respond: {{ status: 204 }} }} }}\n");
     let env = |name: &str| (name == "REDIS_PASSWORD").then(|| "p@ss".to_owned());
     let loaded = load_text("gate.yaml".as_ref(), &text, &env, Vocabulary { policies: &[], later: &[] });
     let found = loaded.diagnostics.render(false);

@@ -4,6 +4,13 @@
 //! script that runs on the server and reads the server's clock, so replicas whose clocks differ agree. The caller is
 //! never blocked: the answer comes to a callback, and who waits for it keeps its own deadline.
 
+mod breaker;
+mod connect;
+mod drive;
+mod heartbeat;
+pub mod link;
+mod script;
+
 use std::time::Duration;
 
 use super::Limit;
