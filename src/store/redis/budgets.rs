@@ -5,22 +5,22 @@
 //! What one key knows and holds is `lease.rs`; how a request waits is `waiting.rs`; what happens without Redis is
 //! `away.rs`.
 
-use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
-use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::lease::{self, Answer, Entry, Left, Sent, Told, Waiter};
-use super::waiting::Waiting;
+use super::shard::{Send, Shard};
 use super::{Grant, Remote, Return};
 use crate::exchange::Name;
 use crate::store::memory::Memory;
-use crate::store::{Clock, Decision, Lease, Limit, Source, Store, Taken, Ticket, Unavailable, Wanted, WhenStoreFails};
+use crate::store::{
+    Clock, Decision, Lease, Limit, Source, Store, Taken, Ticket, Unavailable, Wanted, WhenStoreFails,
+};
 
 const SHARDS: usize = 64;
 /// The most requests that wait for one key's trip; those beyond it fall back at once.
@@ -65,23 +65,6 @@ pub(super) struct Counts {
     returned: AtomicU64,
 }
 
-pub(super) struct Shard {
-    pub(super) entries: HashMap<Box<[u8]>, Entry, RandomState>,
-    /// Leases in about the order of their ends.
-    leases: VecDeque<(Instant, Box<[u8]>)>,
-    /// Keys that owe.
-    pub(super) owing: VecDeque<Box<[u8]>>,
-    leased: u64,
-    purged: Option<Instant>,
-}
-
-/// What has to be sent once the lock is released: first what goes back, then the trip.
-#[derive(Default)]
-struct Send {
-    back: SmallVec<[(Box<[u8]>, Limit, Left); 1]>,
-    trip: Option<Sent>,
-}
-
 enum Step {
     Decided(Decision),
     Away,
@@ -108,15 +91,6 @@ pub struct Budgets {
 impl Budgets {
     /// The budgets of the limit `wanted`, over a connection.
     pub fn new(remote: Arc<dyn Remote>, wanted: &Wanted, clock: Arc<dyn Clock>) -> Arc<Budgets> {
-        let shard = || {
-            Mutex::new(Shard {
-                entries: HashMap::default(),
-                leases: VecDeque::new(),
-                owing: VecDeque::new(),
-                leased: 0,
-                purged: None,
-            })
-        };
         Arc::new_cyclic(|me| Budgets {
             me: me.clone(),
             remote,
@@ -131,7 +105,7 @@ impl Budgets {
             },
             room: (wanted.max_keys / SHARDS).max(1),
             seed: RandomState::new(),
-            shards: (0..SHARDS).map(|_| shard()).collect(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             turn: AtomicU64::new(0),
         })
     }
@@ -233,7 +207,10 @@ impl Budgets {
             let mut shard = self.shard(key);
             let now = self.clock.now();
             let shard = &mut *shard;
-            let Some(entry) = shard.entries.get_mut(key) else { return };
+            let Some(entry) = shard.entries.get_mut(key) else {
+                // A key with a trip on its way is never forgotten.
+                return;
+            };
             match result {
                 Ok(grant) => {
                     if let Some(left) = entry.absorb(sent, &grant, now, &mut told) {
@@ -316,7 +293,7 @@ impl Budgets {
         };
         let (tell, answer) = oneshot::channel();
         self.go_alone(key, Sent::alone(self.clock.now(), *limit, cost, owed), Some(tell));
-        Taken::Wait(Box::pin(Waiting::new(self, key, *limit, cost, answer).decision()))
+        self.wait(key, limit, cost, answer)
     }
 
     pub(super) fn go_alone(&self, key: &[u8], sent: Sent, tell: Option<oneshot::Sender<Answer>>) {
@@ -361,52 +338,6 @@ impl Budgets {
     }
 }
 
-impl Shard {
-    /// The key's entry, a new one where there is room.
-    pub(super) fn entry(&mut self, key: &[u8], limit: &Limit, now: Instant, room: usize) -> Option<&mut Entry> {
-        if !self.entries.contains_key(key) {
-            if self.entries.len() >= room {
-                self.purge(now, Duration::from_micros(lease::hold_us(limit)).saturating_mul(2));
-            }
-            if self.entries.len() >= room {
-                return None;
-            }
-            self.entries.insert(key.into(), Entry::new(*limit, now));
-        }
-        self.entries.get_mut(key)
-    }
-
-    /// Takes what is unspent of leases that have ended.
-    fn sweep(&mut self, now: Instant, most: usize, send: &mut Send) {
-        for _ in 0..most {
-            if self.leases.front().is_none_or(|(ends, _)| now < *ends) {
-                return;
-            }
-            let Some((_, key)) = self.leases.pop_front() else { return };
-            if let Some(entry) = self.entries.get_mut(&key)
-                && let Some(left) = entry.expire(now)
-            {
-                send.back.push((key, entry.limit, left));
-            }
-        }
-    }
-
-    /// Forgets keys that were quiet for their window, or for `most`; at most every 100 ms.
-    fn purge(&mut self, now: Instant, most: Duration) {
-        let last = self.purged.replace(now);
-        if last.is_some_and(|last| now.saturating_duration_since(last) < Duration::from_millis(100)) {
-            self.purged = last;
-            return;
-        }
-        self.entries.retain(|_, entry| {
-            !entry.idle(now, Duration::from_micros(entry.limit.window_us).min(most))
-        });
-        if self.entries.len() < self.entries.capacity() / 4 {
-            self.entries.shrink_to(self.entries.len() * 2);
-        }
-    }
-}
-
 impl Store for Budgets {
     fn take<'a>(&'a self, key: &[u8], limit: &Limit, cost: u64) -> Taken<'a> {
         if self.share.is_none() {
@@ -426,7 +357,7 @@ impl Store for Budgets {
             }
             Step::Wait(answer) => {
                 self.send(key, send);
-                Taken::Wait(Box::pin(Waiting::new(self, key, *limit, cost, answer).decision()))
+                self.wait(key, limit, cost, answer)
             }
         }
     }

@@ -237,7 +237,13 @@ impl Entry {
     }
 
     /// Takes in what a trip brought and hands it out in order; says what has to go back at once.
-    pub(super) fn absorb(&mut self, sent: &Sent, grant: &Grant, now: Instant, out: &mut Vec<Told>) -> Option<Left> {
+    pub(super) fn absorb(
+        &mut self,
+        sent: &Sent,
+        grant: &Grant,
+        now: Instant,
+        out: &mut Vec<Told>,
+    ) -> Option<Left> {
         self.learn(grant, now);
         self.in_flight = false;
         (self.permits, self.at_us) = (grant.granted, grant.at_us);

@@ -7,6 +7,7 @@
 mod away;
 pub mod budgets;
 mod lease;
+mod shard;
 mod waiting;
 
 use std::time::Duration;
