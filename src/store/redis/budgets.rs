@@ -31,6 +31,8 @@ const SWEPT_PER_ACCESS: usize = 4;
 pub(super) const DEBTS_PER_TIDY: usize = 64;
 /// Shards that one tidying looks through for idle keys.
 const SHARDS_PER_TIDY: usize = 4;
+/// One in so many tidyings sweeps the local share, which is empty most of the time.
+const TIDIES_PER_LOCAL: usize = 32;
 /// Quiet keys are forgotten after their window, or after this.
 const LONGEST_REST: Duration = Duration::from_secs(600);
 /// Longer keys are hashed.
@@ -118,8 +120,10 @@ impl Budgets {
             self.lock(index).sweep(now, usize::MAX, &mut send);
             self.send(&[], send);
         }
-        self.local.tidy();
         let turn = usize::try_from(self.turn.fetch_add(1, Relaxed) % 1024).unwrap_or(0);
+        if turn % TIDIES_PER_LOCAL == 0 {
+            self.local.tidy();
+        }
         for step in 0..SHARDS_PER_TIDY {
             self.lock((turn * SHARDS_PER_TIDY + step) % SHARDS).purge(now, LONGEST_REST);
         }

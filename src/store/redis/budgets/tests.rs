@@ -155,8 +155,10 @@ impl Remote for Fake {
         let mut server = self.server();
         server.returned += back.permits;
         let log = server.logs.entry(back.key).or_default();
-        if let Some(run) = log.iter_mut().find(|(at, _)| *at >= back.at_us) {
-            run.1 = run.1.saturating_sub(back.permits);
+        let mut permits = back.permits;
+        for (_, n) in log.iter_mut().filter(|(at, _)| *at == back.at_us) {
+            let less = permits.min(*n);
+            (*n, permits) = (*n - less, permits - less);
         }
     }
     fn timed_out(&self) {
@@ -487,4 +489,32 @@ fn what_was_admitted_without_redis_is_told_when_it_returns() {
     house.fake.settle(&mut fastrand::Rng::with_seed(1));
     assert_eq!(house.fake.used(SECOND), 5);
     assert_eq!(house.ask(1, &limit, 1).remaining, 4);
+}
+
+#[test]
+fn idle_keys_are_forgotten_and_a_full_house_still_decides() {
+    let mut house = House::new(1, Lease::default(), WhenStoreFails::Local);
+    let wanted = Wanted {
+        name: Name::from("small"),
+        place: Place::Redis,
+        max_keys: SHARDS,
+        when_store_fails: WhenStoreFails::Local,
+        lease: Lease::default(),
+    };
+    let remote: Arc<dyn Remote> = Arc::clone(&house.fake) as Arc<dyn Remote>;
+    house.replicas = vec![Budgets::new(remote, &wanted, Arc::clone(&house.clock) as Arc<dyn Clock>)];
+    let (limit, budgets) = (sliding(2), &house.replicas[0]);
+    let mut admitted = 0;
+    for round in 0..900_u32 {
+        let Taken::Wait(mut waits) = budgets.take(&(round % 300).to_be_bytes(), &limit, 1) else { continue };
+        assert!(house.poll(&mut waits).is_none());
+        house.fake.settle(&mut fastrand::Rng::with_seed(1));
+        admitted += u32::from(house.poll(&mut waits).expect("an answer").unwrap().admitted);
+    }
+    let keys = || (0..SHARDS).map(|index| budgets.lock(index).entries.len()).sum::<usize>();
+    assert!((500..=600).contains(&admitted), "{admitted}");
+    assert!(keys() <= SHARDS);
+    house.clock.pass(2 * SECOND);
+    (0..SHARDS / SHARDS_PER_TIDY).for_each(|_| house.tidy());
+    assert_eq!(keys(), 0);
 }
