@@ -5,8 +5,14 @@
 //! never blocked: the answer comes to a callback, and who waits for it keeps its own deadline.
 
 mod away;
+mod breaker;
 pub mod budgets;
+mod connect;
+mod drive;
+mod heartbeat;
 mod lease;
+pub mod link;
+mod script;
 mod shard;
 mod waiting;
 
