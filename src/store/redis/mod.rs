@@ -13,6 +13,7 @@ mod heartbeat;
 mod lease;
 pub mod link;
 mod script;
+mod shard;
 mod waiting;
 
 use std::time::Duration;
