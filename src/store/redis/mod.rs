@@ -4,12 +4,17 @@
 //! script that runs on the server and reads the server's clock, so replicas whose clocks differ agree. The caller is
 //! never blocked: the answer comes to a callback, and who waits for it keeps its own deadline.
 
+mod away;
 mod breaker;
+pub mod budgets;
 mod connect;
 mod drive;
 mod heartbeat;
+mod lease;
 pub mod link;
 mod script;
+mod shard;
+mod waiting;
 
 use std::time::Duration;
 

@@ -1,0 +1,155 @@
+//! Deciding without Redis, and telling it afterwards.
+//!
+//! `local` keeps each replica to its part of the limit: the limit divided by the replicas that were seen last, counted
+//! in this process. Where this replica knows what a key had used, its part of that is counted as used here too, once
+//! an outage. What is admitted so is owed: the key's next trip counts it in Redis, so that the other replicas see it
+//! and the window that saw Redis return does not start afresh.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
+
+use super::budgets::{Budgets, DEBTS_PER_TIDY, Outcome};
+use super::lease::{self, Entry, Sent};
+use super::shard::Shard;
+use crate::store::{Decision, Limit, Source, Store, Taken, Ticket, Unavailable, WhenStoreFails};
+
+/// [`Ticket::origin`] of permits that the local share counted.
+const FROM_LOCAL: u8 = 1;
+/// [`Ticket::origin`] of requests that nobody counted.
+const FROM_NOBODY: u8 = 2;
+
+impl Budgets {
+    /// Decides without Redis.
+    pub(super) fn fall_back(&self, key: &[u8], limit: &Limit, cost: u64, why: &str) -> Outcome {
+        match self.when {
+            WhenStoreFails::Local => Ok(self.locally(key, limit, cost)),
+            WhenStoreFails::Allow => {
+                self.counts.allow.fetch_add(1, Relaxed);
+                Ok(Decision {
+                    admitted: true,
+                    remaining: limit.capacity(),
+                    reset_us: 0,
+                    possible: true,
+                    source: Source::Allow,
+                    ticket: Ticket { at_us: 0, origin: FROM_NOBODY },
+                })
+            }
+            WhenStoreFails::Deny => {
+                self.counts.unavailable.fetch_add(1, Relaxed);
+                Err(Unavailable(why.to_owned()))
+            }
+        }
+    }
+
+    fn locally(&self, key: &[u8], limit: &Limit, cost: u64) -> Decision {
+        self.counts.local.fetch_add(1, Relaxed);
+        let part = self.part(limit);
+        let mut shard = self.shard(key);
+        let now = self.clock.now();
+        let known = shard.entry(key, limit, now, self.room).is_some_and(|entry| {
+            entry.touched = now;
+            entry.limit == *limit
+        });
+        if known && let Some(entry) = shard.entries.get_mut(key) {
+            self.seed(key, entry, &part, now);
+        }
+        let decision = self.ask_local(key, &part, cost);
+        if decision.admitted && known {
+            self.owe(&mut shard, key, cost);
+        }
+        let ticket = Ticket { origin: FROM_LOCAL, ..decision.ticket };
+        Decision { source: Source::Local, possible: cost <= limit.capacity(), ticket, ..decision }
+    }
+
+    /// This replica's part of a limit; a limit that admits anything leaves each replica one permit.
+    fn part(&self, limit: &Limit) -> Limit {
+        let replicas = self.remote.replicas().max(1);
+        let share = |whole: u64| if whole == 0 { 0 } else { (whole / replicas).max(1) };
+        Limit { limit: share(limit.limit), burst: share(limit.burst), ..*limit }
+    }
+
+    /// Counts this replica's part of what was used before the outage, once.
+    fn seed(&self, key: &[u8], entry: &mut Entry, part: &Limit, now: Instant) {
+        if std::mem::replace(&mut entry.seeded, true) {
+            return;
+        }
+        let replicas = self.remote.replicas().max(1);
+        let used = entry.known_used(now).div_ceil(replicas).min(part.capacity());
+        let more = used.saturating_sub(self.used_locally(key, part));
+        if more > 0 {
+            self.ask_local(key, part, more);
+        }
+    }
+
+    fn used_locally(&self, key: &[u8], part: &Limit) -> u64 {
+        part.capacity().saturating_sub(self.ask_local(key, part, 0).remaining)
+    }
+
+    fn ask_local(&self, key: &[u8], part: &Limit, cost: u64) -> Decision {
+        match self.local.take(key, part, cost) {
+            Taken::Ready(Ok(decision)) => decision,
+            // Counters in this process neither wait nor fail; were it otherwise, nothing would be admitted by it.
+            Taken::Ready(Err(_)) | Taken::Wait(_) => Decision {
+                admitted: false,
+                remaining: 0,
+                reset_us: part.window_us,
+                possible: true,
+                source: Source::Local,
+                ticket: Ticket::default(),
+            },
+        }
+    }
+
+    /// Notes what Redis has to be told.
+    pub(super) fn owe(&self, shard: &mut Shard, key: &[u8], permits: u64) {
+        let Some(entry) = shard.entries.get_mut(key) else { return };
+        if permits == 0 {
+            return;
+        }
+        if entry.owed == 0 {
+            shard.owing.push_back(key.into());
+        }
+        entry.owed = entry.owed.saturating_add(permits);
+    }
+
+    /// Takes what the key owes: no more than the local share still counts as used, for what is older than the window
+    /// is nobody's any more.
+    pub(super) fn debt(&self, key: &[u8], entry: &mut Entry) -> u64 {
+        match std::mem::take(&mut entry.owed) {
+            0 => 0,
+            owed => owed.min(self.used_locally(key, &self.part(&entry.limit))),
+        }
+    }
+
+    /// Tells Redis of debts whose keys nobody asks for, some at a time.
+    pub(super) fn settle(&self, now: Instant) {
+        let mut left = DEBTS_PER_TIDY;
+        for index in 0..self.shards() {
+            while left > 0 {
+                let (key, sent) = {
+                    let mut shard = self.lock(index);
+                    let Some(key) = shard.owing.pop_front() else { break };
+                    let Some(entry) = shard.entries.get_mut(&key) else { continue };
+                    let (limit, owed) = (entry.limit, self.debt(&key, entry));
+                    (key, Sent::alone(now, limit, 0, owed))
+                };
+                if sent.owed > 0 {
+                    left -= 1;
+                    self.go_alone(&key, sent, None);
+                }
+            }
+        }
+    }
+
+    /// Gives back to the local share what it counted, and owes it no longer.
+    pub(super) fn forgive(&self, key: &[u8], limit: &Limit, cost: u64, ticket: Ticket) {
+        if ticket.origin != FROM_LOCAL {
+            return;
+        }
+        let part = self.part(limit);
+        if let Some(entry) = self.shard(key).entries.get_mut(key) {
+            entry.owed = entry.owed.saturating_sub(cost);
+        }
+        self.local.give_back(key, &part, cost, Ticket { origin: lease::FROM_REDIS, ..ticket });
+    }
+}

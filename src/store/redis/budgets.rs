@@ -1,0 +1,422 @@
+//! The budgets of one limit in Redis, with permits leased ahead for keys that are asked often.
+//!
+//! Keys live in shards, each behind a lock that is held for a look-up and a few additions, never while waiting, and
+//! never while the connection is called: what a decision wants sent is collected under the lock and sent after it.
+//! What one key knows and holds is `lease.rs`; how a request waits is `waiting.rs`; what happens without Redis is
+//! `away.rs`.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+use tokio::sync::oneshot;
+
+use super::lease::{self, Answer, Entry, Left, Sent, Told, Waiter};
+use super::shard::{Send, Shard};
+use super::{Grant, Remote, Return};
+use crate::exchange::Name;
+use crate::store::memory::Memory;
+use crate::store::{
+    Clock, Decision, Lease, Limit, Source, Store, Taken, Ticket, Unavailable, Wanted, WhenStoreFails,
+};
+
+const SHARDS: usize = 64;
+/// The most requests that wait for one key's trip; those beyond it fall back at once.
+const MOST_WAITERS: usize = 10_000;
+/// Leases that one access looks at, so that no request pays for many.
+const SWEPT_PER_ACCESS: usize = 4;
+/// Keys whose debts one tidying sends.
+pub(super) const DEBTS_PER_TIDY: usize = 64;
+/// Shards that one tidying looks through for idle keys.
+const SHARDS_PER_TIDY: usize = 4;
+/// One in so many tidyings sweeps the local share, which is empty most of the time.
+const TIDIES_PER_LOCAL: usize = 32;
+/// Quiet keys are forgotten after their window, or after this.
+const LONGEST_REST: Duration = Duration::from_secs(600);
+/// Longer keys are hashed.
+const LONGEST_KEY: usize = 64;
+
+/// How many decisions were taken by whom, and what Redis was asked for, since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Statistics {
+    /// Decisions of a trip.
+    pub redis: u64,
+    /// Decisions from what this replica held or knew.
+    pub lease: u64,
+    /// Decisions of this replica's own share while Redis was away.
+    pub local: u64,
+    /// Requests admitted unseen while Redis was away.
+    pub allow: u64,
+    /// Requests without a decision.
+    pub unavailable: u64,
+    /// Trips sent.
+    pub trips: u64,
+    /// Permits given back.
+    pub returned: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Counts {
+    pub(super) redis: AtomicU64,
+    pub(super) local: AtomicU64,
+    pub(super) allow: AtomicU64,
+    pub(super) unavailable: AtomicU64,
+    trips: AtomicU64,
+    returned: AtomicU64,
+}
+
+enum Step {
+    Decided(Decision),
+    Away,
+    Alone,
+    Wait(oneshot::Receiver<Answer>),
+}
+
+/// The budgets of one limit, shared through Redis; see the head of this file.
+pub struct Budgets {
+    me: Weak<Budgets>,
+    pub(super) remote: Arc<dyn Remote>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) when: WhenStoreFails,
+    pub(super) local: Memory,
+    pub(super) counts: Counts,
+    name: Name,
+    share: Option<u8>,
+    pub(super) room: usize,
+    seed: RandomState,
+    shards: Box<[Mutex<Shard>]>,
+    turn: AtomicU64,
+}
+
+impl Budgets {
+    /// The budgets of the limit `wanted`, over a connection.
+    pub fn new(remote: Arc<dyn Remote>, wanted: &Wanted, clock: Arc<dyn Clock>) -> Arc<Budgets> {
+        Arc::new_cyclic(|me| Budgets {
+            me: me.clone(),
+            remote,
+            local: Memory::new(wanted.max_keys, Arc::clone(&clock)),
+            clock,
+            when: wanted.when_store_fails,
+            counts: Counts::default(),
+            name: wanted.name.clone(),
+            share: match wanted.lease {
+                Lease::None => None,
+                Lease::Share(percent) => Some(percent),
+            },
+            room: (wanted.max_keys / SHARDS).max(1),
+            seed: RandomState::new(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
+            turn: AtomicU64::new(0),
+        })
+    }
+
+    /// Gives back what ended unspent, tells Redis what was admitted without it, and forgets idle keys: a little at
+    /// each call. To be called about every 100 ms.
+    pub fn tidy(&self, now: Instant) {
+        for index in 0..self.shards.len() {
+            let mut send = Send::default();
+            self.lock(index).sweep(now, usize::MAX, &mut send);
+            self.send(&[], send);
+        }
+        let turn = usize::try_from(self.turn.fetch_add(1, Relaxed) % 1024).unwrap_or(0);
+        if turn % TIDIES_PER_LOCAL == 0 {
+            self.local.tidy();
+        }
+        for step in 0..SHARDS_PER_TIDY {
+            self.lock((turn * SHARDS_PER_TIDY + step) % SHARDS).purge(now, LONGEST_REST);
+        }
+        if self.remote.is_up() {
+            self.settle(now);
+        }
+    }
+
+    /// What was decided by whom.
+    pub fn statistics(&self) -> Statistics {
+        let counts = &self.counts;
+        Statistics {
+            redis: counts.redis.load(Relaxed),
+            lease: (0..self.shards.len()).map(|index| self.lock(index).leased).sum(),
+            local: counts.local.load(Relaxed),
+            allow: counts.allow.load(Relaxed),
+            unavailable: counts.unavailable.load(Relaxed),
+            trips: counts.trips.load(Relaxed),
+            returned: counts.returned.load(Relaxed),
+        }
+    }
+
+    pub(super) fn lock(&self, index: usize) -> MutexGuard<'_, Shard> {
+        self.shards[index].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    pub(super) fn shard(&self, key: &[u8]) -> MutexGuard<'_, Shard> {
+        // The remainder is below SHARDS, so it fits.
+        self.lock(usize::try_from(self.seed.hash_one(key) % SHARDS as u64).unwrap_or(0))
+    }
+
+    /// The whole key in Redis. One key a trip, so any cluster serves it.
+    fn redis_key(&self, key: &[u8]) -> Box<[u8]> {
+        let head = [self.remote.namespace().as_bytes(), b":", self.name.as_bytes(), b":"].concat();
+        if key.len() <= LONGEST_KEY {
+            return [head.as_slice(), key].concat().into_boxed_slice();
+        }
+        let hashed = Sha256::digest(key);
+        [head.as_slice(), b"#", &hashed[..]].concat().into_boxed_slice()
+    }
+
+    fn send(&self, key: &[u8], send: Send) {
+        for (key, limit, left) in send.back {
+            self.hand_back(&key, limit, left);
+        }
+        if let Some(sent) = send.trip {
+            self.go(key, sent);
+        }
+    }
+
+    fn hand_back(&self, key: &[u8], limit: Limit, left: Left) {
+        self.counts.returned.fetch_add(left.permits, Relaxed);
+        self.remote.give_back(Return {
+            key: self.redis_key(key),
+            limit,
+            permits: left.permits,
+            at_us: left.at_us,
+        });
+    }
+
+    /// Sends the trip of those who wait for a key.
+    fn go(&self, key: &[u8], sent: Sent) {
+        self.counts.trips.fetch_add(1, Relaxed);
+        let whole = self.redis_key(key);
+        let (me, remote, own) = (self.me.clone(), Arc::clone(&self.remote), Box::<[u8]>::from(key));
+        let trip = sent.trip(whole.clone());
+        self.remote.trip(
+            trip,
+            Box::new(move |result| match (me.upgrade(), result) {
+                (Some(budgets), result) => budgets.arrived(&own, &sent, result),
+                (None, Ok(grant)) => return_all(&*remote, whole, sent.limit, &grant),
+                (None, Err(_)) => {}
+            }),
+        );
+    }
+
+    fn arrived(&self, key: &[u8], sent: &Sent, result: Result<Grant, String>) {
+        let mut told: Vec<Told> = Vec::new();
+        let mut send = Send::default();
+        {
+            let mut shard = self.shard(key);
+            let now = self.clock.now();
+            let shard = &mut *shard;
+            let Some(entry) = shard.entries.get_mut(key) else {
+                // A key with a trip on its way is never forgotten.
+                return;
+            };
+            match result {
+                Ok(grant) => {
+                    if let Some(left) = entry.absorb(sent, &grant, now, &mut told) {
+                        send.back.push((key.into(), sent.limit, left));
+                    }
+                    self.plan(key, entry, now, &mut send);
+                    if let Some(ends) = entry.live_until(now) {
+                        shard.leases.push_back((ends, key.into()));
+                    }
+                }
+                Err(why) => {
+                    entry.in_flight = false;
+                    told.extend(entry.waiters.drain(..).map(|waiter| (waiter, Err(why.clone()))));
+                    self.owe(shard, key, sent.owed);
+                }
+            }
+        }
+        self.send(key, send);
+        for (waiter, answer) in told {
+            let cost = waiter.cost;
+            if let Err(Ok(decision)) = waiter.tell.send(answer)
+                && decision.admitted
+            {
+                self.give_back(key, &sent.limit, cost, decision.ticket);
+            }
+        }
+    }
+
+    fn plan(&self, key: &[u8], entry: &mut Entry, now: Instant, send: &mut Send) {
+        let share = self.share.unwrap_or(0);
+        let Some((mut sent, left)) = entry.plan(share, now) else { return };
+        sent.owed = self.debt(key, entry);
+        send.back.extend(left.map(|left| (key.into(), entry.limit, left)));
+        send.trip = Some(sent);
+    }
+
+    fn step(&self, key: &[u8], limit: &Limit, cost: u64, send: &mut Send) -> Step {
+        let mut shard = self.shard(key);
+        // Under the lock: a thread that slept before it must not spend a lease that has ended.
+        let now = self.clock.now();
+        let shard = &mut *shard;
+        if let Some(entry) = shard.entries.get_mut(key)
+            && entry.limit == *limit
+            && let Some(decision) = entry.decide(cost, now)
+        {
+            shard.leased += 1;
+            return Step::Decided(decision);
+        }
+        shard.sweep(now, SWEPT_PER_ACCESS, send);
+        if !self.remote.is_up() {
+            return Step::Away;
+        }
+        let Some(entry) = shard.entry(key, limit, now, self.room) else { return Step::Alone };
+        if entry.limit != *limit {
+            if entry.in_flight {
+                return Step::Alone;
+            }
+            let before = entry.limit;
+            send.back.extend(entry.change(*limit, now).map(|left| (key.into(), before, left)));
+        }
+        if entry.waiters.len() >= MOST_WAITERS {
+            return Step::Away;
+        }
+        let (tell, answer) = oneshot::channel();
+        entry.waiters.push_back(Waiter { cost, tell });
+        if !entry.in_flight {
+            self.plan(key, entry, now, send);
+        }
+        Step::Wait(answer)
+    }
+
+    /// Asks for this request alone: exactly its cost, nothing ahead.
+    fn alone(&self, key: &[u8], limit: &Limit, cost: u64) -> Taken<'_> {
+        if !self.remote.is_up() {
+            return Taken::Ready(self.fall_back(key, limit, cost, "Redis is away"));
+        }
+        let owed = match self.shard(key).entries.get_mut(key) {
+            Some(entry) if entry.owed > 0 && entry.limit == *limit => self.debt(key, entry),
+            _ => 0,
+        };
+        let (tell, answer) = oneshot::channel();
+        self.go_alone(key, Sent::alone(self.clock.now(), *limit, cost, owed), Some(tell));
+        self.wait(key, limit, cost, answer)
+    }
+
+    pub(super) fn go_alone(&self, key: &[u8], sent: Sent, tell: Option<oneshot::Sender<Answer>>) {
+        self.counts.trips.fetch_add(1, Relaxed);
+        let whole = self.redis_key(key);
+        let (me, remote, own) = (self.me.clone(), Arc::clone(&self.remote), Box::<[u8]>::from(key));
+        let trip = sent.trip(whole.clone());
+        self.remote.trip(
+            trip,
+            Box::new(move |result| {
+                if let Some(budgets) = me.upgrade() {
+                    budgets.noted(&own, &sent, &result);
+                }
+                let heard = match (tell, &result) {
+                    (Some(tell), Ok(grant)) => tell.send(Ok(decision_of(&sent, grant))).is_ok(),
+                    (Some(tell), Err(why)) => tell.send(Err(why.clone())).is_ok(),
+                    (None, _) => true,
+                };
+                if let (false, Ok(grant)) = (heard, result) {
+                    return_all(&*remote, whole, sent.limit, &grant);
+                }
+            }),
+        );
+    }
+
+    /// Keeps what a trip without a lease said: the local share needs it when Redis goes away.
+    fn noted(&self, key: &[u8], sent: &Sent, result: &Result<Grant, String>) {
+        let mut shard = self.shard(key);
+        let now = self.clock.now();
+        match result {
+            Ok(grant) => {
+                if let Some(entry) = shard.entry(key, &sent.limit, now, self.room)
+                    && entry.limit == sent.limit
+                    && !entry.in_flight
+                    && entry.lease().is_none()
+                {
+                    entry.learn(grant, now);
+                }
+            }
+            Err(_) => self.owe(&mut shard, key, sent.owed),
+        }
+    }
+}
+
+impl Store for Budgets {
+    fn take<'a>(&'a self, key: &[u8], limit: &Limit, cost: u64) -> Taken<'a> {
+        if self.share.is_none() {
+            return self.alone(key, limit, cost);
+        }
+        let mut send = Send::default();
+        let step = self.step(key, limit, cost, &mut send);
+        match step {
+            Step::Decided(decision) => Taken::Ready(Ok(decision)),
+            Step::Away => {
+                self.send(key, send);
+                Taken::Ready(self.fall_back(key, limit, cost, "Redis is away"))
+            }
+            Step::Alone => {
+                self.send(key, send);
+                self.alone(key, limit, cost)
+            }
+            Step::Wait(answer) => {
+                self.send(key, send);
+                self.wait(key, limit, cost, answer)
+            }
+        }
+    }
+
+    fn give_back(&self, key: &[u8], limit: &Limit, cost: u64, ticket: Ticket) {
+        if cost == 0 {
+            return;
+        }
+        if ticket.origin != lease::FROM_REDIS {
+            self.forgive(key, limit, cost, ticket);
+            return;
+        }
+        let restored = match self.shard(key).entries.get_mut(key) {
+            Some(entry) => entry.restore(limit, cost, ticket.at_us, self.clock.now()),
+            None => false,
+        };
+        if !restored {
+            self.hand_back(key, *limit, Left { permits: cost, at_us: ticket.at_us });
+        }
+    }
+}
+
+impl Drop for Budgets {
+    fn drop(&mut self) {
+        for index in 0..self.shards.len() {
+            let entries = std::mem::take(&mut self.lock(index).entries);
+            for (key, mut entry) in entries {
+                if let Some(left) = entry.surrender() {
+                    self.hand_back(&key, entry.limit, left);
+                }
+            }
+        }
+    }
+}
+
+fn decision_of(sent: &Sent, grant: &Grant) -> Decision {
+    Decision {
+        admitted: grant.granted >= sent.cost,
+        remaining: grant.remaining,
+        reset_us: grant.reset_us,
+        possible: sent.cost <= sent.limit.capacity(),
+        source: Source::Redis,
+        ticket: Ticket { at_us: grant.at_us, origin: lease::FROM_REDIS },
+    }
+}
+
+/// A grant that nobody is left for.
+fn return_all(remote: &dyn Remote, key: Box<[u8]>, limit: Limit, grant: &Grant) {
+    if grant.granted > 0 {
+        remote.give_back(Return { key, limit, permits: grant.granted, at_us: grant.at_us });
+    }
+}
+
+/// What a request gets that waited, or could not wait.
+pub(super) type Outcome = Result<Decision, Unavailable>;
+
+#[cfg(test)]
+mod tests;
