@@ -66,7 +66,8 @@ fn exchange() -> Exchange {
         identity: Some(Arc::new(identity)),
         rule: Some(0),
         place: Rc::new(Names(vec!["userId".into()])),
-        quota: None,
+        quotas: Default::default(),
+        permits: Vec::new(),
         record: Record::new(now),
     }
 }

@@ -22,10 +22,13 @@ use portcullis::policy::authenticate::IdentityMap;
 use portcullis::policy::authenticate::jwt::{Jwt, Settings};
 use portcullis::policy::authorize::{Authorize, Condition, Rule};
 use portcullis::policy::chain::Chain;
-use portcullis::policy::limit::{self, ClientIp, HeaderStyle, RateLimit};
+use portcullis::policy::limit::headers::{Styles, Told};
+use portcullis::policy::limit::rate_limit::{Count, Missing};
+use portcullis::policy::limit::{self, ClientIp, HeaderStyle, Limits, RateLimit};
 use portcullis::policy::{Phase, Policy};
-use portcullis::store::memory::MemoryStore;
-use portcullis::store::{Limit, Store, SystemClock};
+use portcullis::store::memory::Memory;
+use portcullis::store::{Algorithm, Limit, Store, SystemClock};
+use portcullis::telemetry::metrics::LimitMetrics;
 use smallvec::SmallVec;
 
 const SECRET: &[u8] = b"thirty-two bytes of a shared secret";
@@ -95,18 +98,33 @@ fn jwt() -> Jwt {
     .expect("the secret is long enough")
 }
 
-fn rate_limit(store: &Arc<MemoryStore>) -> RateLimit {
-    RateLimit::new(limit::rate_limit::Settings {
+const EVERY: [Algorithm; 3] = [Algorithm::SlidingWindow, Algorithm::FixedWindow, Algorithm::TokenBucket];
+
+fn per_minute(algorithm: Algorithm) -> Limit {
+    Limit { algorithm, limit: 1_000_000_000, window_us: 60_000_000, burst: 1_000_000_000 }
+}
+
+fn memory(max_keys: usize) -> Arc<Memory> {
+    Arc::new(Memory::new(max_keys, Arc::new(SystemClock)))
+}
+
+fn rate_limit(style: HeaderStyle) -> Limits {
+    Limits::one(RateLimit::new(limit::rate_limit::Settings {
         name: "per-client".into(),
-        limit: 1_000_000_000,
-        window: Duration::from_secs(60),
-        key: Box::new(ClientIp::default()),
+        told: Told::new(Some("per-client"), 60_000_000),
+        styles: Styles::of(&[style]),
+        tiers: vec![(None, per_minute(Algorithm::SlidingWindow))],
+        cost: None,
+        skip: None,
+        count: Count::All,
+        key: None,
         address: ClientIp::default(),
-        store: store.clone(),
-        clock: Arc::new(SystemClock),
-        headers: vec![HeaderStyle::Draft7],
+        missing: Missing::ClientIp,
+        status: StatusCode::TOO_MANY_REQUESTS,
+        store: memory(100_000),
+        metrics: Arc::new(LimitMetrics::new(1)),
         phase: Phase::LimitBefore,
-    })
+    }))
 }
 
 fn exchange(token: &str) -> Exchange {
@@ -139,7 +157,8 @@ fn exchange(token: &str) -> Exchange {
         rest: 0,
         rule: None,
         place: Rc::new(Nowhere),
-        quota: None,
+        quotas: Default::default(),
+        permits: Vec::new(),
         record: Record::new(now),
     }
 }
@@ -157,43 +176,42 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn limiter(c: &mut Criterion) {
-    let limit = Limit { limit: 1_000_000_000, window_ms: 60_000 };
-    let store = MemoryStore::default();
-    c.bench_function("store, one key", |b| {
-        b.iter(|| {
-            store.take(black_box(b"per-client\0\x7f\0\0\x01"), limit, &SystemClock);
+    for algorithm in EVERY {
+        let limit = per_minute(algorithm);
+        let one = memory(1_000_000);
+        c.bench_function(&format!("{algorithm:?}, one key"), |b| {
+            b.iter(|| drop(one.take(black_box(b"\0client-00000001"), &limit, 1)));
         });
-    });
-    let mut next = 0u32;
-    let mut key = || {
-        // A stride without a pattern the prefetcher would know.
-        next = (next + 61_803) % 100_000;
-        let mut key = *b"per-client\0\0....";
-        key[12..].copy_from_slice(&next.to_be_bytes());
-        key
-    };
-    c.bench_function("store, 100k keys", |b| {
-        b.iter(|| {
-            store.take(black_box(&key()), limit, &SystemClock);
+        let mut next = 0u32;
+        let mut key = || {
+            // A stride without a pattern the prefetcher would know.
+            next = (next + 61_803) % 100_000;
+            let mut key = *b"\0client-00000000";
+            key[12..].copy_from_slice(&next.to_be_bytes());
+            key
+        };
+        let many = memory(1_000_000);
+        c.bench_function(&format!("{algorithm:?}, 100k keys"), |b| {
+            b.iter(|| drop(many.take(black_box(&key()), &limit, 1)));
         });
-    });
-    let full = MemoryStore::new(50_000);
-    c.bench_function("store, full, 100k keys", |b| {
-        b.iter(|| {
-            full.take(black_box(&key()), limit, &SystemClock);
+        let full = memory(50_000);
+        c.bench_function(&format!("{algorithm:?}, full, 100k keys"), |b| {
+            b.iter(|| drop(full.take(black_box(&key()), &limit, 1)));
         });
-    });
-    let policy = rate_limit(&Arc::new(MemoryStore::default()));
-    let mut exchange = exchange("");
-    c.bench_function("rate_limit, in and out", |b| {
-        b.iter(|| {
-            exchange.quota = None;
-            drop(policy.on_request(&mut exchange));
-            let mut answer = answer();
-            drop(policy.on_response(&mut exchange, &mut answer));
-            answer
+    }
+    for style in [HeaderStyle::Draft7, HeaderStyle::Draft8] {
+        let policy = rate_limit(style);
+        let mut exchange = exchange("");
+        c.bench_function(&format!("rate_limit, in and out, {style:?}"), |b| {
+            b.iter(|| {
+                exchange.quotas.clear();
+                drop(policy.on_request(&mut exchange));
+                let mut answer = answer();
+                drop(policy.on_response(&mut exchange, &mut answer));
+                answer
+            });
         });
-    });
+    }
 }
 
 fn authenticator(c: &mut Criterion) {
@@ -224,14 +242,16 @@ fn authenticator(c: &mut Criterion) {
 }
 
 fn chain(c: &mut Criterion) {
-    let store = Arc::new(MemoryStore::default());
     let rule = Rule { require: Box::new(KnownUser), reason: None };
-    let chain =
-        Chain::new(vec![Arc::new(rate_limit(&store)), Arc::new(jwt()), Arc::new(Authorize::new(vec![rule]))]);
+    let chain = Chain::new(vec![
+        Arc::new(rate_limit(HeaderStyle::Draft7)),
+        Arc::new(jwt()),
+        Arc::new(Authorize::new(vec![rule])),
+    ]);
     let mut exchange = exchange(&token(1));
     c.bench_function("chain of limit, jwt, authorize, in and out", |b| {
         b.iter(|| {
-            exchange.quota = None;
+            exchange.quotas.clear();
             at_once(async {
                 let (entered, outcome) = chain.inward(&mut exchange).await;
                 let mut answer = answer();

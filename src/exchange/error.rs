@@ -84,6 +84,8 @@ kinds! {
     UpstreamFailure = "upstream_failure", 502, Upstream, "The service failed";
     /// The gate is full or ending (RFC 9110 section 15.6.4).
     Overloaded = "overloaded", 503, Gateway, "Overloaded";
+    /// The counters of a limit are away, and the limit refuses then (RFC 9110 section 15.6.4).
+    StoreUnavailable = "store_unavailable", 503, Gateway, "The limits cannot be judged";
     /// The upstream did not answer in time (RFC 9110 section 15.6.5).
     UpstreamTimeout = "upstream_timeout", 504, Upstream, "The service took too long";
     /// The exchange's own deadline has passed.
@@ -121,6 +123,7 @@ struct Inner {
     source: Option<String>,
     headers: Vec<(&'static str, String)>,
     close: bool,
+    status: Option<StatusCode>,
 }
 
 impl Error {
@@ -133,6 +136,7 @@ impl Error {
             source: None,
             headers: Vec::new(),
             close: false,
+            status: None,
         }))
     }
 
@@ -169,6 +173,18 @@ impl Error {
     pub fn closing(mut self) -> Error {
         self.0.close = true;
         self
+    }
+
+    /// Another status than the kind's own, where the configuration asks for one.
+    #[must_use]
+    pub fn with_status(mut self, status: StatusCode) -> Error {
+        self.0.status = Some(status);
+        self
+    }
+
+    /// The status a client sees.
+    pub fn status(&self) -> StatusCode {
+        self.0.status.unwrap_or_else(|| self.0.kind.status())
     }
 
     /// The kind.

@@ -8,6 +8,7 @@ pub mod error;
 pub mod headers;
 pub mod identity;
 pub mod problem;
+pub mod quota;
 pub mod record;
 pub mod target;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use body::{Body, BodyStream, Frame};
 pub use error::{Blame, Error, ErrorKind};
 pub use headers::{HeaderId, Headers};
 pub use identity::Identity;
+pub use quota::{Permit, Quota};
 pub use record::Record;
 pub use target::Target;
 
@@ -171,22 +173,6 @@ pub trait Place {
     fn upstream(&self, upstream: u32) -> &str;
 }
 
-/// The state of the strictest rate limit that was asked, for the headers of the answer.
-#[derive(Clone, Copy, Debug)]
-pub struct Quota {
-    /// Which limit: told apart by a number that means nothing else. (A shared name would be a count that every core
-    /// changes with every request.)
-    pub limit_id: usize,
-    /// How many requests a window admits.
-    pub limit: u64,
-    /// The window in seconds, rounded up.
-    pub window: u64,
-    /// How many are left.
-    pub remaining: u64,
-    /// Seconds until the window starts anew, rounded up, at least 1.
-    pub reset: u64,
-}
-
 /// One request on its walk through the gate, and the facts its log line will tell.
 pub struct Exchange {
     /// The request id: sent to upstreams, to the client and to the log.
@@ -209,8 +195,10 @@ pub struct Exchange {
     pub rule: Option<u32>,
     /// The names behind the numbers.
     pub place: Rc<dyn Place>,
-    /// The strictest rate limit so far.
-    pub quota: Option<Quota>,
+    /// What the rate limits have said, in the order they were asked.
+    pub quotas: SmallVec<[Quota; 2]>,
+    /// Permits that the answer may give back.
+    pub permits: Vec<Permit>,
     /// What the log line will tell.
     pub record: Record,
 }

@@ -15,7 +15,7 @@ pub fn problem(error: &Error, request_id: &str) -> Response {
     body.push_str("\",\"title\":");
     push_text(&mut body, kind.title());
     body.push_str(",\"status\":");
-    body.push_str(kind.status().as_str());
+    body.push_str(error.status().as_str());
     body.push_str(",\"error\":");
     push_text(&mut body, &kind.phrase());
     if let Some(detail) = error.public_detail() {
@@ -33,7 +33,7 @@ pub fn problem(error: &Error, request_id: &str) -> Response {
         // A value that is no header value is a defect of ours; the answer is still better without it than not sent.
         let _ = headers.set(name, value.as_bytes());
     }
-    Response { status: kind.status(), headers, body: Body::Bytes(Bytes::from(body)) }
+    Response { status: error.status(), headers, body: Body::Bytes(Bytes::from(body)) }
 }
 
 fn push_text(out: &mut String, text: &str) {

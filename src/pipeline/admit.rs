@@ -112,7 +112,8 @@ impl Walk {
             params: SmallVec::new(),
             rule: None,
             place: Rc::clone(&pinned) as Rc<dyn crate::exchange::Place>,
-            quota: None,
+            quotas: SmallVec::new(),
+            permits: Vec::new(),
             record: Record::new(started),
         };
         Walk { exchange, core, pinned, refused, complete: false }

@@ -51,6 +51,12 @@ impl Walk {
 
 impl Drop for Walk {
     fn drop(&mut self) {
+        // What is still held here no answer has settled.
+        if !self.exchange.permits.is_empty()
+            && let Some(rule) = self.exchange.rule.and_then(|rule| self.pinned.rule(rule))
+        {
+            rule.policies.abandoned(&mut self.exchange);
+        }
         self.record();
     }
 }

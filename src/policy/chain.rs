@@ -43,6 +43,11 @@ impl Chain {
         (self.policies.len(), Ok(None))
     }
 
+    /// Tells the policies that the client has left before there was an answer.
+    pub fn abandoned(&self, exchange: &mut Exchange) {
+        self.policies.iter().for_each(|policy| policy.on_abandon(exchange));
+    }
+
     /// Runs the first `entered` policies on the answer, the last one first. One that fails turns the answer into its
     /// error, which is noted in the record; those before it see that answer.
     pub async fn outward(&self, entered: usize, exchange: &mut Exchange, answer: &mut Response) {

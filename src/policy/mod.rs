@@ -11,6 +11,7 @@ pub mod limit;
 #[cfg(test)]
 mod testing;
 
+use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,7 +19,8 @@ use std::sync::Arc;
 use crate::config::Field;
 use crate::exchange::{Error, Exchange, Name, Response};
 use crate::expression::Scope;
-use crate::store::{Clock, Store};
+use crate::store::Counters;
+use crate::telemetry::metrics::Metrics;
 
 /// A future that stays on its core.
 pub type LocalBoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
@@ -49,7 +51,7 @@ pub enum Phase {
 }
 
 /// What guards or changes an exchange.
-pub trait Policy: Send + Sync {
+pub trait Policy: Any + Send + Sync {
     /// Its place in the order.
     fn phase(&self) -> Phase;
 
@@ -72,6 +74,11 @@ pub trait Policy: Send + Sync {
         let _ = (exchange, answer);
         Step::Continue
     }
+
+    /// The client has left before there was an answer.
+    fn on_abandon(&self, exchange: &mut Exchange) {
+        let _ = exchange;
+    }
 }
 
 /// What building a policy needs.
@@ -81,9 +88,11 @@ pub struct Env<'a> {
     /// What is declared and used by name.
     pub named: &'a dyn Declared,
     /// Where limits count.
-    pub store: &'a Arc<dyn Store>,
-    /// Where limits take the time from.
-    pub clock: &'a Arc<dyn Clock>,
+    pub counters: &'a dyn Counters,
+    /// Whether the configuration names a Redis.
+    pub redis: bool,
+    /// The numbers of limits.
+    pub metrics: &'a Metrics,
     /// A name for a policy that is written in place: of the place, which no name in the configuration can be.
     pub place: &'a Name,
 }

@@ -62,7 +62,8 @@ pub(super) fn exchange_from(ip: &str, lines: &[(&str, &str)]) -> Exchange {
         rest: 0,
         rule: None,
         place: Rc::new(Nowhere),
-        quota: None,
+        quotas: SmallVec::new(),
+        permits: Vec::new(),
         record: Record::new(now),
     }
 }

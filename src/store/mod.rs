@@ -9,6 +9,7 @@
 pub mod algorithm;
 pub mod memory;
 pub mod redis;
+pub mod registry;
 
 use std::future::Future;
 use std::pin::Pin;

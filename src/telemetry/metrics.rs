@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-pub use cells::{ListenerMetrics, Outcome, RouteMetrics, UpstreamMetrics};
+pub use cells::{LimitMetrics, ListenerMetrics, Outcome, RouteMetrics, UpstreamMetrics, Verdict};
 
 use crate::exchange::{CoreId, ErrorKind, Name};
 use cells::{ErrorCells, PerCore};
@@ -24,6 +24,7 @@ pub struct Metrics {
     routes: Mutex<Routes>,
     listeners: Mutex<BTreeMap<Name, Arc<ListenerMetrics>>>,
     upstreams: Mutex<BTreeMap<Name, Arc<UpstreamMetrics>>>,
+    limits: Mutex<BTreeMap<Name, Arc<LimitMetrics>>>,
     errors: PerCore<ErrorCells>,
     access_log_dropped: Arc<AtomicU64>,
     reloads: Reloads,
@@ -55,6 +56,7 @@ impl Metrics {
             routes: Mutex::default(),
             listeners: Mutex::default(),
             upstreams: Mutex::default(),
+            limits: Mutex::default(),
             errors: PerCore::new(cores),
             access_log_dropped: Arc::default(),
             reloads: Reloads::default(),
@@ -79,6 +81,11 @@ impl Metrics {
         Arc::clone(entry(&mut lock(&self.upstreams), upstream, || Arc::new(UpstreamMetrics::new(self.cores))))
     }
 
+    /// The numbers of a rate limit. For load time.
+    pub fn limit(&self, limit: &str) -> Arc<LimitMetrics> {
+        Arc::clone(entry(&mut lock(&self.limits), limit, || Arc::new(LimitMetrics::new(self.cores))))
+    }
+
     /// Forgets the numbers of names that the configuration has no more. The unmatched requests of a listener stay as
     /// long as the listener does.
     pub fn retain(&self, names: &Names) {
@@ -89,6 +96,8 @@ impl Metrics {
         });
         lock(&self.listeners).retain(|listener, _| names.routes.contains_key(listener));
         lock(&self.upstreams).retain(|upstream, _| names.upstreams.contains(upstream));
+        // A limit that only this map still holds is of no snapshot any more.
+        lock(&self.limits).retain(|_, numbers| Arc::strong_count(numbers) > 1);
     }
 
     /// Counts an error that the gate made.

@@ -406,7 +406,9 @@ fn keys_may_be_headers_and_identities() {
         "bob, whatever the token"
     );
     assert_eq!(client.get("/user/x").problem(401), "missing token");
-    // Seven by one address so far: the edge is spent, and stands before who asks.
+    // Six by one address so far, for the refused one took nothing: one more, and the edge is spent. It stands before
+    // who asks.
+    assert_eq!(client.get("/user/x").status, 401);
     assert_eq!(client.get("/user/x").status, 401);
     let eighth = client.get("/user/x");
     assert_eq!(eighth.problem(429), "rate limited");

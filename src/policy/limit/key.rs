@@ -1,32 +1,17 @@
-//! Whose budget a request spends: the key of a rate limit.
+//! Whose budget a request spends: addresses as keys.
 
-use std::net::IpAddr;
+use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use smallvec::SmallVec;
-
-use crate::exchange::Exchange;
 
 /// The bytes of a key under construction.
 pub type KeyBytes = SmallVec<[u8; 64]>;
 
-/// What came of asking for a key.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum KeyOutcome {
-    /// The key has been written.
-    Written,
-    /// The request has no such key (a header that is not there, a claim that is absent): why, for the log.
-    Missing(Option<Box<str>>),
-}
-
-/// Names the budget that a request spends.
-pub trait Key: Send + Sync {
-    /// Adds the key to `out`, which may hold a prefix already. After [`KeyOutcome::Missing`] what was added is void.
-    fn key(&self, exchange: &Exchange, out: &mut KeyBytes) -> KeyOutcome;
-}
-
-/// `client.ip`: an IPv4 address, or the network of an IPv6 address, since one subscriber is given a whole network.
+/// An IPv4 address, or the network of an IPv6 address, since one subscriber is given a whole network.
 #[derive(Clone, Copy, Debug)]
 pub struct ClientIp {
+    bits: u8,
     mask: u128,
 }
 
@@ -41,7 +26,7 @@ impl ClientIp {
             bits if bits >= 128 => u128::MAX,
             bits => u128::MAX << (128 - bits as u32),
         };
-        ClientIp { mask }
+        ClientIp { bits: if ipv6_prefix > 128 { 128 } else { ipv6_prefix }, mask }
     }
 
     /// Adds the key of this address. IPv4 in IPv6 (`::ffff:1.2.3.4`) is IPv4.
@@ -51,18 +36,23 @@ impl ClientIp {
             IpAddr::V6(ip) => out.extend_from_slice(&(ip.to_bits() & self.mask).to_be_bytes()),
         }
     }
+
+    /// A key as text: `192.0.2.1`, `2001:db8:0:aa00::/56`; `None` for what [`ClientIp::write`] did not write.
+    pub fn text(&self, key: &[u8]) -> Option<String> {
+        if let Ok(octets) = <[u8; 4]>::try_from(key) {
+            return Some(Ipv4Addr::from(octets).to_string());
+        }
+        let network = Ipv6Addr::from(<[u8; 16]>::try_from(key).ok()?);
+        let mut text = network.to_string();
+        // Writing into a String does not fail.
+        let _ = write!(text, "/{}", self.bits);
+        Some(text)
+    }
 }
 
 impl Default for ClientIp {
     fn default() -> ClientIp {
         ClientIp::new(ClientIp::DEFAULT_PREFIX)
-    }
-}
-
-impl Key for ClientIp {
-    fn key(&self, exchange: &Exchange, out: &mut KeyBytes) -> KeyOutcome {
-        self.write(exchange.client.ip, out);
-        KeyOutcome::Written
     }
 }
 
@@ -76,6 +66,10 @@ mod tests {
         out.to_vec()
     }
 
+    fn bucket(prefix: u8, ip: &str) -> String {
+        ClientIp::new(prefix).text(&key(prefix, ip)).unwrap()
+    }
+
     #[test]
     fn ipv6_clients_share_their_network_and_mapped_ones_are_ipv4() {
         assert_eq!(key(56, "192.0.2.1"), [192, 0, 2, 1]);
@@ -85,5 +79,21 @@ mod tests {
         assert_ne!(key(56, "2001:db8:0:aa00::1"), key(56, "2001:db8:0:ab00::1"));
         assert_ne!(key(128, "2001:db8::1"), key(128, "2001:db8::2"));
         assert_eq!(key(0, "2001:db8::1"), [0; 16]);
+    }
+
+    #[test]
+    fn buckets_are_the_known_ones() {
+        // Facts erl-ip-01 to erl-ip-15.
+        assert_eq!(bucket(56, "1.2.3.4"), "1.2.3.4");
+        assert_eq!(bucket(56, "::ffff:102:304"), "1.2.3.4");
+        assert_eq!(bucket(56, "2001:db8:1234:5678::1.2.3.4"), "2001:db8:1234:5600::/56");
+        assert_eq!(bucket(56, "64:ff9b::1.2.3.4"), "64:ff9b::/56");
+        assert_eq!(bucket(56, "::1"), "::/56");
+        assert_eq!(bucket(56, "0123:4567:89ab:cdef:0123:4567:89ab:cdef"), "123:4567:89ab:cd00::/56");
+        assert_eq!(bucket(63, "0123:4567:89ab:cdef:0123:4567:89ab:cdef"), "123:4567:89ab:cdee::/63");
+        assert_eq!(
+            bucket(128, "0123:4567:89ab:cdef:0123:4567:89ab:cdef"),
+            "123:4567:89ab:cdef:123:4567:89ab:cdef/128"
+        );
     }
 }

@@ -1,11 +1,14 @@
-//! Limits on how often a client may ask. Start with [`RateLimit`].
+//! Limits on how often a client may ask. Start with [`Limits`], the policy; [`RateLimit`] is one of the limits in it.
 
 pub mod headers;
 pub mod key;
+pub mod plan;
 pub mod rate_limit;
 mod read;
+mod words;
 
 pub use headers::HeaderStyle;
-pub use key::{ClientIp, Key, KeyOutcome};
+pub use key::ClientIp;
+pub use plan::{Limits, combine};
 pub use rate_limit::RateLimit;
 pub use read::{KIND, declare, schema};

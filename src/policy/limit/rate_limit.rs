@@ -1,150 +1,233 @@
-//! A rate limit: so many requests per key in a window, and what the client is told of it.
+//! One limit: whether it counts a request, whose budget it spends, and how much of it.
 //!
-//! A limit's counters belong to its name: two routes that name one limit share its budgets, and a limit written in
-//! place belongs to the place, whose path is its name then. Whatever runs later, an admitted and a refused answer
-//! tell the same fields.
+//! A limit's budgets belong to its name: two routes that name one limit share them, and a limit written in place belongs
+//! to the place, whose path is its name then.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::headers::{self, HeaderStyle};
-use super::key::{ClientIp, Key, KeyBytes, KeyOutcome};
-use crate::exchange::{Error, ErrorKind, Exchange, Name, Quota, Response};
-use crate::policy::{Phase, Policy, Step};
-use crate::store::{Clock, Decision, Limit, Store, Taken};
+use http::StatusCode;
+use sha2::{Digest, Sha256};
 
-/// Parts of a key, so that no text of one part can be read as another.
+use super::headers::{Styles, Told};
+use super::key::{ClientIp, KeyBytes};
+use crate::exchange::{Error, ErrorKind, Exchange, Name};
+use crate::expression::Expression;
+use crate::policy::Phase;
+use crate::store::{Limit, Store};
+use crate::telemetry::metrics::{LimitMetrics, Verdict};
+
+/// What a key begins with, so that no text of one kind can be read as another.
 const BY_KEY: u8 = 0;
 const BY_ADDRESS: u8 = 1;
+const SHARED: u8 = 2;
 
-/// The policy `rate_limit` for one limit.
-pub struct RateLimit {
-    settings: Settings,
-    limit: Limit,
-    /// The window in seconds, rounded up.
-    window: u64,
+/// Which requests count.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Count {
+    /// All.
+    #[default]
+    All,
+    /// Those that are answered with a status of 400 or more, or not at all because their client left.
+    Failed,
+    /// Those that are answered with a status below 400.
+    Successful,
+}
+
+/// What an absent key means.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Missing {
+    /// The client's address is counted.
+    #[default]
+    ClientIp,
+    /// All such requests are counted as one.
+    Shared,
+    /// The request is refused.
+    Deny,
+    /// The request is not limited, and the metric and the log line say so.
+    Skip,
 }
 
 /// What a [`RateLimit`] is made of.
 pub struct Settings {
-    /// The name its counters are kept under: of the limit in `rate_limits`, or of the place where it is written (a
+    /// The name its budgets are kept under: of the limit in `rate_limits`, or of the place where it is written (a
     /// text that no name can be).
     pub name: Name,
-    /// Requests per window.
-    pub limit: u64,
-    /// Length of the window, started by a key's first hit; at least a millisecond.
-    pub window: Duration,
-    /// Whose budget is spent.
-    pub key: Box<dyn Key>,
-    /// Whose budget is spent where a request has no such key.
+    /// How the client is told; see [`Told`].
+    pub told: Told,
+    /// Which header fields it is told in.
+    pub styles: Styles,
+    /// Limits for those whose condition holds, in the order they are tried, and the one for all others.
+    pub tiers: Vec<(Option<Expression>, Limit)>,
+    /// What a request takes; 1 where nothing is written.
+    pub cost: Option<Expression>,
+    /// Requests that are not limited.
+    pub skip: Option<Expression>,
+    /// Which requests count.
+    pub count: Count,
+    /// Whose budget is spent; the client's address where nothing is written.
+    pub key: Option<Expression>,
+    /// How an address is counted.
     pub address: ClientIp,
-    /// Where the counters live.
+    /// What an absent key means.
+    pub missing: Missing,
+    /// The status of a refusal.
+    pub status: StatusCode,
+    /// Where the budgets live.
     pub store: Arc<dyn Store>,
-    /// Where "now" comes from.
-    pub clock: Arc<dyn Clock>,
-    /// How the client is told; none where it is not.
-    pub headers: Vec<HeaderStyle>,
-    /// [`Phase::LimitBefore`], or [`Phase::LimitAfter`] where the key names the identity.
+    /// Its numbers.
+    pub metrics: Arc<LimitMetrics>,
+    /// Before or behind authentication.
     pub phase: Phase,
 }
 
+/// A limit, ready to be asked.
+pub struct RateLimit(pub(super) Settings);
+
+/// One question to a limit.
+pub(super) struct Asked {
+    /// Which of the rule's limits.
+    pub(super) place: u16,
+    pub(super) tier: u16,
+    pub(super) key: KeyBytes,
+    pub(super) cost: u64,
+}
+
 impl RateLimit {
-    /// A limit from its settings.
+    /// A limit from its settings, which name one tier at least.
     pub fn new(settings: Settings) -> RateLimit {
-        let window_ms = u64::try_from(settings.window.as_millis()).unwrap_or(u64::MAX).max(1);
-        let limit = Limit { limit: settings.limit, window_ms };
-        RateLimit { settings, limit, window: window_ms.div_ceil(1000) }
+        RateLimit(settings)
     }
 
-    /// Tells this limit from every other that is alive.
-    fn id(&self) -> usize {
-        Arc::as_ptr(&self.settings.name).cast::<u8>() as usize
+    /// The limit of a tier.
+    pub(super) fn limit(&self, tier: u16) -> &Limit {
+        let tiers = &self.0.tiers;
+        // A limit has one tier at least; the last one stands for all that is left.
+        &tiers[usize::from(tier).min(tiers.len() - 1)].1
     }
 
-    fn key(&self, exchange: &mut Exchange) -> KeyBytes {
-        let settings = &self.settings;
-        let mut key = KeyBytes::new();
-        key.extend_from_slice(settings.name.as_bytes());
-        let name = key.len();
-        // Neither a name nor a place holds a byte this small, so a name never runs into its key.
-        key.push(BY_KEY);
-        if let KeyOutcome::Missing(why) = settings.key.key(exchange, &mut key) {
-            if exchange.record.note.is_none() {
-                exchange.record.note = why;
+    /// Counts a verdict.
+    pub(super) fn said(&self, exchange: &Exchange, verdict: Verdict) {
+        self.0.metrics.said(exchange.core, verdict);
+    }
+
+    /// What the limit asks of this request; `None` where it does not count it.
+    ///
+    /// # Errors
+    /// The key is absent, and `missing` says to refuse.
+    pub(super) fn ask(&self, place: u16, exchange: &mut Exchange) -> Result<Option<Asked>, Error> {
+        let settings = &self.0;
+        if let Some(skip) = &settings.skip {
+            match skip.bool(exchange) {
+                Ok(true) => {
+                    self.said(exchange, Verdict::Skipped);
+                    return Ok(None);
+                }
+                Ok(false) => {}
+                Err(error) => note(exchange, &error),
             }
-            key.truncate(name);
+        }
+        let Some(key) = self.key(exchange)? else { return Ok(None) };
+        Ok(Some(Asked { place, tier: self.tier(exchange), key, cost: self.cost(exchange) }))
+    }
+
+    fn tier(&self, exchange: &mut Exchange) -> u16 {
+        let tiers = &self.0.tiers;
+        for (tier, (when, _)) in tiers.iter().enumerate() {
+            match when.as_ref().map(|when| when.bool(exchange)) {
+                None | Some(Ok(true)) => return u16::try_from(tier).unwrap_or(u16::MAX),
+                Some(Ok(false)) => {}
+                Some(Err(error)) => note(exchange, &error),
+            }
+        }
+        u16::MAX
+    }
+
+    /// A number that cannot be read, or is below zero, counts as 1: nobody gets in for less by sending nonsense.
+    fn cost(&self, exchange: &mut Exchange) -> u64 {
+        let Some(cost) = &self.0.cost else { return 1 };
+        let number = match cost.value(exchange) {
+            Ok(value) => value.as_f64().filter(|number| *number >= 0.0),
+            Err(error) => {
+                note(exchange, &error);
+                return 1;
+            }
+        };
+        match number {
+            Some(number) => number.ceil() as u64,
+            None => {
+                note(exchange, &"the cost is no number of 0 or more: it counts as 1");
+                1
+            }
+        }
+    }
+
+    fn key(&self, exchange: &mut Exchange) -> Result<Option<KeyBytes>, Error> {
+        let settings = &self.0;
+        let mut key = KeyBytes::new();
+        let Some(expression) = &settings.key else {
             key.push(BY_ADDRESS);
             settings.address.write(exchange.client.ip, &mut key);
+            return Ok(Some(key));
+        };
+        let absent = match expression.text(exchange) {
+            Ok(text) if !text.is_empty() => {
+                key.push(BY_KEY);
+                key.extend_from_slice(text.as_bytes());
+                return Ok(Some(key));
+            }
+            Ok(_) => None,
+            Err(error) => Some(error),
+        };
+        if let Some(error) = absent {
+            note(exchange, &error);
         }
-        key
+        match settings.missing {
+            Missing::ClientIp => {
+                key.push(BY_ADDRESS);
+                settings.address.write(exchange.client.ip, &mut key);
+            }
+            Missing::Shared => key.push(SHARED),
+            Missing::Skip => {
+                self.said(exchange, Verdict::Missing);
+                return Ok(None);
+            }
+            Missing::Deny => {
+                self.said(exchange, Verdict::Missing);
+                return Err(Error::new(ErrorKind::RateLimited)
+                    .reason("missing")
+                    .detail("The request lacks what its limit is counted by.")
+                    .source(format_args!("the key of the limit {} is absent", settings.name))
+                    .with_status(settings.status));
+            }
+        }
+        Ok(Some(key))
     }
 
-    /// Notes the decision, if it is the strictest so far: the one with the least left, then the one that takes
-    /// longest to start anew, for until then the client will not be served.
-    fn settle(&self, decision: Decision, exchange: &mut Exchange) -> Result<(), Error> {
-        let reset = decision.reset_ms.div_ceil(1000).max(1);
-        let stricter = exchange.quota.as_ref().is_none_or(|so_far| {
-            decision.remaining < so_far.remaining
-                || (decision.remaining == so_far.remaining && reset > so_far.reset)
-        });
-        if stricter {
-            exchange.quota = Some(Quota {
-                limit_id: self.id(),
-                limit: self.limit.limit,
-                window: self.window,
-                remaining: decision.remaining,
-                reset,
-            });
+    /// The text that tells budgets of this limit apart without telling the key, as draft 8's `pk` carries it: base64 of
+    /// the first 12 hex digits of the key's SHA-256.
+    pub(super) fn partition(&self, key: &[u8]) -> Option<[u8; 16]> {
+        let (kind, key) = key.split_first()?;
+        let digest = match *kind {
+            BY_KEY => Sha256::digest(key),
+            BY_ADDRESS => Sha256::digest(self.0.address.text(key)?.as_bytes()),
+            _ => return None,
+        };
+        let mut hex = [0; 12];
+        for (digits, byte) in hex.chunks_exact_mut(2).zip(digest.iter()) {
+            digits[0] = HEX[usize::from(byte >> 4)];
+            digits[1] = HEX[usize::from(byte & 15)];
         }
-        if decision.admitted {
-            return Ok(());
-        }
-        // A spent limit has nothing left, so the strictest one has neither: its reset is when asking again may help.
-        let wait = exchange.quota.as_ref().map_or(reset, |quota| quota.reset);
-        Err(Error::new(ErrorKind::RateLimited)
-            .source(format_args!("the limit {} is spent", self.settings.name))
-            .header("retry-after", wait.to_string()))
+        let mut text = [0; 16];
+        base64::Engine::encode_slice(&base64::engine::general_purpose::STANDARD, hex, &mut text).ok()?;
+        Some(text)
     }
 }
 
-impl Policy for RateLimit {
-    fn phase(&self) -> Phase {
-        self.settings.phase
-    }
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
-    fn kind(&self) -> &'static str {
-        "rate_limit"
-    }
-
-    fn reads_identity(&self) -> bool {
-        self.settings.phase == Phase::LimitAfter
-    }
-
-    fn on_request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
-        let key = self.key(exchange);
-        match self.settings.store.take(&key, self.limit, &*self.settings.clock) {
-            Taken::Ready(decision) => match self.settle(decision, exchange) {
-                Ok(()) => Step::Continue,
-                Err(error) => Step::Fail(error),
-            },
-            Taken::Wait(decision) => Step::Wait(Box::pin(async move {
-                // A store that is away must not open the gate.
-                let decision = decision
-                    .await
-                    .map_err(|error| Error::new(ErrorKind::Overloaded).reason("store").source(error))?;
-                self.settle(decision, exchange).map(|()| None)
-            })),
-        }
-    }
-
-    fn on_response<'a>(&'a self, exchange: &'a mut Exchange, answer: &'a mut Response) -> Step<'a> {
-        // Of several limits the one that is reported writes, so the fields stand there once.
-        if let Some(quota) = exchange.quota.as_ref().filter(|quota| quota.limit_id == self.id()) {
-            headers::write(&self.settings.headers, quota, &mut answer.headers);
-        }
-        Step::Continue
+/// The first thing that went wrong on the way stands in the log line.
+fn note(exchange: &mut Exchange, what: &impl ToString) {
+    if exchange.record.note.is_none() {
+        exchange.record.note = Some(what.to_string().into());
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::exchange::Name;
 use crate::policy::authenticate::jwt::Jwt;
-use crate::store::memory::{DEFAULT_MAX_KEYS, MemoryStore};
-use crate::store::{Clock, Store, SystemClock};
+use crate::store::SystemClock;
+use crate::store::registry::Registry;
 use crate::telemetry::OperatorLog;
 use crate::telemetry::metrics::Metrics;
 
@@ -18,9 +18,7 @@ pub struct Environment {
     /// The counters of the process.
     pub metrics: Arc<Metrics>,
     /// Where limits count; it outlives every snapshot, so a reload gives nobody a new budget.
-    pub store: Arc<dyn Store>,
-    /// Where limits take the time from.
-    pub clock: Arc<dyn Clock>,
+    pub counters: Arc<Registry>,
     /// Where a route tells, at the level debug, that its `match` could not be evaluated.
     pub log: Option<Arc<OperatorLog>>,
 }
@@ -31,8 +29,7 @@ impl Environment {
         Environment {
             cores,
             metrics: Metrics::new(cores),
-            store: Arc::new(MemoryStore::new(DEFAULT_MAX_KEYS)),
-            clock: Arc::new(SystemClock),
+            counters: Arc::new(Registry::new(Arc::new(SystemClock))),
             log: None,
         }
     }

@@ -68,7 +68,9 @@ impl<'a> Definitions<'a> {
         for definition in &config.rate_limits {
             let name = Arc::clone(&definition.name.value);
             let env = definitions.env(&scope, &name);
-            if let Some(limit) = limit::declare(definition.field(out), &scope, Arc::clone(&name), &env) {
+            if let Some(limit) =
+                limit::declare(definition.field(out), &scope, Arc::clone(&name), Some(&name), &env)
+            {
                 definitions.declared.insert(("rate_limit", name), limit);
             }
         }
@@ -76,7 +78,14 @@ impl<'a> Definitions<'a> {
     }
 
     fn env<'e>(&'e self, scope: &'e Scope, place: &'e Name) -> Env<'e> {
-        Env { scope, named: self, store: &self.environment.store, clock: &self.environment.clock, place }
+        Env {
+            scope,
+            named: self,
+            counters: &*self.environment.counters,
+            redis: self.environment.counters.has_redis(),
+            metrics: &self.environment.metrics,
+            place,
+        }
     }
 
     pub(super) fn identity_headers(&self) -> Vec<String> {
@@ -128,7 +137,7 @@ impl<'a> Definitions<'a> {
         if let Some(auth) = auth.filter(|_| whole) {
             unlimited(auth, &list, out);
         }
-        Chain::new(list)
+        Chain::new(limit::combine(list))
     }
 }
 

@@ -246,6 +246,58 @@ impl UpstreamMetrics {
     }
 }
 
+/// What a rate limit has said of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Admitted and counted.
+    Admitted,
+    /// Refused.
+    Refused,
+    /// Not asked: its `skip` held.
+    Skipped,
+    /// The key was absent, and `missing` let the request pass or refused it.
+    Missing,
+    /// The store was away, and `when_store_fails` refused or admitted unseen.
+    Unavailable,
+    /// What had been taken was given back.
+    GivenBack,
+}
+
+/// The verdicts, as the label `outcome` tells them.
+pub(super) const VERDICTS: [&str; 6] =
+    ["admitted", "refused", "skipped", "missing", "unavailable", "given_back"];
+
+/// One core's numbers of a rate limit.
+#[derive(Default)]
+#[repr(align(128))]
+struct LimitCells([Count; VERDICTS.len()]);
+
+/// The numbers of one rate limit.
+pub struct LimitMetrics(PerCore<LimitCells>);
+
+impl LimitMetrics {
+    /// All zero, for so many cores.
+    pub fn new(cores: usize) -> LimitMetrics {
+        LimitMetrics(PerCore::new(cores))
+    }
+
+    /// The limit has said something.
+    pub fn said(&self, core: CoreId, verdict: Verdict) {
+        if let Some(cells) = self.0.get(core) {
+            cells.0[verdict as usize].add(1);
+        }
+    }
+
+    /// Requests by verdict, none where the limit was never asked.
+    pub(super) fn sum(&self) -> Option<[u64; VERDICTS.len()]> {
+        let mut used = self.0.used().peekable();
+        used.peek()?;
+        let mut sums = [0; VERDICTS.len()];
+        used.for_each(|cells| add_all(&mut sums, &cells.0));
+        Some(sums)
+    }
+}
+
 /// One core's numbers of errors, by [`ErrorKind::index`].
 #[repr(align(128))]
 pub(super) struct ErrorCells(pub(super) [Count; ErrorKind::ALL.len()]);

@@ -3,7 +3,7 @@
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
 
-use super::cells::{BOUND_LABELS, CLASSES, OUTCOMES, RouteSum};
+use super::cells::{BOUND_LABELS, CLASSES, OUTCOMES, RouteSum, VERDICTS};
 use super::{Metrics, lock};
 use crate::exchange::ErrorKind;
 
@@ -23,6 +23,7 @@ impl Metrics {
         errors(&mut page, self);
         listeners(&mut page, self);
         upstreams(&mut page, self);
+        limits(&mut page, self);
         process(&mut page, self);
         page.0
     }
@@ -115,6 +116,17 @@ fn upstreams(page: &mut Page, metrics: &Metrics) {
         let Some(sums) = numbers.sum() else { continue };
         for (outcome, count) in OUTCOMES.iter().zip(sums) {
             page.sample(name, &[&label("upstream", upstream), ",outcome=\"", outcome, "\""], count);
+        }
+    }
+}
+
+fn limits(page: &mut Page, metrics: &Metrics) {
+    let name = "portcullis_rate_limit_decisions_total";
+    page.family(name, "counter", "What rate limits said of requests, by outcome.");
+    for (limit, numbers) in lock(&metrics.limits).iter() {
+        let Some(sums) = numbers.sum() else { continue };
+        for (outcome, count) in VERDICTS.iter().zip(sums) {
+            page.sample(name, &[&label("limit", limit), ",outcome=\"", outcome, "\""], count);
         }
     }
 }
