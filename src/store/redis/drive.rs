@@ -4,11 +4,12 @@
 //! queue and answered.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use tokio::sync::mpsc;
-use tokio::time::{sleep, sleep_until};
+use tokio::time::{sleep, sleep_until, timeout};
 
 use super::connect::{Wire, connect, words};
 use super::heartbeat::{Beat, EVERY, Heart, PROBE};
@@ -79,10 +80,14 @@ async fn connecting(
 ) -> Option<Result<Wire, String>> {
     let shared = &carrier.shared;
     let attempt = async {
-        let wire = connect(&shared.settings).await?;
+        let mut wire = connect(&shared.settings).await?;
+        for load in carrier.scripts.load() {
+            // Where it is not allowed, the first trip brings the text along.
+            let _ = timeout(FIRST, wire.ask(&load)).await;
+        }
         match carrier.heart.beat(wire.clone(), &carrier.scripts, FIRST).await {
             Beat::Answered(replicas, _) => {
-                shared.replicas.store(replicas, std::sync::atomic::Ordering::Relaxed);
+                shared.replicas.store(replicas, Ordering::Relaxed);
                 Ok(wire)
             }
             Beat::Silent => Err("it does not answer".to_owned()),
@@ -185,7 +190,7 @@ fn judge(carrier: &Carrier, beat: &Beat, cluster: bool) -> Result<bool, String> 
     let shared = &carrier.shared;
     let why = match beat {
         Beat::Answered(replicas, took) => {
-            shared.replicas.store(*replicas, std::sync::atomic::Ordering::Relaxed);
+            shared.replicas.store(*replicas, Ordering::Relaxed);
             if *took <= shared.settings.timeout {
                 shared.up();
                 return Ok(true);

@@ -86,3 +86,6 @@ pub trait Remote: Send + Sync {
     /// Somebody gave up waiting: the breaker counts it.
     fn timed_out(&self);
 }
+
+#[cfg(test)]
+mod tests;

@@ -51,6 +51,15 @@ impl Scripts {
         }
     }
 
+    /// What makes the scripts known beforehand, so that the first trips are no longer than the others.
+    pub(super) fn load(&self) -> [Cmd; 2] {
+        [&self.take, &self.give_back].map(|code| {
+            let mut call = Cmd::new();
+            call.arg("SCRIPT").arg("LOAD").arg(&code.text);
+            call
+        })
+    }
+
     pub(super) fn take(&self, trip: &Trip, whole: bool) -> Cmd {
         let mut call = self.take.call(whole, &trip.key);
         limit(&mut call, &trip.limit);
