@@ -10,6 +10,7 @@ use super::field::Field;
 use super::listener::{self, Listener};
 use super::names::{Name, named};
 use super::policies::{Policies, Vocabulary};
+use super::redis::{self, Redis};
 use super::route::{self, Route};
 use super::section::{Key, Schema, Section};
 use super::shape;
@@ -32,6 +33,8 @@ pub struct Config {
     pub policies: Policies,
     /// Routes of every listener.
     pub routes: Vec<Route>,
+    /// The shared store of counters, where there is one.
+    pub redis: Option<Redis>,
     /// The admin listener, where there is one.
     pub admin: Option<Spanned<SocketAddr>>,
     /// The access log; `None` where it is turned off.
@@ -87,9 +90,9 @@ pub(super) const FILE: &[Key] = &[
     Key::optional("rate_limits", || shape::map(shape::defined("rate_limit")), "Rate limits by name"),
     Key::optional("policies", || shape::defined("policies"), "Policies for every route"),
     Key::optional("routes", || shape::defined("routes"), "Routes of every listener"),
+    Key::optional("redis", redis::schema, "The counters that several replicas share"),
     Key::optional("admin", || shape::object(ADMIN), "The admin listener; absent = none"),
     Key::optional("telemetry", || shape::object(TELEMETRY), "What is logged"),
-    Key::later("redis"),
     Key::later("tls"),
     Key::later("cors"),
     Key::later("tests"),
@@ -123,6 +126,7 @@ pub(super) fn read(root: &Node, vocabulary: Vocabulary<'_>, out: &Diagnostics) -
         rate_limits: section.read("rate_limits", Vec::new(), |f| Some(definitions(f))),
         policies: section.read("policies", Policies::default(), |f| Policies::read(f, vocabulary, true)),
         routes: section.read("routes", Vec::new(), |f| Some(route::read(f, vocabulary))),
+        redis: section.get("redis").and_then(redis::read),
         admin: section.get("admin").and_then(admin),
         access_log: section.read("telemetry", Some(AccessLog::default()), telemetry),
         files: Arc::clone(out.files()),

@@ -308,7 +308,7 @@ mod tests {
         let key = parse("GET,POST /api/dashboard/{userId}").unwrap();
         assert_eq!(key.methods.iter().map(|m| &**m).collect::<Vec<_>>(), ["GET", "POST"]);
         assert_eq!(key.pattern.params().collect::<Vec<_>>(), ["userId"]);
-        assert_eq!(parse("TRACE /a").unwrap().methods, ["TRACE".into()]);
+        assert_eq!(parse("TRACE /a").unwrap().methods, [Arc::<str>::from("TRACE")]);
         assert_eq!(key.pattern.shape(), "/api/dashboard/{}");
         assert!(parse("/api/users/*").unwrap().pattern.has_rest());
         assert_eq!(parse("/").unwrap().pattern.segments, [Segment::Literal("".into())]);

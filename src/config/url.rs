@@ -99,7 +99,7 @@ pub(super) fn url(text: &str) -> Result<Url, Bad> {
     Ok(Url { host, port: port.unwrap_or(80), base: base.into() })
 }
 
-fn authority_parts(authority: &str) -> Option<(Host, Option<u16>)> {
+pub(super) fn authority_parts(authority: &str) -> Option<(Host, Option<u16>)> {
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (address, after) = rest.split_once(']')?;

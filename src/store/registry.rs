@@ -2,26 +2,77 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 
 use super::memory::Memory;
+use super::redis::Remote;
+use super::redis::budgets::{self, Budgets};
+use super::redis::link::{self, Link, Observer};
 use super::{Clock, Counters, Place, Store, Wanted};
+use crate::config::Redis;
 use crate::exchange::Name;
 
 /// The budgets of every limit that a snapshot holds, by name; one for the life of the process.
 pub struct Registry {
     clock: Arc<dyn Clock>,
+    /// Who is told how Redis fares; none where a configuration is only checked, and nothing is connected.
+    observer: Option<Arc<dyn Observer>>,
     memory: Mutex<HashMap<Name, (usize, Weak<Memory>)>>,
+    shared: Mutex<HashMap<Name, Shared>>,
+    link: Mutex<Weak<Link>>,
+}
+
+/// Budgets in Redis, and what they were made of.
+struct Shared {
+    wanted: Wanted,
+    link: Weak<Link>,
+    budgets: Weak<Budgets>,
+}
+
+/// The registry as one configuration sees it.
+pub struct Configured<'a> {
+    registry: &'a Registry,
+    redis: Option<&'a Redis>,
+}
+
+/// What is known of a limit in memory.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Its name.
+    pub name: Name,
+    /// Keys that are held.
+    pub keys: usize,
+    /// Keys that were given up for others since the start.
+    pub evicted: u64,
 }
 
 impl Registry {
-    /// No budgets yet.
+    /// No budgets yet, and no connections ever: for those who only look at a configuration.
     pub fn new(clock: Arc<dyn Clock>) -> Registry {
-        Registry { clock, memory: Mutex::default() }
+        Registry {
+            clock,
+            observer: None,
+            memory: Mutex::default(),
+            shared: Mutex::default(),
+            link: Mutex::default(),
+        }
     }
 
-    /// Whether there is a Redis to count in.
-    pub fn has_redis(&self) -> bool {
-        false
+    /// No budgets yet; limits in Redis are connected when they are built.
+    pub fn connecting(clock: Arc<dyn Clock>, observer: Arc<dyn Observer>) -> Registry {
+        Registry { observer: Some(observer), ..Registry::new(clock) }
+    }
+
+    /// For a configuration with this section.
+    pub fn with<'a>(&'a self, redis: Option<&'a Redis>) -> Configured<'a> {
+        Configured { registry: self, redis }
+    }
+
+    /// Gives back what lies unspent and tells Redis what it does not know; for a timer of about 100 ms, off the path.
+    pub fn tidy_shared(&self, now: Instant) {
+        for (_, budgets) in self.budgets() {
+            budgets.tidy(now);
+        }
     }
 
     /// Frees what is over and gives memory back: for a timer, off the path.
@@ -30,24 +81,110 @@ impl Registry {
             lock(&self.memory).values().filter_map(|(_, memory)| memory.upgrade()).collect();
         known.iter().for_each(|memory| memory.tidy());
         lock(&self.memory).retain(|_, (_, memory)| memory.strong_count() > 0);
+        lock(&self.shared).retain(|_, shared| shared.budgets.strong_count() > 0);
     }
-}
 
-impl Counters for Registry {
-    fn of(&self, wanted: &Wanted) -> Arc<dyn Store> {
-        match wanted.place {
-            Place::Memory | Place::Redis => {
-                let mut memory = lock(&self.memory);
-                let known = memory.get(&wanted.name).filter(|(max_keys, _)| *max_keys == wanted.max_keys);
-                if let Some(known) = known.and_then(|(_, memory)| memory.upgrade()) {
-                    return known;
-                }
-                let new = Arc::new(Memory::new(wanted.max_keys, Arc::clone(&self.clock)));
-                memory.insert(Name::clone(&wanted.name), (wanted.max_keys, Arc::downgrade(&new)));
-                new
+    /// The limits in memory, by name.
+    pub fn kept(&self) -> Vec<Kept> {
+        let known: Vec<(Name, Arc<Memory>)> = lock(&self.memory)
+            .iter()
+            .filter_map(|(name, (_, memory))| Some((Name::clone(name), memory.upgrade()?)))
+            .collect();
+        let kept = |(name, memory): (Name, Arc<Memory>)| Kept {
+            name,
+            keys: memory.len(),
+            evicted: memory.evicted(),
+        };
+        sorted(known.into_iter().map(kept).collect(), |kept| &kept.name)
+    }
+
+    /// What was decided by whom for the limits in Redis, by name.
+    pub fn decided(&self) -> Vec<(Name, budgets::Statistics)> {
+        let of = |(name, budgets): (Name, Arc<Budgets>)| (name, budgets.statistics());
+        sorted(self.budgets().into_iter().map(of).collect(), |(name, _)| name)
+    }
+
+    /// How the connection to Redis fares, where there is one.
+    pub fn link(&self) -> Option<link::Statistics> {
+        lock(&self.link).upgrade().map(|link| link.statistics())
+    }
+
+    fn budgets(&self) -> Vec<(Name, Arc<Budgets>)> {
+        lock(&self.shared)
+            .iter()
+            .filter_map(|(name, shared)| Some((Name::clone(name), shared.budgets.upgrade()?)))
+            .collect()
+    }
+
+    fn in_memory(&self, wanted: &Wanted) -> Arc<dyn Store> {
+        let mut memory = lock(&self.memory);
+        let known = memory.get(&wanted.name).filter(|(max_keys, _)| *max_keys == wanted.max_keys);
+        if let Some(known) = known.and_then(|(_, memory)| memory.upgrade()) {
+            return known;
+        }
+        let new = Arc::new(Memory::new(wanted.max_keys, Arc::clone(&self.clock)));
+        memory.insert(Name::clone(&wanted.name), (wanted.max_keys, Arc::downgrade(&new)));
+        new
+    }
+
+    fn connected(&self, redis: &Redis) -> Option<Arc<Link>> {
+        let observer = self.observer.as_ref()?;
+        let mut link = lock(&self.link);
+        if let Some(known) = link.upgrade().filter(|link| link.settings() == redis) {
+            return Some(known);
+        }
+        match Link::start(redis, Arc::clone(observer)) {
+            Ok(new) => {
+                let new = Arc::new(new);
+                *link = Arc::downgrade(&new);
+                Some(new)
+            }
+            Err(error) => {
+                observer.down(&format!("its thread could not be started: {error}"));
+                None
             }
         }
     }
+
+    fn in_redis(&self, wanted: &Wanted, redis: &Redis) -> Option<Arc<dyn Store>> {
+        let link = self.connected(redis)?;
+        let mut shared = lock(&self.shared);
+        if let Some(known) = shared.get(&wanted.name)
+            && known.wanted == *wanted
+            && known.link.upgrade().is_some_and(|known| Arc::ptr_eq(&known, &link))
+            && let Some(budgets) = known.budgets.upgrade()
+        {
+            return Some(budgets);
+        }
+        let budgets = Budgets::new(Arc::clone(&link) as Arc<dyn Remote>, wanted, Arc::clone(&self.clock));
+        let made =
+            Shared { wanted: wanted.clone(), link: Arc::downgrade(&link), budgets: Arc::downgrade(&budgets) };
+        shared.insert(Name::clone(&wanted.name), made);
+        Some(budgets)
+    }
+}
+
+impl Configured<'_> {
+    /// Whether there is a Redis to count in.
+    pub fn has_redis(&self) -> bool {
+        self.redis.is_some()
+    }
+}
+
+impl Counters for Configured<'_> {
+    fn of(&self, wanted: &Wanted) -> Arc<dyn Store> {
+        let shared = match (wanted.place, self.redis) {
+            (Place::Redis, Some(redis)) => self.registry.in_redis(wanted, redis),
+            _ => None,
+        };
+        // Where nothing is connected nothing is served either.
+        shared.unwrap_or_else(|| self.registry.in_memory(wanted))
+    }
+}
+
+fn sorted<T>(mut list: Vec<T>, name: impl Fn(&T) -> &Name) -> Vec<T> {
+    list.sort_by(|one, other| name(one).cmp(name(other)));
+    list
 }
 
 /// Whoever panicked while holding it left a map, which is never half-made.

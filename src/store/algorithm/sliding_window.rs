@@ -15,7 +15,8 @@ pub const RUNS: usize = CELLS as usize + 1;
 
 /// The length of a cell.
 fn cell(window: u64) -> u64 {
-    (window / CELLS).max(1)
+    // Rounded up: otherwise a window could touch one cell more than there is room for.
+    window.div_ceil(CELLS).max(1)
 }
 
 /// The hits of one cell.

@@ -8,8 +8,9 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use super::budgets::{Budgets, Outcome, Shard};
+use super::budgets::{Budgets, DEBTS_PER_TIDY, Outcome};
 use super::lease::{self, Entry, Sent};
+use super::shard::Shard;
 use crate::store::{Decision, Limit, Source, Store, Taken, Ticket, Unavailable, WhenStoreFails};
 
 /// [`Ticket::origin`] of permits that the local share counted.
@@ -122,7 +123,7 @@ impl Budgets {
 
     /// Tells Redis of debts whose keys nobody asks for, some at a time.
     pub(super) fn settle(&self, now: Instant) {
-        let mut left = super::budgets::DEBTS_PER_TIDY;
+        let mut left = DEBTS_PER_TIDY;
         for index in 0..self.shards() {
             while left > 0 {
                 let (key, sent) = {

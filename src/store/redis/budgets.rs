@@ -5,18 +5,18 @@
 //! What one key knows and holds is `lease.rs`; how a request waits is `waiting.rs`; what happens without Redis is
 //! `away.rs`.
 
-use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
-use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::lease::{self, Answer, Entry, Left, Sent, Told, Waiter};
-use super::waiting::Waiting;
+use super::shard::{Send, Shard};
 use super::{Grant, Remote, Return};
 use crate::exchange::Name;
 use crate::store::memory::Memory;
@@ -33,10 +33,12 @@ const SWEPT_PER_ACCESS: usize = 4;
 pub(super) const DEBTS_PER_TIDY: usize = 64;
 /// Shards that one tidying looks through for idle keys.
 const SHARDS_PER_TIDY: usize = 4;
+/// One in so many tidyings sweeps the local share, which is empty most of the time.
+const TIDIES_PER_LOCAL: usize = 32;
 /// Quiet keys are forgotten after their window, or after this.
 const LONGEST_REST: Duration = Duration::from_secs(600);
-/// Longer keys are hashed.
-const LONGEST_KEY: usize = 64;
+/// So much of a limit's name stands in the keys; the rest is in the hash.
+const MOST_NAME: usize = 48;
 
 /// How many decisions were taken by whom, and what Redis was asked for, since the start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -67,23 +69,6 @@ pub(super) struct Counts {
     returned: AtomicU64,
 }
 
-pub(super) struct Shard {
-    pub(super) entries: HashMap<Box<[u8]>, Entry, RandomState>,
-    /// Leases in about the order of their ends.
-    leases: VecDeque<(Instant, Box<[u8]>)>,
-    /// Keys that owe.
-    pub(super) owing: VecDeque<Box<[u8]>>,
-    leased: u64,
-    purged: Option<Instant>,
-}
-
-/// What has to be sent once the lock is released: first what goes back, then the trip.
-#[derive(Default)]
-struct Send {
-    back: SmallVec<[(Box<[u8]>, Limit, Left); 1]>,
-    trip: Option<Sent>,
-}
-
 enum Step {
     Decided(Decision),
     Away,
@@ -110,15 +95,6 @@ pub struct Budgets {
 impl Budgets {
     /// The budgets of the limit `wanted`, over a connection.
     pub fn new(remote: Arc<dyn Remote>, wanted: &Wanted, clock: Arc<dyn Clock>) -> Arc<Budgets> {
-        let shard = || {
-            Mutex::new(Shard {
-                entries: HashMap::default(),
-                leases: VecDeque::new(),
-                owing: VecDeque::new(),
-                leased: 0,
-                purged: None,
-            })
-        };
         Arc::new_cyclic(|me| Budgets {
             me: me.clone(),
             remote,
@@ -133,7 +109,7 @@ impl Budgets {
             },
             room: (wanted.max_keys / SHARDS).max(1),
             seed: RandomState::new(),
-            shards: (0..SHARDS).map(|_| shard()).collect(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             turn: AtomicU64::new(0),
         })
     }
@@ -146,8 +122,10 @@ impl Budgets {
             self.lock(index).sweep(now, usize::MAX, &mut send);
             self.send(&[], send);
         }
-        self.local.tidy();
         let turn = usize::try_from(self.turn.fetch_add(1, Relaxed) % 1024).unwrap_or(0);
+        if turn % TIDIES_PER_LOCAL == 0 {
+            self.local.tidy();
+        }
         for step in 0..SHARDS_PER_TIDY {
             self.lock((turn * SHARDS_PER_TIDY + step) % SHARDS).purge(now, LONGEST_REST);
         }
@@ -183,14 +161,19 @@ impl Budgets {
         self.lock(usize::try_from(self.seed.hash_one(key) % SHARDS as u64).unwrap_or(0))
     }
 
-    /// The whole key in Redis. One key a trip, so any cluster serves it.
+    /// The whole key in Redis: namespace, limit, and a hash, for keys may be secrets (an API key) and of any length. One
+    /// key a trip, so any cluster serves it; no brace in it, so no client chooses the node.
     fn redis_key(&self, key: &[u8]) -> Box<[u8]> {
-        let head = [self.remote.namespace().as_bytes(), b":", self.name.as_bytes(), b":"].concat();
-        if key.len() <= LONGEST_KEY {
-            return [head.as_slice(), key].concat().into_boxed_slice();
-        }
-        let hashed = Sha256::digest(key);
-        [head.as_slice(), b"#", &hashed[..]].concat().into_boxed_slice()
+        let mut hash = Sha256::new();
+        hash.update(self.name.as_bytes());
+        hash.update([0]);
+        hash.update(key);
+        let plain = |letter: char| {
+            if letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-') { letter } else { '_' }
+        };
+        let name: String = self.name.chars().map(plain).take(MOST_NAME).collect();
+        let hash = URL_SAFE_NO_PAD.encode(&hash.finalize()[..16]);
+        format!("{}:limit:{name}:{hash}", self.remote.namespace()).into_bytes().into_boxed_slice()
     }
 
     fn send(&self, key: &[u8], send: Send) {
@@ -235,7 +218,10 @@ impl Budgets {
             let mut shard = self.shard(key);
             let now = self.clock.now();
             let shard = &mut *shard;
-            let Some(entry) = shard.entries.get_mut(key) else { return };
+            let Some(entry) = shard.entries.get_mut(key) else {
+                // A key with a trip on its way is never forgotten.
+                return;
+            };
             match result {
                 Ok(grant) => {
                     if let Some(left) = entry.absorb(sent, &grant, now, &mut told) {
@@ -318,7 +304,7 @@ impl Budgets {
         };
         let (tell, answer) = oneshot::channel();
         self.go_alone(key, Sent::alone(self.clock.now(), *limit, cost, owed), Some(tell));
-        Taken::Wait(Box::pin(Waiting::new(self, key, *limit, cost, answer).decision()))
+        self.wait(key, limit, cost, answer)
     }
 
     pub(super) fn go_alone(&self, key: &[u8], sent: Sent, tell: Option<oneshot::Sender<Answer>>) {
@@ -363,57 +349,6 @@ impl Budgets {
     }
 }
 
-impl Shard {
-    /// The key's entry, a new one where there is room.
-    pub(super) fn entry(
-        &mut self,
-        key: &[u8],
-        limit: &Limit,
-        now: Instant,
-        room: usize,
-    ) -> Option<&mut Entry> {
-        if !self.entries.contains_key(key) {
-            if self.entries.len() >= room {
-                self.purge(now, Duration::from_micros(lease::hold_us(limit)).saturating_mul(2));
-            }
-            if self.entries.len() >= room {
-                return None;
-            }
-            self.entries.insert(key.into(), Entry::new(*limit, now));
-        }
-        self.entries.get_mut(key)
-    }
-
-    /// Takes what is unspent of leases that have ended.
-    fn sweep(&mut self, now: Instant, most: usize, send: &mut Send) {
-        for _ in 0..most {
-            if self.leases.front().is_none_or(|(ends, _)| now < *ends) {
-                return;
-            }
-            let Some((_, key)) = self.leases.pop_front() else { return };
-            if let Some(entry) = self.entries.get_mut(&key)
-                && let Some(left) = entry.expire(now)
-            {
-                send.back.push((key, entry.limit, left));
-            }
-        }
-    }
-
-    /// Forgets keys that were quiet for their window, or for `most`; at most every 100 ms.
-    fn purge(&mut self, now: Instant, most: Duration) {
-        let last = self.purged.replace(now);
-        if last.is_some_and(|last| now.saturating_duration_since(last) < Duration::from_millis(100)) {
-            self.purged = last;
-            return;
-        }
-        self.entries
-            .retain(|_, entry| !entry.idle(now, Duration::from_micros(entry.limit.window_us).min(most)));
-        if self.entries.len() < self.entries.capacity() / 4 {
-            self.entries.shrink_to(self.entries.len() * 2);
-        }
-    }
-}
-
 impl Store for Budgets {
     fn take<'a>(&'a self, key: &[u8], limit: &Limit, cost: u64) -> Taken<'a> {
         if self.share.is_none() {
@@ -433,7 +368,7 @@ impl Store for Budgets {
             }
             Step::Wait(answer) => {
                 self.send(key, send);
-                Taken::Wait(Box::pin(Waiting::new(self, key, *limit, cost, answer).decision()))
+                self.wait(key, limit, cost, answer)
             }
         }
     }

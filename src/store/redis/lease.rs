@@ -346,8 +346,11 @@ impl Entry {
 
     /// Whether nothing is lost by forgetting the key: `rest` is how long it must have been quiet.
     pub(super) fn idle(&self, now: Instant, rest: Duration) -> bool {
-        let busy = self.in_flight || self.permits > 0 || self.owed > 0 || !self.waiters.is_empty();
-        !busy && now.saturating_duration_since(self.touched) >= rest
+        let quiet = now.saturating_duration_since(self.touched);
+        // A debt that is older than the window is nobody's any more.
+        let owes = self.owed > 0 && quiet < Duration::from_micros(self.limit.window_us);
+        let busy = self.in_flight || self.permits > 0 || owes || !self.waiters.is_empty();
+        !busy && quiet >= rest
     }
 }
 

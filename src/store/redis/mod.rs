@@ -5,8 +5,15 @@
 //! never blocked: the answer comes to a callback, and who waits for it keeps its own deadline.
 
 mod away;
+mod breaker;
 pub mod budgets;
+mod connect;
+mod drive;
+mod heartbeat;
 mod lease;
+pub mod link;
+mod script;
+mod shard;
 mod waiting;
 
 use std::time::Duration;
@@ -79,3 +86,6 @@ pub trait Remote: Send + Sync {
     /// Somebody gave up waiting: the breaker counts it.
     fn timed_out(&self);
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,15 +1,16 @@
 //! A request that waits for Redis, no longer than it may, and that loses no permit however it ends.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::budgets::{Budgets, Outcome};
 use super::lease::Answer;
-use crate::store::{Limit, Store};
-use std::sync::atomic::Ordering::Relaxed;
+use crate::store::{Limit, Store, Taken};
 
 /// One waiting request.
-pub(super) struct Waiting<'a> {
+struct Waiting<'a> {
     budgets: &'a Budgets,
     key: Box<[u8]>,
     limit: Limit,
@@ -18,19 +19,23 @@ pub(super) struct Waiting<'a> {
     heard: bool,
 }
 
-impl<'a> Waiting<'a> {
-    pub(super) fn new(
-        budgets: &'a Budgets,
+impl Budgets {
+    /// A decision that has to be waited for.
+    pub(super) fn wait(
+        &self,
         key: &[u8],
-        limit: Limit,
+        limit: &Limit,
         cost: u64,
         answer: oneshot::Receiver<Answer>,
-    ) -> Waiting<'a> {
-        Waiting { budgets, key: key.into(), limit, cost, answer, heard: false }
+    ) -> Taken<'_> {
+        let waiting = Waiting { budgets: self, key: key.into(), limit: *limit, cost, answer, heard: false };
+        Taken::Wait(Box::pin(waiting.decision()))
     }
+}
 
+impl Waiting<'_> {
     /// The decision of Redis, or that of the fallback.
-    pub(super) async fn decision(mut self) -> Outcome {
+    async fn decision(mut self) -> Outcome {
         let remote = &self.budgets.remote;
         let answer = match timeout(remote.timeout(), &mut self.answer).await {
             Ok(Ok(answer)) => answer,
