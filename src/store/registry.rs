@@ -17,7 +17,9 @@ pub struct Registry {
     clock: Arc<dyn Clock>,
     /// Who is told how Redis fares; none where a configuration is only checked, and nothing is connected.
     observer: Option<Arc<dyn Observer>>,
-    memory: Mutex<HashMap<Name, (usize, Weak<Memory>)>>,
+    /// Those that no snapshot holds any more stay until what was spent has come back: a limit that is taken out and put
+    /// in again gives nobody a new budget.
+    memory: Mutex<HashMap<Name, (usize, Arc<Memory>)>>,
     shared: Mutex<HashMap<Name, Shared>>,
     link: Mutex<Weak<Link>>,
 }
@@ -78,9 +80,10 @@ impl Registry {
     /// Frees what is over and gives memory back: for a timer, off the path.
     pub fn tidy(&self) {
         let known: Vec<Arc<Memory>> =
-            lock(&self.memory).values().filter_map(|(_, memory)| memory.upgrade()).collect();
+            lock(&self.memory).values().map(|(_, memory)| Arc::clone(memory)).collect();
         known.iter().for_each(|memory| memory.tidy());
-        lock(&self.memory).retain(|_, (_, memory)| memory.strong_count() > 0);
+        drop(known);
+        lock(&self.memory).retain(|_, (_, memory)| Arc::strong_count(memory) > 1 || !memory.is_empty());
         lock(&self.shared).retain(|_, shared| shared.budgets.strong_count() > 0);
     }
 
@@ -88,7 +91,8 @@ impl Registry {
     pub fn kept(&self) -> Vec<Kept> {
         let known: Vec<(Name, Arc<Memory>)> = lock(&self.memory)
             .iter()
-            .filter_map(|(name, (_, memory))| Some((Name::clone(name), memory.upgrade()?)))
+            .filter(|(_, (_, memory))| Arc::strong_count(memory) > 1)
+            .map(|(name, (_, memory))| (Name::clone(name), Arc::clone(memory)))
             .collect();
         let kept = |(name, memory): (Name, Arc<Memory>)| Kept {
             name,
@@ -118,12 +122,13 @@ impl Registry {
 
     fn in_memory(&self, wanted: &Wanted) -> Arc<dyn Store> {
         let mut memory = lock(&self.memory);
-        let known = memory.get(&wanted.name).filter(|(max_keys, _)| *max_keys == wanted.max_keys);
-        if let Some(known) = known.and_then(|(_, memory)| memory.upgrade()) {
-            return known;
+        if let Some((_, known)) =
+            memory.get(&wanted.name).filter(|(max_keys, _)| *max_keys == wanted.max_keys)
+        {
+            return Arc::clone(known) as Arc<dyn Store>;
         }
         let new = Arc::new(Memory::new(wanted.max_keys, Arc::clone(&self.clock)));
-        memory.insert(Name::clone(&wanted.name), (wanted.max_keys, Arc::downgrade(&new)));
+        memory.insert(Name::clone(&wanted.name), (wanted.max_keys, Arc::clone(&new)));
         new
     }
 

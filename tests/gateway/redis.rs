@@ -235,14 +235,13 @@ fn a_file_for_many_replicas_does_what_it_says() {
     };
     for number in 0..130 {
         let answer = ask(number, "one");
-        assert_eq!(
-            answer.header("ratelimit-policy").unwrap().split(";pk=").next(),
-            Some("\"per_key\";q=100;w=60")
-        );
+        let policy = answer.header("ratelimit-policy").unwrap();
+        assert!(policy.starts_with("\"per_key\"; q=100; w=60; pk=:"), "{policy}");
         if answer.status == 429 {
             assert_eq!(answer.problem(429), "rate limited");
             let wait: u64 = answer.header("retry-after").unwrap().parse().unwrap();
-            assert!((1..=60).contains(&wait));
+            // What is taken ahead counts as spent up to a second later.
+            assert!((1..=61).contains(&wait), "{wait}");
         }
     }
     assert_eq!(origin.count(), 100);
@@ -266,7 +265,7 @@ fn a_password_is_sent_and_a_wrong_one_is_told() {
     let wrong = url.replace("s3cret", "gu3ss");
     let gateway = Gateway::prepare(&[]).env("REDIS_URL", &wrong).start(&config);
     assert_eq!(gateway.get("/all").problem(503), "store unavailable");
-    gateway.wait_stderr("WRONGPASS");
+    gateway.wait_stderr("authentication failed");
     assert!(!gateway.stderr().contains("gu3ss"), "{}", gateway.stderr());
 }
 

@@ -41,6 +41,7 @@ fn without_redis_each_limit_does_what_it_was_told() {
         assert_eq!(spent, [200, 200, 200, 200, 200, 429, 429], "{target}");
     }
     redis.kill();
+    until("it is noticed", || metric(&gateway, "portcullis_redis_up") == 0);
     let begun = Instant::now();
     for _ in 0..20 {
         let answer = client.get("/allow");
@@ -55,13 +56,14 @@ fn without_redis_each_limit_does_what_it_was_told() {
     }
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     assert_eq!(metric(&gateway, "portcullis_redis_up"), 0);
-    gateway.wait_stderr("redis");
+    gateway.wait_stderr("Redis is away");
     // Empty it comes back, and the limits apply again.
     redis.restart();
     for target in ["/allow", "/deny"] {
         let applies = || client.get(target).status == 429;
         assert!(holds_within(RECOVERY, applies), "{target}: the limit applies again");
     }
+    gateway.wait_stderr("Redis is back");
     one_connected(&gateway);
 }
 

@@ -266,6 +266,8 @@ impl Budgets {
         if let Some(entry) = shard.entries.get_mut(key)
             && entry.limit == *limit
             && let Some(decision) = entry.decide(cost, now)
+            // What Redis refused is nothing to go by once it is away and the limit has its own word for that.
+            && (decision.admitted || self.when == WhenStoreFails::Local || self.remote.is_up())
         {
             shard.leased += 1;
             return Step::Decided(decision);
