@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::store::redis::link::State;
 use crate::store::registry::Registry;
 
-use super::state::seconds;
+use super::time::seconds;
 
 /// The families of limits, in the text format that the other metrics have.
 pub(super) fn metrics(registry: &Registry) -> String {

@@ -102,7 +102,7 @@ fn lease(field: Field<'_>) -> Option<Lease> {
     if field.is_word("none") {
         return Some(Lease::None);
     }
-    let share = field.percentage()?;
+    let share = (field.percentage()? * 100.0 * 1e6).round() / 1e6;
     if !(1.0..=50.0).contains(&share) || share.fract() != 0.0 {
         field.error("a lease is a whole share from 1% to 50% of the limit", "write `5%`, or `none`");
         return None;
