@@ -2,8 +2,8 @@
 //!
 //! A link has one thread of its own, which `drive.rs` is. Callers put commands into a queue and go on.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Builder;
