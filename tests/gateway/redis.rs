@@ -225,7 +225,7 @@ fn a_file_for_many_replicas_does_what_it_says() {
         .replace(":8080", ":0")
         .replace(":9901", ":0")
         .replace("http://127.0.0.1:3001", "ORIGIN1")
-        .replace(":-redis://127.0.0.1:6379}\"", ":-redis://127.0.0.1:6379}\", timeout: 1s");
+        .replace(":-redis://127.0.0.1:6379}\"", ":-redis://127.0.0.1:6379}\", timeout: 300ms");
     let fleet: Vec<Gateway> =
         (0..2).map(|_| Gateway::prepare(&[&origin]).env("REDIS_URL", &redis.url()).start(&config)).collect();
     connected(&fleet);

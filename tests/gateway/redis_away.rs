@@ -174,7 +174,7 @@ fn a_redis_that_comes_late_is_found() {
 }
 
 const LIMIT: usize = 60;
-const WINDOW: Duration = Duration::from_millis(800);
+const WINDOW: Duration = Duration::from_millis(500);
 const REPLICAS: usize = 3;
 
 /// What the load saw, with the moment before which nothing had happened.
@@ -186,7 +186,7 @@ struct Told {
 /// Three gateways on one Redis, a load that wants far more than there is, and an event in its second window.
 #[track_caller]
 fn under_load(urls: &str, event: impl FnOnce(&Load)) -> (Vec<Gateway>, Told) {
-    let counted = format!("limit: {LIMIT}, window: 800ms");
+    let counted = format!("limit: {LIMIT}, window: 500ms");
     let config = shared(
         &format!("{urls}, timeout: 300ms"),
         &[("sliding", &counted), ("fixed", &format!("{counted}, algorithm: fixed_window"))],
