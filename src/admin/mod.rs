@@ -6,6 +6,7 @@
 
 mod guard;
 pub mod http;
+mod redis;
 pub mod routes;
 mod seats;
 mod state;
@@ -79,7 +80,8 @@ fn ready(control: &Control) -> Reply {
 }
 
 fn numbers(control: &Control) -> Reply {
-    Reply { content_type: metrics::CONTENT_TYPE, ..Reply::text(StatusCode::OK, control.metrics().render()) }
+    let page = control.metrics().render() + &redis::numbers(control.counters());
+    Reply { content_type: metrics::CONTENT_TYPE, ..Reply::text(StatusCode::OK, page) }
 }
 
 async fn reload(control: &Control) -> Reply {

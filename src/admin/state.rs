@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::server::{Control, Report};
 
 use super::http::Reply;
+use super::redis;
 
 /// The process and its last reload.
 pub(super) fn status(control: &Control) -> Value {
@@ -18,6 +19,7 @@ pub(super) fn status(control: &Control) -> Value {
         "started_at": seconds(control.started()),
         "ready": control.is_ready(),
         "connections": control.open(),
+        "redis": redis::status(control.counters()),
         "last_reload": control.last_reload().map(|report| document(&report)),
     })
 }

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::snapshot::compile::Environment;
 use crate::snapshot::{Live, Snapshot};
+use crate::store::registry::Registry;
 use crate::telemetry::{AccessLog, Metrics, OperatorLog};
 
 use super::cores::Cores;
@@ -63,6 +64,11 @@ impl Control {
     /// The numbers of the process.
     pub fn metrics(&self) -> &Metrics {
         &self.0.environment.metrics
+    }
+
+    /// The budgets of limits, and the connection to Redis.
+    pub fn counters(&self) -> &Arc<Registry> {
+        &self.0.environment.counters
     }
 
     /// The operator's log.

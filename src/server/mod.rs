@@ -9,6 +9,7 @@ mod access;
 mod boot;
 mod control;
 mod cores;
+mod counters;
 mod drain;
 mod fault;
 mod options;

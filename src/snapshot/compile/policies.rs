@@ -14,6 +14,7 @@ use crate::policy::chain::Chain;
 use crate::policy::{Env, Phase, Policy, authenticate, kinds, limit};
 
 use crate::snapshot::Snapshot;
+use crate::store::registry::Over;
 
 use super::environment::Environment;
 
@@ -23,6 +24,7 @@ pub(super) struct Definitions<'a> {
     auth: HashMap<Name, Arc<Jwt>>,
     identity_headers: Vec<String>,
     environment: &'a Environment,
+    counters: Over<'a>,
     config: &'a Config,
     /// A policy is built once for every place where it is written and every set of names it may use there.
     built: RefCell<HashMap<Built, Option<Arc<dyn Policy>>>>,
@@ -47,6 +49,7 @@ impl<'a> Definitions<'a> {
             auth: HashMap::new(),
             identity_headers: Vec::new(),
             environment,
+            counters: environment.counters.over(config.redis.as_ref()),
             config,
             built: RefCell::default(),
         };
@@ -81,8 +84,8 @@ impl<'a> Definitions<'a> {
         Env {
             scope,
             named: self,
-            counters: &*self.environment.counters,
-            redis: self.environment.counters.has_redis(),
+            counters: &self.counters,
+            redis: self.counters.has_redis(),
             metrics: &self.environment.metrics,
             place,
         }
