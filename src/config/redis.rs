@@ -128,7 +128,7 @@ pub(super) fn read(field: Field<'_>) -> Option<Redis> {
     };
     if let Some(at) = addresses.iter().position(|other| !other.like(first)) {
         let what = "the nodes differ in more than host and port";
-        hidden(&places[at], what, "write the same scheme, user, password and database for all of them");
+        places[at].error(what, "write the same scheme, user, password and database for all of them");
         return None;
     }
     for (key, in_url) in [("username", first.username.is_some()), ("password", first.password.is_some())] {
@@ -233,22 +233,10 @@ fn address(field: &Field<'_>) -> Option<Address> {
     match parse(text.as_str()) {
         Ok(address) => Some(address),
         Err((what, help)) => {
-            if text.as_str().contains('@') && !text.is_expanded() {
-                hidden(field, &what, &help);
-            } else {
-                field.error(what, help);
-            }
+            field.error(what, help);
             None
         }
     }
-}
-
-/// A finding about a value that may hold a password: the line is named, but not shown.
-fn hidden(field: &Field<'_>, what: &str, help: &str) {
-    let span = field.span();
-    let path = field.out().files().path(span.file).display().to_string();
-    let at = format!("{path}:{}:{}", span.line, span.column);
-    field.out().add(Diagnostic::placeless(format!("{at}: {what}")).help(help));
 }
 
 /// Reads `redis[s]://[[user]:password@]host[:port][/database]`.

@@ -77,10 +77,36 @@ fn place(files: &Files, span: Span) -> String {
     format!("{}:{}:{}", escaped(&files.path(span.file).display().to_string()), span.line, span.column)
 }
 
+/// A source line with the passwords in it hidden, each letter by a star, so that every place stays where it is.
+fn masked(line: &str) -> Vec<char> {
+    let mut letters: Vec<char> = line.chars().collect();
+    let text: Vec<char> = letters.clone();
+    let mut hide = |from: usize, ends: &dyn Fn(char) -> bool, wanted: Option<char>| {
+        let end = text[from..].iter().position(|letter| ends(*letter)).map_or(text.len(), |end| from + end);
+        if wanted.is_none() || text.get(end).copied() == wanted {
+            letters[from..end]
+                .iter_mut()
+                .filter(|letter| !matches!(letter, ' ' | '"' | '\''))
+                .for_each(|l| *l = '*');
+        }
+    };
+    let starts = |word: &str| {
+        let word: Vec<char> = word.chars().collect();
+        let found = text.windows(word.len()).enumerate().filter(|(_, part)| **part == *word);
+        found.map(|(at, _)| at + word.len()).collect::<Vec<_>>()
+    };
+    // What stands before the `@` of a URL, and what a password is.
+    starts("://")
+        .into_iter()
+        .for_each(|at| hide(at, &|c| matches!(c, '@' | '"' | '\'' | ' ' | ','), Some('@')));
+    starts("password:").into_iter().for_each(|at| hide(at, &|c| matches!(c, ',' | '}'), None));
+    letters
+}
+
 /// The source line, and below it the mark under what is meant.
 fn source(out: &mut String, files: &Files, span: Span, mark: char, paint: &Paint, code: &str) {
     let Some(line) = files.line(span) else { return };
-    let letters: Vec<char> = line.chars().collect();
+    let letters = masked(line);
     let start = (span.column as usize).saturating_sub(1).min(letters.len());
     let end = (start + span.length as usize).min(letters.len());
     // A long line (a file of JSON in one line) is cut to a window that begins a little before the place.

@@ -72,7 +72,7 @@ mod tests {
             assert!(schema["$defs"].get(name).is_some(), "{name}");
         }
         assert_eq!(schema["properties"]["upstreams"]["additionalProperties"]["required"], json!(["url"]));
-        assert!(schema["properties"].get("redis").is_none());
+        assert!(schema["properties"].get("cors").is_none());
         assert_eq!(schema["additionalProperties"], json!(false));
         let auth = &schema["$defs"]["policies"]["properties"]["auth"]["anyOf"];
         assert_eq!(auth.as_array().map(Vec::len), Some(2), "no list: `auth` takes no `inherit`");

@@ -75,6 +75,9 @@ fn a_password_is_never_shown() {
         "{ url: \"http://u:hunter2@a\" }",
         "{ urls: [redis://a, \"redis://:hunter2@b\"] }",
         "{ url: \"redis://:hunter2%zz@a\" }",
+        "{ url: \"redis://:hunter2@a\", urls: [redis://b] }",
+        "{ url: redis://a, password: hunter2, tls: {} }",
+        "{ url: redis://a, password: [\"hunter2\"] }",
     ] {
         let (read, found) = loaded(redis);
         assert!(read.is_none() && !found.is_empty() && !found.contains("hunter2"), "{redis}: {found}");
