@@ -13,8 +13,8 @@ use tokio::time::{sleep, sleep_until, timeout};
 
 use super::connect::{Wire, connect, words};
 use super::heartbeat::{Beat, EVERY, Heart, PROBE};
-use super::link::{Command, Pending, Shared, count};
 use super::script::{Scripts, grant, is_unknown};
+use super::shared::{Command, Pending, Shared, count};
 use super::{Return, Trip};
 
 /// After so many probes in a row without an answer the connection itself is given up.

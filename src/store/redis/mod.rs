@@ -14,6 +14,7 @@ mod lease;
 pub mod link;
 mod script;
 mod shard;
+mod shared;
 mod waiting;
 
 use std::time::Duration;
