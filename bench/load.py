@@ -16,15 +16,16 @@ class Failed(Exception):
 class Wrk:
     """One run of wrk that has been started; `result` waits for its end."""
 
-    def __init__(self, port, path, connections, seconds, headers=None, upload=None):
+    def __init__(self, port, path, connections, seconds, headers=None, upload=None, keys=0):
+        script, argument = ("keys.lua", keys) if keys else ("load.lua", upload)
         self.seconds = min(LONGEST, max(1, round(seconds)))
         command = ["wrk", "-t1", f"-c{connections}", f"-d{self.seconds}s", "--timeout", "5s",
-                   "-s", os.path.join(HERE, "load.lua")]
+                   "-s", os.path.join(HERE, script)]
         for name, value in (headers or {}).items():
             command += ["-H", f"{name}: {value}"]
         command.append(f"http://127.0.0.1:{port}{path}")
-        if upload:
-            command += ["--", str(upload)]
+        if argument:
+            command += ["--", str(argument)]
         self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                       stderr=subprocess.STDOUT, text=True)
 

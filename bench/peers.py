@@ -6,7 +6,7 @@ import json
 import os
 import time
 
-from process import Process, free_port
+from process import Process, ask, free_port
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -17,6 +17,7 @@ DASHBOARD = "/api/dashboard/u-42"
 LARGE_BYTES = 100 * 1024
 UPLOAD_BYTES = 1024 * 1024
 SECRET = "a-secret-that-only-the-bench-knows-0123"
+HOT = "limit: 10000000, algorithm: fixed_window"
 ANSWER = json.dumps({
     "id": 42, "title": "Brass door knocker", "sku": "DK-0042", "price": {"cents": 4590, "currency": "EUR"},
     "stock": {"here": 12, "ordered": 30}, "labels": ["door", "brass", "polished"], "changed": "2026-01-31T08:15:00Z",
@@ -57,6 +58,13 @@ class Peer:
 
     def __init__(self, process, port, admin=None, config=None):
         self.process, self.port, self.admin, self.config = process, port, admin, config
+        self.redis = None  # the server that it counts in
+
+    def trips(self):
+        """How often it has asked Redis so far."""
+        _, page = ask(self.admin, "/metrics")
+        lines = (line for line in page.decode().splitlines() if line.startswith("portcullis_redis_trips_total"))
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines)
 
 
 class Bench:
@@ -70,6 +78,12 @@ class Bench:
         self.upstream_port = free_port()
         config = fill("upstream.conf", directory, upstream=self.upstream_port, small=ANSWER)
         self.upstream = Process("upstream", ["nginx", "-p", directory, "-c", config], directory)
+        self.redis = None
+
+    def stop(self):
+        """Ends what all gateways share."""
+        for process in filter(None, (self.upstream, self.redis)):
+            process.stop()
 
     def nginx(self, connections=4096, routes=0):
         """nginx with one location, or with `routes` of them."""
@@ -117,6 +131,45 @@ class Bench:
             "policies:\n  rate_limit: all\n  auth: user\n"
             f'telemetry:\n  access_log: {{ file: "{log}", format: json }}\n'
             "routes:\n" + routes, "portcullis-edge")
+
+    def _limited(self, limit, name, more=""):
+        """The plain proxy with one limit, by the header that the load chooses its keys in."""
+        return self.portcullis(
+            "listen: 127.0.0.1:PORT\nadmin: { listen: 127.0.0.1:ADMIN }\n" + self._upstream() + more +
+            "telemetry: { access_log: none }\n"
+            f"rate_limits:\n  all: {{ {limit}, window: 60s, key: 'request.headers[\"x-key\"]' }}\n"
+            "policies: { rate_limit: all }\nroutes:\n  /*: { upstream: up, host: client }\n", name)
+
+    def limited(self):
+        """A limit as it is by default, out of reach."""
+        return self._limited("limit: 2000000000, max_keys: 200000", "portcullis-limited")
+
+    def silent(self):
+        """The same limit, of which the client is not told."""
+        return self._limited("limit: 2000000000, max_keys: 200000, headers: []", "portcullis-silent")
+
+    def memory(self):
+        """A limit in memory that counts as those in Redis do."""
+        return self._limited(HOT, "portcullis-memory")
+
+    def strict(self):
+        """A limit in Redis, which is asked for each request."""
+        return self._shared("lease: none", "portcullis-strict")
+
+    def leased(self):
+        """A limit in Redis as it is by default: hot keys are leased."""
+        return self._shared("lease: 5%", "portcullis-leased")
+
+    def _shared(self, lease, name):
+        if self.redis is None:
+            self.redis_port = free_port()
+            self.redis = Process("redis", ["redis-server", "--port", str(self.redis_port), "--bind", "127.0.0.1",
+                                           "--save", "", "--appendonly", "no"], self.directory)
+            self.redis.wait_port(self.redis_port)
+        peer = self._limited(f"{HOT}, store: redis, {lease}", name,
+                             f'redis: {{ url: "redis://127.0.0.1:{self.redis_port}", namespace: {name} }}\n')
+        peer.redis = self.redis
+        return peer
 
     def aggregate(self):
         """Three calls to the upstream, one composed answer; no policy, no log."""

@@ -65,6 +65,15 @@ class Process:
             time.sleep(pause)
         raise NotStarted(f"{self.name} did not answer {status} within {within} s ({last}): {self.tail()}")
 
+    def wait_port(self, port, within=20):
+        """Returns once something listens there."""
+        while time.monotonic() - self.started < within and self.child.poll() is None:
+            with socket.socket() as s:
+                if s.connect_ex(("127.0.0.1", port)) == 0:
+                    return
+            time.sleep(0.02)
+        raise NotStarted(f"{self.name} does not listen: {self.tail()}")
+
     def tail(self):
         """The end of its log, on one line."""
         with open(self.log, errors="replace") as log:

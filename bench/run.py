@@ -6,7 +6,8 @@ divided by the requests done in it. Load generator, upstream and gateway share t
 and latency depend on each other's cost; CPU time does so far less. Figures are medians over the rounds, with
 (min..max), and `x` the ratio to the base of the row. Two CPU figures less than 1 microsecond apart are a tie.
 
-Rows: plain64, plain8, few, large, upload, edge, aggregate, h2 (under load); memory, start, reload.
+Rows: plain64, plain8, few, large, upload, edge, aggregate, h2, limit, limit-one, redis (under load); memory, start,
+reload.
 Exit code: 0 good; 1 a run had errors or a gateway did not start; 2 wrong usage, or something is not installed.
 """
 import sys
@@ -78,6 +79,9 @@ def installed(given):
     if "h2" in given.rows and not shutil.which("h2load"):
         print("bench: h2load is not installed, the row h2 is left out (Debian: apt-get install nghttp2-client)", file=sys.stderr)
         given.rows.remove("h2")
+    if "redis" in given.rows and not shutil.which("redis-server"):
+        print("bench: redis-server is not installed, the row redis is left out (Debian: apt-get install redis-server)", file=sys.stderr)
+        given.rows.remove("redis")
     if "haproxy" in given.peers and not shutil.which("haproxy"):
         print("bench: haproxy is not installed, its lines are left out (Debian: apt-get install haproxy)", file=sys.stderr)
         given.peers.remove("haproxy")
@@ -122,7 +126,7 @@ def measure(given, directory):
         standing = Standing(bench, given.rows, given.peers, given.rounds, given.secs)
         standing.run()
     finally:
-        bench.upstream.stop()
+        bench.stop()
     if (noise := traffic.noise()) and noise > 0.1:
         print(f"\nOther work kept {noise:.1f} cores of this machine busy during the runs: trust ratios more than figures.")
     for problem in dict.fromkeys([*traffic.dead.values(), *standing.problems]):

@@ -20,13 +20,14 @@ class Load:
     connections: int
     token: bool = False
     upload: int = 0
+    keys: int = 0  # how many there are in the header x-key, one chosen for each request; 0 is no such header
     streams: int = 0  # at a time on each connection, over HTTP/2; 0 is HTTP/1.1
     driver: type = Wrk
     at_most: int = LONGEST  # seconds of a run
 
     def drive(self, port, seconds, headers):
         """Starts a run of it."""
-        more = {"streams": self.streams} if self.driver is H2load else {"upload": self.upload}
+        more = {"streams": self.streams} if self.driver is H2load else {"upload": self.upload, "keys": self.keys}
         return self.driver(port, self.path, self.connections, seconds, headers, **more)
 
 
@@ -52,6 +53,9 @@ class Row:
 PLAIN64 = Load(peers.SMALL, 64)
 EDGE64 = Load(peers.SMALL, 64, token=True)
 DASHBOARD64 = Load(peers.DASHBOARD, 64)
+MANY_KEYS = Load(peers.SMALL, 64, keys=100_000)
+ONE_KEY = Load(peers.SMALL, 64, keys=1)
+HOT_KEYS = Load(peers.SMALL, 64, keys=1000)
 
 
 def _all(load):
@@ -74,8 +78,19 @@ ROWS = (
         "both by h2load", "portcullis",
         (Line("portcullis, HTTP/1.1", "portcullis", Load(peers.SMALL, 64, driver=H2load, at_most=2)),
          Line("portcullis, HTTP/2", "portcullis", Load(peers.SMALL, 8, streams=8, driver=H2load, at_most=2)))),
+    Row("limit", "A limit in memory by a header of 100,000 values, beside none, 64 connections (target: a tie)", "portcullis",
+        (Line("portcullis, no limit", "portcullis", MANY_KEYS),
+         Line("portcullis, a limit without headers", "silent", MANY_KEYS),
+         Line("portcullis, a limit", "limited", MANY_KEYS))),
+    Row("limit-one", "The same where all requests bear one key, which all cores then count on (target: a tie)", "portcullis",
+        (Line("portcullis, no limit", "portcullis", ONE_KEY), Line("portcullis, a limit", "limited", ONE_KEY))),
+    Row("redis", "A limit in Redis by a header of 1,000 values, beside memory, 64 connections (target: leased at least x0.85 "
+        "of memory's requests/s)", "memory",
+        (Line("memory", "memory", HOT_KEYS), Line("redis, each request", "strict", HOT_KEYS),
+         Line("redis, leased", "leased", HOT_KEYS))),
 )
-OWNER = {"nginx": "nginx", "haproxy": "haproxy", "portcullis": "portcullis", "edge": "portcullis", "aggregate": "portcullis"}
+OWNER = {name: name if name in ("nginx", "haproxy") else "portcullis" for row in ROWS for name in
+         (line.gateway for line in row.lines)}
 
 
 def probe(peer, load, headers):
@@ -161,22 +176,30 @@ class Traffic:
 
     def _run(self, number, gateway, peer, load):
         peer.process.forget_peak()
-        before = (peer.process.cpu(), self.bench.upstream.cpu(), _own(), machine_busy())
+        before = self._spent(peer)
+        trips = peer.trips() if peer.redis else 0
         try:
             seconds = min(self.seconds, load.at_most)
             run = load.drive(peer.port, seconds, self.headers(load)).result()
         except Failed as error:
             self.dead[gateway, load] = f"{peer.process.name} under load: {error}: {peer.process.tail()}"
             return
-        after = (peer.process.cpu(), self.bench.upstream.cpu(), _own(), machine_busy())
-        spent = [b - a for a, b in zip(before, after)]
+        spent = [b - a for a, b in zip(before, self._spent(peer))]
+        if peer.redis:
+            run.update(trips=(peer.trips() - trips) / max(1, run["requests"]),
+                       redis_cpu=spent[3] / max(1, run["requests"]) * 1e6)
         run.update(
             round=number + 1, gateway=gateway, path=load.path, connections=load.connections, streams=load.streams,
             cpu=spent[0] / max(1, run["requests"]) * 1e6, upstream_cpu=spent[1] / max(1, run["requests"]) * 1e6,
-            peak=peer.process.peak(), others=max(0.0, spent[3] - sum(spent[:3])) / seconds)
+            peak=peer.process.peak(), others=max(0.0, spent[4] - sum(spent[:4])) / seconds)
         self.runs.setdefault((gateway, load), []).append(run)
         print(f"# round {number + 1}  {gateway:11} {load.path:24} c{load.connections:<3} {run['cpu']:8.2f} us/request "
               f"{run['rps']:8.0f} requests/s  errors {table.errors([run])}", file=sys.stderr, flush=True)
+
+    def _spent(self, peer):
+        """CPU seconds so far: of the gateway, of the upstream, of the load, of Redis, and of the whole machine."""
+        redis = peer.redis.cpu() if peer.redis else 0
+        return peer.process.cpu(), self.bench.upstream.cpu(), _own(), redis, machine_busy()
 
     def report(self):
         """Prints the tables."""
@@ -196,8 +219,13 @@ class Traffic:
                     line.label,
                     cell(runs, against, "cpu", 2, table.TIE), cell(runs, against, "rps", 0), cell(runs, against, "p50"),
                     cell(runs, against, "p99"), cell(runs, against, "peak", 1), table.errors(runs)])
-            table.show(f"{row.name}: {row.title}",
-                       ["", "CPU us/request", "requests/s", "p50 ms", "p99 ms", "peak MiB", "errors"], out)
+            heads = ["", "CPU us/request", "requests/s", "p50 ms", "p99 ms", "peak MiB", "errors"]
+            if any(run for line in lines for run in self.runs.get((line.gateway, line.load), []) if "trips" in run):
+                heads += ["trips/request", "Redis CPU us/request"]
+                for line, cells in zip(lines, out):
+                    runs = [run for run in self.runs.get((line.gateway, line.load), []) if "trips" in run]
+                    cells += [cell(runs, [], "trips", 4), cell(runs, [], "redis_cpu")]
+            table.show(f"{row.name}: {row.title}", heads, out)
 
     def failed(self):
         """Whether a gateway did not start or a run had errors."""

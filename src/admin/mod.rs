@@ -6,7 +6,7 @@
 
 mod guard;
 pub mod http;
-mod redis;
+mod limits;
 pub mod routes;
 mod seats;
 mod state;
@@ -80,7 +80,7 @@ fn ready(control: &Control) -> Reply {
 }
 
 fn numbers(control: &Control) -> Reply {
-    let page = control.metrics().render() + &redis::numbers(control.counters());
+    let page = control.metrics().render() + &limits::metrics(control.counters());
     Reply { content_type: metrics::CONTENT_TYPE, ..Reply::text(StatusCode::OK, page) }
 }
 

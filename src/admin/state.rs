@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::server::{Control, Report};
 
 use super::http::Reply;
-use super::redis;
+use super::limits;
 
 /// The process and its last reload.
 pub(super) fn status(control: &Control) -> Value {
@@ -19,7 +19,7 @@ pub(super) fn status(control: &Control) -> Value {
         "started_at": seconds(control.started()),
         "ready": control.is_ready(),
         "connections": control.open(),
-        "redis": redis::status(control.counters()),
+        "redis": limits::status(control.counters()),
         "last_reload": control.last_reload().map(|report| document(&report)),
     })
 }
@@ -55,6 +55,6 @@ fn document(report: &Report) -> Value {
 }
 
 /// Seconds since 1970, as Prometheus tells time.
-fn seconds(at: SystemTime) -> u64 {
+pub(super) fn seconds(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -10,14 +10,17 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::mpsc;
 
 use crate::exchange::Name;
+use crate::snapshot::compile::Environment;
 use crate::snapshot::{Live, Snapshot};
+use crate::store::SystemClock;
+use crate::store::registry::Registry;
 use crate::telemetry::OperatorLog;
 
 use super::access;
 use super::control::{Control, Inner};
 use super::cores::{Cores, Shared};
-use super::counters;
 use super::fault::Fault;
+use super::helpers;
 use super::options::{Options, Ready};
 use super::report::{Request, tell};
 use super::sockets::{self, Listening, cannot_bind};
@@ -41,7 +44,12 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
     let Options { source, log, stdout, admin, ready, .. } = options;
     raise_open_files(&log);
     let count = std::thread::available_parallelism().map_or(1, NonZero::get);
-    let environment = Arc::new(counters::environment(count, &log));
+    let counters = Registry::connecting(Arc::new(SystemClock), Arc::new(helpers::Told(Arc::clone(&log))));
+    let environment = Arc::new(Environment {
+        log: Some(Arc::clone(&log)),
+        counters: Arc::new(counters),
+        ..Environment::new(count)
+    });
     let metrics = Arc::clone(&environment.metrics);
     let before = Before::of(&[source.path().to_owned()]);
     let Compiled { snapshot, diagnostics, watch, unreadable, begun, .. } = source.compile(None, &environment);
@@ -89,7 +97,6 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
         draining: Cell::new(false),
         started: SystemTime::now(),
     });
-    tokio::task::spawn_local(counters::keep(control.clone()));
     let admin_address = match admin_socket {
         Some((socket, address)) => {
             let socket = tokio::net::TcpListener::from_std(socket)
@@ -99,6 +106,7 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
         }
         None => None,
     };
+    tokio::task::spawn_local(helpers::tidy(Arc::clone(&control.inner().environment)));
     let mut listeners = Vec::new();
     for sockets::Opened { bound, sockets } in opened {
         control.cores().open(bound.number, &bound.name, sockets);

@@ -66,8 +66,8 @@ impl Control {
         &self.0.environment.metrics
     }
 
-    /// The budgets of limits, and the connection to Redis.
-    pub fn counters(&self) -> &Arc<Registry> {
+    /// The budgets of limits.
+    pub fn counters(&self) -> &Registry {
         &self.0.environment.counters
     }
 

@@ -1,7 +1,8 @@
 //! Where limits get their budgets from, so that a reload gives nobody a new one.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
 
 use super::memory::Memory;
 use super::redis::Remote;
@@ -12,53 +13,79 @@ use crate::config::Redis;
 use crate::exchange::Name;
 
 /// The budgets of every limit that a snapshot holds, by name; one for the life of the process.
-///
-/// It keeps nothing alive: what no snapshot holds any more is over, connections included.
 pub struct Registry {
     clock: Arc<dyn Clock>,
-    /// Who is told about Redis; nobody where nothing is to be connected, as in `check`.
+    /// Who is told how Redis fares; none where a configuration is only checked, and nothing is connected.
     observer: Option<Arc<dyn Observer>>,
-    memory: Mutex<HashMap<Name, (usize, Weak<Memory>)>>,
+    /// Those that no snapshot holds any more stay until what was spent has come back: a limit that is taken out and put
+    /// in again gives nobody a new budget.
+    memory: Mutex<HashMap<Name, (usize, Arc<Memory>)>>,
+    /// Of one limit the newest last: what a reload that fails has made is over with it, and the former goes on.
+    shared: Mutex<HashMap<Name, Vec<Shared>>>,
     /// The newest last: two while a reload changes the settings.
     links: Mutex<Vec<Weak<Link>>>,
-    shared: Mutex<HashMap<Name, Vec<Shared>>>,
 }
 
-/// Budgets in Redis, and what they were made for.
+/// Budgets in Redis, and what they were made of.
 struct Shared {
     wanted: Wanted,
     link: Weak<Link>,
     budgets: Weak<Budgets>,
 }
 
+/// The registry as one configuration sees it.
+pub struct Configured<'a> {
+    registry: &'a Registry,
+    redis: Option<&'a Redis>,
+}
+
+/// What is known of a limit in memory.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// Its name.
+    pub name: Name,
+    /// Keys that are held.
+    pub keys: usize,
+    /// Keys that were given up for others since the start.
+    pub evicted: u64,
+}
+
 impl Registry {
-    /// No budgets yet. Nothing is ever connected: limits in Redis are built, but not to be asked.
-    pub fn offline(clock: Arc<dyn Clock>) -> Registry {
+    /// No budgets yet, and no connections ever: for those who only look at a configuration.
+    pub fn new(clock: Arc<dyn Clock>) -> Registry {
         Registry {
             clock,
             observer: None,
             memory: Mutex::default(),
-            links: Mutex::default(),
             shared: Mutex::default(),
+            links: Mutex::default(),
         }
     }
 
-    /// No budgets yet. The connection to Redis is made when the first limit wants it; `observer` hears how it fares.
-    pub fn new(clock: Arc<dyn Clock>, observer: Arc<dyn Observer>) -> Registry {
-        Registry { observer: Some(observer), ..Registry::offline(clock) }
+    /// No budgets yet; limits in Redis are connected when they are built.
+    pub fn connecting(clock: Arc<dyn Clock>, observer: Arc<dyn Observer>) -> Registry {
+        Registry { observer: Some(observer), ..Registry::new(clock) }
     }
 
-    /// The budgets for one configuration, with its section `redis`.
-    pub fn over<'a>(&'a self, redis: Option<&'a Redis>) -> Over<'a> {
-        Over { registry: self, redis, link: OnceLock::new() }
+    /// For a configuration with this section.
+    pub fn with<'a>(&'a self, redis: Option<&'a Redis>) -> Configured<'a> {
+        Configured { registry: self, redis }
     }
 
-    /// Frees what memory is over: for a timer, off the path. It may take a while where there are many keys.
+    /// Gives back what lies unspent and tells Redis what it does not know; for a timer of about 100 ms, off the path.
+    pub fn tidy_shared(&self, now: Instant) {
+        let known: Vec<_> =
+            lock(&self.shared).values().flatten().filter_map(|shared| shared.budgets.upgrade()).collect();
+        known.iter().for_each(|budgets| budgets.tidy(now));
+    }
+
+    /// Frees what is over and gives memory back: for a timer, off the path.
     pub fn tidy(&self) {
         let known: Vec<Arc<Memory>> =
-            lock(&self.memory).values().filter_map(|(_, memory)| memory.upgrade()).collect();
+            lock(&self.memory).values().map(|(_, memory)| Arc::clone(memory)).collect();
         known.iter().for_each(|memory| memory.tidy());
-        lock(&self.memory).retain(|_, (_, memory)| memory.strong_count() > 0);
+        drop(known);
+        lock(&self.memory).retain(|_, (_, memory)| Arc::strong_count(memory) > 1 || !memory.is_empty());
         lock(&self.links).retain(|link| link.strong_count() > 0);
         lock(&self.shared).retain(|_, known| {
             known.retain(|shared| shared.budgets.strong_count() > 0);
@@ -66,102 +93,107 @@ impl Registry {
         });
     }
 
-    /// Gives back what was leased and is over, and settles what is owed: for a timer, about every 100 ms. Tells
-    /// whether there are any budgets in Redis.
-    pub fn settle(&self) -> bool {
-        let now = self.clock.now();
-        let known: Vec<Arc<Budgets>> =
-            lock(&self.shared).values().flatten().filter_map(|shared| shared.budgets.upgrade()).collect();
-        known.iter().for_each(|budgets| budgets.tidy(now));
-        !known.is_empty()
+    /// The limits in memory, by name.
+    pub fn kept(&self) -> Vec<Kept> {
+        let known: Vec<(Name, Arc<Memory>)> = lock(&self.memory)
+            .iter()
+            .filter(|(_, (_, memory))| Arc::strong_count(memory) > 1)
+            .map(|(name, (_, memory))| (Name::clone(name), Arc::clone(memory)))
+            .collect();
+        let kept = |(name, memory): (Name, Arc<Memory>)| Kept {
+            name,
+            keys: memory.len(),
+            evicted: memory.evicted(),
+        };
+        sorted(known.into_iter().map(kept).collect(), |kept| &kept.name)
+    }
+
+    /// What was decided by whom for the limits in Redis, by name.
+    pub fn decided(&self) -> Vec<(Name, budgets::Statistics)> {
+        let of = |(name, budgets): (Name, Arc<Budgets>)| (name, budgets.statistics());
+        sorted(self.budgets().into_iter().map(of).collect(), |(name, _)| name)
     }
 
     /// How the connection to Redis fares, where there is one.
-    pub fn redis(&self) -> Option<link::Statistics> {
+    pub fn link(&self) -> Option<link::Statistics> {
         let link = lock(&self.links).iter().rev().find_map(Weak::upgrade)?;
         Some(link.statistics())
     }
 
-    /// What was decided for the limits in Redis, and by whom, in the order of their names.
-    pub fn decisions(&self) -> Vec<(Name, budgets::Statistics)> {
+    /// The budgets of each limit in Redis: the newest that somebody holds.
+    fn budgets(&self) -> Vec<(Name, Arc<Budgets>)> {
         let newest = |known: &Vec<Shared>| known.iter().rev().find_map(|shared| shared.budgets.upgrade());
-        let known: Vec<_> = lock(&self.shared)
+        lock(&self.shared)
             .iter()
             .filter_map(|(name, known)| Some((Name::clone(name), newest(known)?)))
-            .collect();
-        let mut list: Vec<_> =
-            known.into_iter().map(|(name, budgets)| (name, budgets.statistics())).collect();
-        list.sort_by(|a, b| a.0.cmp(&b.0));
-        list
+            .collect()
     }
 
-    fn in_memory(&self, wanted: &Wanted) -> Arc<Memory> {
+    fn in_memory(&self, wanted: &Wanted) -> Arc<dyn Store> {
         let mut memory = lock(&self.memory);
-        let known = memory.get(&wanted.name).filter(|(max_keys, _)| *max_keys == wanted.max_keys);
-        if let Some(known) = known.and_then(|(_, memory)| memory.upgrade()) {
-            return known;
+        if let Some((_, known)) =
+            memory.get(&wanted.name).filter(|(max_keys, _)| *max_keys == wanted.max_keys)
+        {
+            return Arc::clone(known) as Arc<dyn Store>;
         }
         let new = Arc::new(Memory::new(wanted.max_keys, Arc::clone(&self.clock)));
-        memory.insert(Name::clone(&wanted.name), (wanted.max_keys, Arc::downgrade(&new)));
+        memory.insert(Name::clone(&wanted.name), (wanted.max_keys, Arc::clone(&new)));
         new
     }
 
     /// The connection with these settings: the one that is there, or a new one.
-    fn link(&self, settings: &Redis, observer: &Arc<dyn Observer>) -> Arc<Link> {
+    fn connected(&self, redis: &Redis) -> Option<Arc<Link>> {
+        let observer = self.observer.as_ref()?;
         let mut links = lock(&self.links);
         links.retain(|link| link.strong_count() > 0);
-        if let Some(known) = links.iter().filter_map(Weak::upgrade).find(|link| link.settings() == settings) {
-            return known;
-        }
-        let new = Arc::new(Link::start(settings, Arc::clone(observer)));
-        links.push(Arc::downgrade(&new));
-        new
+        let known = links.iter().filter_map(Weak::upgrade).find(|link| link.settings() == redis);
+        Some(known.unwrap_or_else(|| {
+            let new = Arc::new(Link::start(redis, Arc::clone(observer)));
+            links.push(Arc::downgrade(&new));
+            new
+        }))
     }
 
-    fn in_redis(&self, wanted: &Wanted, link: &Arc<Link>) -> Arc<Budgets> {
+    fn in_redis(&self, wanted: &Wanted, redis: &Redis) -> Option<Arc<dyn Store>> {
+        let link = self.connected(redis)?;
         let mut shared = lock(&self.shared);
         let known = shared.entry(Name::clone(&wanted.name)).or_default();
         known.retain(|shared| shared.budgets.strong_count() > 0);
-        let same = |shared: &&Shared| shared.wanted == *wanted && shared.link.ptr_eq(&Arc::downgrade(link));
+        let same = |shared: &&Shared| shared.wanted == *wanted && shared.link.ptr_eq(&Arc::downgrade(&link));
         if let Some(budgets) = known.iter().find(same).and_then(|shared| shared.budgets.upgrade()) {
-            return budgets;
+            return Some(budgets);
         }
-        let remote = Arc::clone(link) as Arc<dyn Remote>;
-        let budgets = Budgets::new(remote, wanted, Arc::clone(&self.clock));
+        let budgets = Budgets::new(Arc::clone(&link) as Arc<dyn Remote>, wanted, Arc::clone(&self.clock));
         known.push(Shared {
             wanted: wanted.clone(),
-            link: Arc::downgrade(link),
+            link: Arc::downgrade(&link),
             budgets: Arc::downgrade(&budgets),
         });
-        budgets
+        Some(budgets)
     }
 }
 
-/// The budgets for one configuration.
-pub struct Over<'a> {
-    registry: &'a Registry,
-    redis: Option<&'a Redis>,
-    /// Holds the connection until the first budgets do, so that the limits of one configuration share it.
-    link: OnceLock<Arc<Link>>,
-}
-
-impl Over<'_> {
+impl Configured<'_> {
     /// Whether there is a Redis to count in.
     pub fn has_redis(&self) -> bool {
         self.redis.is_some()
     }
 }
 
-impl Counters for Over<'_> {
+impl Counters for Configured<'_> {
     fn of(&self, wanted: &Wanted) -> Arc<dyn Store> {
-        match (wanted.place, self.redis, &self.registry.observer) {
-            (Place::Redis, Some(settings), Some(observer)) => {
-                let link = self.link.get_or_init(|| self.registry.link(settings, observer));
-                self.registry.in_redis(wanted, link)
-            }
-            _ => self.registry.in_memory(wanted),
-        }
+        let shared = match (wanted.place, self.redis) {
+            (Place::Redis, Some(redis)) => self.registry.in_redis(wanted, redis),
+            _ => None,
+        };
+        // Where nothing is connected nothing is served either.
+        shared.unwrap_or_else(|| self.registry.in_memory(wanted))
     }
+}
+
+fn sorted<T>(mut list: Vec<T>, name: impl Fn(&T) -> &Name) -> Vec<T> {
+    list.sort_by(|one, other| name(one).cmp(name(other)));
+    list
 }
 
 /// Whoever panicked while holding it left a map, which is never half-made.

@@ -15,6 +15,8 @@ mod jwt;
 mod limit;
 mod log;
 mod process;
+mod redis;
+mod redis_away;
 mod reload;
 mod routing;
 mod shutdown;

@@ -24,12 +24,12 @@ pub struct Environment {
 }
 
 impl Environment {
-    /// The environment of a process with so many cores that serves nobody: nothing is connected.
+    /// The environment of a process with so many cores.
     pub fn new(cores: usize) -> Environment {
         Environment {
             cores,
             metrics: Metrics::new(cores),
-            counters: Arc::new(Registry::offline(Arc::new(SystemClock))),
+            counters: Arc::new(Registry::new(Arc::new(SystemClock))),
             log: None,
         }
     }

@@ -14,7 +14,7 @@ use crate::policy::chain::Chain;
 use crate::policy::{Env, Phase, Policy, authenticate, kinds, limit};
 
 use crate::snapshot::Snapshot;
-use crate::store::registry::Over;
+use crate::store::registry::Configured;
 
 use super::environment::Environment;
 
@@ -24,7 +24,7 @@ pub(super) struct Definitions<'a> {
     auth: HashMap<Name, Arc<Jwt>>,
     identity_headers: Vec<String>,
     environment: &'a Environment,
-    counters: Over<'a>,
+    counters: Configured<'a>,
     config: &'a Config,
     /// A policy is built once for every place where it is written and every set of names it may use there.
     built: RefCell<HashMap<Built, Option<Arc<dyn Policy>>>>,
@@ -49,7 +49,7 @@ impl<'a> Definitions<'a> {
             auth: HashMap::new(),
             identity_headers: Vec::new(),
             environment,
-            counters: environment.counters.over(config.redis.as_ref()),
+            counters: environment.counters.with(config.redis.as_ref()),
             config,
             built: RefCell::default(),
         };

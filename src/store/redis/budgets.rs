@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
@@ -35,8 +37,8 @@ const SHARDS_PER_TIDY: usize = 4;
 const TIDIES_PER_LOCAL: usize = 32;
 /// Quiet keys are forgotten after their window, or after this.
 const LONGEST_REST: Duration = Duration::from_secs(600);
-/// Longer keys are hashed.
-const LONGEST_KEY: usize = 64;
+/// So much of a limit's name stands in the keys; the rest is in the hash.
+const MOST_NAME: usize = 48;
 
 /// How many decisions were taken by whom, and what Redis was asked for, since the start.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -159,14 +161,19 @@ impl Budgets {
         self.lock(usize::try_from(self.seed.hash_one(key) % SHARDS as u64).unwrap_or(0))
     }
 
-    /// The whole key in Redis. One key a trip, so any cluster serves it.
+    /// The whole key in Redis: namespace, limit, and a hash, for keys may be secrets (an API key) and of any length. One
+    /// key a trip, so any cluster serves it; no brace in it, so no client chooses the node.
     fn redis_key(&self, key: &[u8]) -> Box<[u8]> {
-        let head = [self.remote.namespace().as_bytes(), b":", self.name.as_bytes(), b":"].concat();
-        if key.len() <= LONGEST_KEY {
-            return [head.as_slice(), key].concat().into_boxed_slice();
-        }
-        let hashed = Sha256::digest(key);
-        [head.as_slice(), b"#", &hashed[..]].concat().into_boxed_slice()
+        let mut hash = Sha256::new();
+        hash.update(self.name.as_bytes());
+        hash.update([0]);
+        hash.update(key);
+        let plain = |letter: char| {
+            if letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-') { letter } else { '_' }
+        };
+        let name: String = self.name.chars().map(plain).take(MOST_NAME).collect();
+        let hash = URL_SAFE_NO_PAD.encode(&hash.finalize()[..16]);
+        format!("{}:limit:{name}:{hash}", self.remote.namespace()).into_bytes().into_boxed_slice()
     }
 
     fn send(&self, key: &[u8], send: Send) {
@@ -259,6 +266,8 @@ impl Budgets {
         if let Some(entry) = shard.entries.get_mut(key)
             && entry.limit == *limit
             && let Some(decision) = entry.decide(cost, now)
+            // What Redis refused is nothing to go by once it is away and the limit has its own word for that.
+            && (decision.admitted || self.when == WhenStoreFails::Local || self.remote.is_up())
         {
             shard.leased += 1;
             return Step::Decided(decision);

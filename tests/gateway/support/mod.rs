@@ -16,6 +16,8 @@
 //!   the unread body is read and the next head awaited.
 //! - [`Client`] sends raw bytes and reads answers by their framing; [`Client::closed`] says whether the connection
 //!   was then closed. [`h2::Session`] speaks HTTP/2 with prior knowledge.
+//! - [`redis::Redis`] is a real redis-server that may be stopped, killed and restarted; [`relay::Relay`] a wire before it
+//!   that may be cut. [`load::fleet`] starts several gateways, and [`load::Load`] never lets up on them.
 //! - [`token`] signs HS256 tokens. [`until`] polls a condition with a bound: use it instead of sleeping.
 //!
 //! Every wait is bounded by [`PATIENCE`], so that a hang becomes a failure. No test asserts that something was fast.
@@ -25,8 +27,11 @@
 mod client;
 mod gateway;
 pub(crate) mod h2;
+pub(crate) mod load;
 mod message;
 mod origin;
+pub(crate) mod redis;
+pub(crate) mod relay;
 pub(crate) mod token;
 
 use std::sync::{Arc, Condvar, Mutex};

@@ -1,0 +1,39 @@
+//! What keeps limits in order while nobody asks them, and what the operator is told of their Redis.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::snapshot::compile::Environment;
+use crate::store::redis::link::Observer;
+use crate::telemetry::OperatorLog;
+
+/// How often leases that have ended are given back.
+const BEAT: Duration = Duration::from_millis(100);
+/// Beats between two looks through the keys in memory.
+const BEATS_PER_SWEEP: u32 = 50;
+
+/// Tidies limits until the gate ends. On the control runtime: no request waits for it.
+pub(super) async fn tidy(environment: Arc<Environment>) {
+    let mut beat = tokio::time::interval(BEAT);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for count in 0_u32.. {
+        beat.tick().await;
+        environment.counters.tidy_shared(Instant::now());
+        if count % BEATS_PER_SWEEP == BEATS_PER_SWEEP - 1 {
+            environment.counters.tidy();
+        }
+    }
+}
+
+/// Tells the operator when Redis goes away and comes back.
+pub(super) struct Told(pub(super) Arc<OperatorLog>);
+
+impl Observer for Told {
+    fn down(&self, why: &str) {
+        self.0.warn(format_args!("Redis is away: {why}; limits in it follow their `when_store_fails`"));
+    }
+
+    fn up(&self, away: Duration) {
+        self.0.info(format_args!("Redis is back after {:.1} s: limits are shared again", away.as_secs_f64()));
+    }
+}
