@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::store::redis::link::State;
 use crate::store::registry::Registry;
 
-use super::state::seconds;
+use super::time::seconds;
 
 /// The families of limits, in the text format that the other metrics have.
 pub(super) fn metrics(registry: &Registry) -> String {
@@ -43,8 +43,8 @@ fn write(registry: &Registry, page: &mut String) -> std::fmt::Result {
         }
     }
     let Some(link) = registry.link() else { return Ok(()) };
-    family(page, "portcullis_redis_up", "gauge", "Whether Redis is asked.")?;
-    writeln!(page, "portcullis_redis_up {}", u8::from(link.state != State::Away))?;
+    family(page, "portcullis_redis_up", "gauge", "Whether Redis answers.")?;
+    writeln!(page, "portcullis_redis_up {}", u8::from(link.state == State::Up))?;
     family(page, "portcullis_redis_replicas", "gauge", "Replicas of the gate that were seen last.")?;
     writeln!(page, "portcullis_redis_replicas {}", link.replicas)?;
     family(page, "portcullis_redis_trips_total", "counter", "Questions to Redis.")?;

@@ -10,6 +10,7 @@ mod limits;
 pub mod routes;
 mod seats;
 mod state;
+mod time;
 
 use std::future::Future;
 use std::pin::Pin;

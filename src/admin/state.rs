@@ -1,7 +1,5 @@
 //! How the process is, as documents.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use ::http::StatusCode;
 use serde_json::{Value, json};
 
@@ -9,6 +7,7 @@ use crate::server::{Control, Report};
 
 use super::http::Reply;
 use super::limits;
+use super::time::seconds;
 
 /// The process and its last reload.
 pub(super) fn status(control: &Control) -> Value {
@@ -52,9 +51,4 @@ fn document(report: &Report) -> Value {
         document["detail"] = json!(failure.as_str());
     }
     document
-}
-
-/// Seconds since 1970, as Prometheus tells time.
-pub(super) fn seconds(at: SystemTime) -> u64 {
-    at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }

@@ -82,8 +82,6 @@ kinds! {
     Internal = "internal", 500, Gateway, "Internal error";
     /// The upstream could not be reached or broke its answer (RFC 9110 section 15.6.3).
     UpstreamFailure = "upstream_failure", 502, Upstream, "The service failed";
-    /// The gate is full or ending (RFC 9110 section 15.6.4).
-    Overloaded = "overloaded", 503, Gateway, "Overloaded";
     /// The counters of a limit are away, and the limit refuses then (RFC 9110 section 15.6.4).
     StoreUnavailable = "store_unavailable", 503, Gateway, "The limits cannot be judged";
     /// The upstream did not answer in time (RFC 9110 section 15.6.5).

@@ -11,6 +11,7 @@ pub mod memory;
 pub mod redis;
 pub mod registry;
 
+use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -121,8 +122,9 @@ pub enum Taken<'a> {
     Wait(Pin<Box<dyn Future<Output = Result<Decision, Unavailable>> + 'a>>),
 }
 
-/// The budgets of one limit.
-pub trait Store: Send + Sync {
+/// The budgets of one limit. Those that are this process's own are `memory::Memory`: several such limits are asked in
+/// one step (`memory::take_all`).
+pub trait Store: Any + Send + Sync {
     /// Takes `cost` permits from the key's budget, all or none. A cost of 0 is always admitted and takes nothing. The
     /// key is read before this returns: a store that waits keeps its own copy.
     fn take<'a>(&'a self, key: &[u8], limit: &Limit, cost: u64) -> Taken<'a>;
@@ -130,12 +132,6 @@ pub trait Store: Send + Sync {
     /// Gives back what an earlier decision took and nobody shall have spent. Never more than is spent in the window
     /// that the ticket names: what has come back by itself already is not given twice. Never waits.
     fn give_back(&self, key: &[u8], limit: &Limit, cost: u64, ticket: Ticket);
-
-    /// The counters, where they are this process's own: several such limits are asked in one step
-    /// ([`memory::take_all`]).
-    fn memory(&self) -> Option<&memory::Memory> {
-        None
-    }
 }
 
 /// What a limit wants of its store.

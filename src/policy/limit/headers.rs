@@ -8,7 +8,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use smallvec::SmallVec;
 
-use super::rate_limit::RateLimit;
 use crate::exchange::{Headers, Quota};
 
 /// How the fields are written.
@@ -99,14 +98,17 @@ impl Told {
 
 /// Writes the fields of what the limits have said. Fields of this family that stand there already (an upstream's own
 /// limit) go, for they would contradict ours; an application's `X-RateLimit-*` fields go only where ours are written.
-pub(super) fn write(limits: &[std::sync::Arc<RateLimit>], quotas: &[Quota], headers: &mut Headers) {
-    let of = |quota: &Quota| limits.get(usize::from(quota.place)).map(|limit| &limit.0);
-    let has = |quota: &Quota, style| of(quota).is_some_and(|limit| limit.styles.has(style));
+pub(super) fn write<'a>(
+    of: impl Fn(&Quota) -> Option<(&'a Told, Styles)>,
+    quotas: &[Quota],
+    headers: &mut Headers,
+) {
+    let has = |quota: &Quota, style| of(quota).is_some_and(|(_, styles)| styles.has(style));
     let strictest = |style| {
         let strict = |quota: &&Quota| (quota.remaining, std::cmp::Reverse(quota.reset));
         quotas.iter().filter(|quota| has(quota, style)).min_by_key(strict)
     };
-    if quotas.iter().all(|quota| of(quota).is_none_or(|limit| limit.styles.is_empty())) {
+    if quotas.iter().all(|quota| of(quota).is_none_or(|(_, styles)| styles.is_empty())) {
         return;
     }
     headers.retain(|_, name, _| !name.starts_with(b"ratelimit"));
@@ -114,14 +116,14 @@ pub(super) fn write(limits: &[std::sync::Arc<RateLimit>], quotas: &[Quota], head
     if quotas.iter().any(|quota| has(quota, HeaderStyle::Draft8)) {
         let (mut policy, mut state) = (Value::new(), Value::new());
         for quota in quotas.iter().filter(|quota| has(quota, HeaderStyle::Draft8)) {
-            if let Some(limit) = of(quota) {
-                draft_8(&limit.told, quota, &mut policy, &mut state);
+            if let Some((told, _)) = of(quota) {
+                draft_8(told, quota, &mut policy, &mut state);
             }
         }
         headers.push_judged(b"ratelimit-policy", &policy);
         headers.push_judged(b"ratelimit", &state);
     }
-    let window = |quota: &Quota| of(quota).map_or(0, |limit| limit.told.window());
+    let window = |quota: &Quota| of(quota).map_or(0, |(told, _)| told.window());
     if let Some(quota) = strictest(HeaderStyle::Draft7) {
         headers.push_judged(b"ratelimit-policy", &old_policy(quota, window(quota)));
         let mut value = Value::new();

@@ -103,7 +103,7 @@ impl Limits {
 
     /// Whether this one is asked over the network, or may be.
     fn is_remote(&self, asked: &Asked) -> bool {
-        self.limit(asked.place).0.store.memory().is_none()
+        self.limit(asked.place).memory().is_none()
     }
 
     fn take<'a>(&'a self, asked: &Asked) -> Taken<'a> {
@@ -117,7 +117,7 @@ impl Limits {
         let mut here: SmallVec<[Ask<'_>; 4]> = SmallVec::new();
         for asked in &asks {
             let limit = self.limit(asked.place);
-            if let Some(memory) = limit.0.store.memory() {
+            if let Some(memory) = limit.memory() {
                 // Where another one has refused already, these are only looked at.
                 let cost = if refused { 0 } else { asked.cost };
                 here.push(Ask { memory, key: &asked.key, limit: limit.limit(asked.tier), cost });
@@ -344,7 +344,11 @@ impl Policy for Limits {
         }
         // Whichever of the two phases comes last has them all; what the other one wrote is written anew.
         if !exchange.quotas.is_empty() {
-            headers::write(&self.plan.limits, &exchange.quotas, &mut answer.headers);
+            let of = |quota: &Quota| {
+                let limit = self.plan.limits.get(usize::from(quota.place))?;
+                Some((&limit.0.told, limit.0.styles))
+            };
+            headers::write(of, &exchange.quotas, &mut answer.headers);
         }
         Step::Continue
     }

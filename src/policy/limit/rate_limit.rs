@@ -3,6 +3,7 @@
 //! A limit's budgets belong to its name: two routes that name one limit share them, and a limit written in place belongs
 //! to the place, whose path is its name then.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -13,6 +14,7 @@ use super::key::{ClientIp, KeyBytes};
 use crate::exchange::{Error, ErrorKind, Exchange, Name};
 use crate::expression::Expression;
 use crate::policy::Phase;
+use crate::store::memory::Memory;
 use crate::store::{Limit, Store};
 use crate::telemetry::metrics::{LimitMetrics, Verdict};
 
@@ -81,7 +83,7 @@ pub struct Settings {
 }
 
 /// A limit, ready to be asked.
-pub struct RateLimit(pub(super) Settings);
+pub struct RateLimit(pub(super) Settings, Option<Arc<Memory>>);
 
 /// One question to a limit.
 pub(super) struct Asked {
@@ -95,7 +97,13 @@ pub(super) struct Asked {
 impl RateLimit {
     /// A limit from its settings, which name one tier at least.
     pub fn new(settings: Settings) -> RateLimit {
-        RateLimit(settings)
+        let store = Arc::clone(&settings.store) as Arc<dyn Any + Send + Sync>;
+        RateLimit(settings, store.downcast().ok())
+    }
+
+    /// The budgets, where they are this process's own.
+    pub(super) fn memory(&self) -> Option<&Memory> {
+        self.1.as_deref()
     }
 
     /// The limit of a tier.

@@ -102,9 +102,8 @@ fn lease(field: Field<'_>) -> Option<Lease> {
     if field.is_word("none") {
         return Some(Lease::None);
     }
-    let written = field.percentage()? * 100.0;
-    let share = written.round();
-    if !(1.0..=50.0).contains(&share) || (written - share).abs() > 1e-9 {
+    let share = (field.percentage()? * 100.0 * 1e6).round() / 1e6;
+    if !(1.0..=50.0).contains(&share) || share.fract() != 0.0 {
         field.error("a lease is a whole share from 1% to 50% of the limit", "write `5%`, or `none`");
         return None;
     }

@@ -221,10 +221,6 @@ impl Store for Memory {
         state.give_back(now, limit, cost, ticket.at_us);
         self.put(&mut table, print, &state, now, limit);
     }
-
-    fn memory(&self) -> Option<&Memory> {
-        Some(self)
-    }
 }
 
 #[cfg(test)]

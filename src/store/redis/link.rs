@@ -3,8 +3,8 @@
 //! A link has one thread of its own, which `drive.rs` is. Callers put commands into a queue and go on.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
@@ -16,7 +16,7 @@ use super::shared::{Command, Pending, Shared, count};
 use super::{Done, Remote, Return, Trip};
 
 pub use super::breaker::State;
-pub use super::shared::{Observer, Statistics};
+pub use super::shared::Observer;
 
 /// The most trips that are on their way at a time; more fail at once.
 const MOST_TRIPS: usize = 100_000;
@@ -25,6 +25,25 @@ const MOST_TRIPS: usize = 100_000;
 pub struct Link {
     shared: Arc<Shared>,
     commands: mpsc::UnboundedSender<Command>,
+}
+
+/// What a link tells of itself.
+#[derive(Clone, Debug)]
+pub struct Statistics {
+    /// Whether the server is there.
+    pub state: State,
+    /// Since when.
+    pub since: SystemTime,
+    /// Replicas, as seen last.
+    pub replicas: u64,
+    /// The last thing that went wrong.
+    pub last_error: Option<String>,
+    /// Trips that were begun.
+    pub trips: u64,
+    /// Trips that nobody got an answer from, by reason.
+    pub failures: [(&'static str, u64); 4],
+    /// Times that permits were given back.
+    pub give_backs: u64,
 }
 
 impl Link {
@@ -54,7 +73,22 @@ impl Link {
 
     /// How it fares.
     pub fn statistics(&self) -> Statistics {
-        self.shared.statistics()
+        let (shared, story) = (&*self.shared, self.shared.story());
+        let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        Statistics {
+            state: shared.breaker.state(),
+            since: story.since,
+            last_error: story.last_error.clone(),
+            replicas: read(&shared.replicas),
+            trips: read(&shared.numbers.trips),
+            failures: [
+                ("timeout", read(&shared.numbers.timeouts)),
+                ("connection", read(&shared.numbers.broken)),
+                ("error", read(&shared.numbers.errors)),
+                ("overload", read(&shared.numbers.overload)),
+            ],
+            give_backs: read(&shared.numbers.give_backs),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the callers of a link and its thread share: commands, who waits for them, and how the server fares.
+//! What the callers of a link and its thread share: commands, who is to be answered, and how the server fares.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,25 +17,6 @@ pub trait Observer: Send + Sync {
     fn down(&self, why: &str);
     /// It is back, after so long.
     fn up(&self, away: Duration);
-}
-
-/// What a link tells of itself.
-#[derive(Clone, Debug)]
-pub struct Statistics {
-    /// Whether the server is there.
-    pub state: State,
-    /// Since when.
-    pub since: SystemTime,
-    /// Replicas, as seen last.
-    pub replicas: u64,
-    /// The last thing that went wrong.
-    pub last_error: Option<String>,
-    /// Trips that were begun.
-    pub trips: u64,
-    /// Trips that nobody got an answer from, by reason.
-    pub failures: [(&'static str, u64); 4],
-    /// Times that permits were given back.
-    pub give_backs: u64,
 }
 
 /// What the thread is told to do.
@@ -100,11 +81,11 @@ pub(super) struct Numbers {
     pub(super) give_backs: AtomicU64,
 }
 
-struct Story {
-    since: SystemTime,
+pub(super) struct Story {
+    pub(super) since: SystemTime,
     /// When it went away; of a clock that is not set.
     away: Option<Instant>,
-    last_error: Option<String>,
+    pub(super) last_error: Option<String>,
 }
 
 pub(super) fn count(number: &AtomicU64) {
@@ -125,26 +106,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn statistics(&self) -> Statistics {
-        let story = self.story();
-        let read = |number: &AtomicU64| number.load(Ordering::Relaxed);
-        Statistics {
-            state: self.breaker.state(),
-            since: story.since,
-            last_error: story.last_error.clone(),
-            replicas: read(&self.replicas),
-            trips: read(&self.numbers.trips),
-            failures: [
-                ("timeout", read(&self.numbers.timeouts)),
-                ("connection", read(&self.numbers.broken)),
-                ("error", read(&self.numbers.errors)),
-                ("overload", read(&self.numbers.overload)),
-            ],
-            give_backs: read(&self.numbers.give_backs),
-        }
-    }
-
-    fn story(&self) -> MutexGuard<'_, Story> {
+    pub(super) fn story(&self) -> MutexGuard<'_, Story> {
         self.story.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
