@@ -13,6 +13,7 @@ mod h2;
 mod headers;
 mod jwt;
 mod limit;
+mod limit_words;
 mod log;
 mod process;
 mod redis;
