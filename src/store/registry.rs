@@ -20,8 +20,10 @@ pub struct Registry {
     /// Those that no snapshot holds any more stay until what was spent has come back: a limit that is taken out and put
     /// in again gives nobody a new budget.
     memory: Mutex<HashMap<Name, (usize, Arc<Memory>)>>,
-    shared: Mutex<HashMap<Name, Shared>>,
-    link: Mutex<Weak<Link>>,
+    /// Of one limit the newest last: what a reload that fails has made is over with it, and the former goes on.
+    shared: Mutex<HashMap<Name, Vec<Shared>>>,
+    /// The newest last: two while a reload changes the settings.
+    links: Mutex<Vec<Weak<Link>>>,
 }
 
 /// Budgets in Redis, and what they were made of.
@@ -56,7 +58,7 @@ impl Registry {
             observer: None,
             memory: Mutex::default(),
             shared: Mutex::default(),
-            link: Mutex::default(),
+            links: Mutex::default(),
         }
     }
 
@@ -72,9 +74,9 @@ impl Registry {
 
     /// Gives back what lies unspent and tells Redis what it does not know; for a timer of about 100 ms, off the path.
     pub fn tidy_shared(&self, now: Instant) {
-        for (_, budgets) in self.budgets() {
-            budgets.tidy(now);
-        }
+        let known: Vec<_> =
+            lock(&self.shared).values().flatten().filter_map(|shared| shared.budgets.upgrade()).collect();
+        known.iter().for_each(|budgets| budgets.tidy(now));
     }
 
     /// Frees what is over and gives memory back: for a timer, off the path.
@@ -84,7 +86,11 @@ impl Registry {
         known.iter().for_each(|memory| memory.tidy());
         drop(known);
         lock(&self.memory).retain(|_, (_, memory)| Arc::strong_count(memory) > 1 || !memory.is_empty());
-        lock(&self.shared).retain(|_, shared| shared.budgets.strong_count() > 0);
+        lock(&self.links).retain(|link| link.strong_count() > 0);
+        lock(&self.shared).retain(|_, known| {
+            known.retain(|shared| shared.budgets.strong_count() > 0);
+            !known.is_empty()
+        });
     }
 
     /// The limits in memory, by name.
@@ -110,13 +116,16 @@ impl Registry {
 
     /// How the connection to Redis fares, where there is one.
     pub fn link(&self) -> Option<link::Statistics> {
-        lock(&self.link).upgrade().map(|link| link.statistics())
+        let link = lock(&self.links).iter().rev().find_map(Weak::upgrade)?;
+        Some(link.statistics())
     }
 
+    /// The budgets of each limit in Redis: the newest that somebody holds.
     fn budgets(&self) -> Vec<(Name, Arc<Budgets>)> {
+        let newest = |known: &Vec<Shared>| known.iter().rev().find_map(|shared| shared.budgets.upgrade());
         lock(&self.shared)
             .iter()
-            .filter_map(|(name, shared)| Some((Name::clone(name), shared.budgets.upgrade()?)))
+            .filter_map(|(name, known)| Some((Name::clone(name), newest(known)?)))
             .collect()
     }
 
@@ -132,39 +141,34 @@ impl Registry {
         new
     }
 
+    /// The connection with these settings: the one that is there, or a new one.
     fn connected(&self, redis: &Redis) -> Option<Arc<Link>> {
         let observer = self.observer.as_ref()?;
-        let mut link = lock(&self.link);
-        if let Some(known) = link.upgrade().filter(|link| link.settings() == redis) {
-            return Some(known);
-        }
-        match Link::start(redis, Arc::clone(observer)) {
-            Ok(new) => {
-                let new = Arc::new(new);
-                *link = Arc::downgrade(&new);
-                Some(new)
-            }
-            Err(error) => {
-                observer.down(&format!("its thread could not be started: {error}"));
-                None
-            }
-        }
+        let mut links = lock(&self.links);
+        links.retain(|link| link.strong_count() > 0);
+        let known = links.iter().filter_map(Weak::upgrade).find(|link| link.settings() == redis);
+        Some(known.unwrap_or_else(|| {
+            let new = Arc::new(Link::start(redis, Arc::clone(observer)));
+            links.push(Arc::downgrade(&new));
+            new
+        }))
     }
 
     fn in_redis(&self, wanted: &Wanted, redis: &Redis) -> Option<Arc<dyn Store>> {
         let link = self.connected(redis)?;
         let mut shared = lock(&self.shared);
-        if let Some(known) = shared.get(&wanted.name)
-            && known.wanted == *wanted
-            && known.link.upgrade().is_some_and(|known| Arc::ptr_eq(&known, &link))
-            && let Some(budgets) = known.budgets.upgrade()
-        {
+        let known = shared.entry(Name::clone(&wanted.name)).or_default();
+        known.retain(|shared| shared.budgets.strong_count() > 0);
+        let same = |shared: &&Shared| shared.wanted == *wanted && shared.link.ptr_eq(&Arc::downgrade(&link));
+        if let Some(budgets) = known.iter().find(same).and_then(|shared| shared.budgets.upgrade()) {
             return Some(budgets);
         }
         let budgets = Budgets::new(Arc::clone(&link) as Arc<dyn Remote>, wanted, Arc::clone(&self.clock));
-        let made =
-            Shared { wanted: wanted.clone(), link: Arc::downgrade(&link), budgets: Arc::downgrade(&budgets) };
-        shared.insert(Name::clone(&wanted.name), made);
+        known.push(Shared {
+            wanted: wanted.clone(),
+            link: Arc::downgrade(&link),
+            budgets: Arc::downgrade(&budgets),
+        });
         Some(budgets)
     }
 }
@@ -196,3 +200,6 @@ fn sorted<T>(mut list: Vec<T>, name: impl Fn(&T) -> &Name) -> Vec<T> {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,20 +48,22 @@ pub struct Statistics {
 
 impl Link {
     /// Starts a link. Connecting goes on by itself, for as long as it takes.
-    ///
-    /// # Errors
-    /// The system gives no thread.
-    pub fn start(settings: &Redis, observer: Arc<dyn Observer>) -> std::io::Result<Link> {
+    pub fn start(settings: &Redis, observer: Arc<dyn Observer>) -> Link {
         let (commands, queue) = mpsc::unbounded_channel();
         let shared = Arc::new(Shared::new(settings.clone(), observer));
-        let runtime = Builder::new_current_thread().enable_all().build()?;
         let driven = Arc::clone(&shared);
-        std::thread::Builder::new().name("redis".to_owned()).spawn(move || {
-            runtime.block_on(drive(driven, queue));
-            // A name that is still being resolved is nobody's concern any more.
-            runtime.shutdown_background();
-        })?;
-        Ok(Link { shared, commands })
+        let thread = Builder::new_current_thread().enable_all().build().and_then(|runtime| {
+            std::thread::Builder::new().name("redis".to_owned()).spawn(move || {
+                runtime.block_on(drive(driven, queue));
+                // A name that is still being resolved is nobody's concern any more.
+                runtime.shutdown_background();
+            })
+        });
+        if let Err(error) = thread {
+            // Without a thread it stays away: limits do what they do then.
+            shared.down(&format!("its thread could not be started: {error}"));
+        }
+        Link { shared, commands }
     }
 
     /// How it is configured.

@@ -47,7 +47,7 @@ impl Told {
 
 fn linked(redis: &str) -> (Link, Arc<Told>) {
     let told = Arc::new(Told::default());
-    (Link::start(&settings(redis), Arc::clone(&told) as _).unwrap(), told)
+    (Link::start(&settings(redis), Arc::clone(&told) as _), told)
 }
 
 /// A link that has found its server; slow machines are given time.
