@@ -63,7 +63,9 @@ impl Runs {
     /// hits lose least goes first.
     pub fn join_to(&mut self, most: usize) {
         while self.len > most.max(1) {
-            let loss = |at: &usize| (self.runs[at + 1].last - self.runs[*at].last) * self.runs[*at].permits;
+            let loss = |at: &usize| {
+                (self.runs[at + 1].last - self.runs[*at].last).saturating_mul(self.runs[*at].permits)
+            };
             let Some(at) = (0..self.len - 1).min_by_key(loss) else { return };
             self.runs[at + 1].permits += self.runs[at].permits;
             self.runs.copy_within(at + 1..self.len, at);
