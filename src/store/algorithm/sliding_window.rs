@@ -64,7 +64,9 @@ impl Runs {
     pub fn join_to(&mut self, most: usize) {
         while self.len > most.max(1) {
             let loss = |at: &usize| {
-                (self.runs[at + 1].last - self.runs[*at].last).saturating_mul(self.runs[*at].permits)
+                let (one, next) = (self.runs[*at], self.runs[at + 1]);
+                // Both may be large: the product is wider than either.
+                u128::from(next.last.saturating_sub(one.last)) * u128::from(one.permits)
             };
             let Some(at) = (0..self.len - 1).min_by_key(loss) else { return };
             self.runs[at + 1].permits += self.runs[at].permits;
@@ -96,8 +98,10 @@ impl Runs {
         if cost > 0 {
             let cell = cell(window);
             match self.runs[..self.len].last_mut() {
-                Some(run) if run.last / cell == now / cell => {
-                    run.last = now;
+                // Those who pack runs round times up, perhaps over the border of a cell: such a run is joined, so that
+                // runs stay in order.
+                Some(run) if run.last >= now || run.last / cell == now / cell => {
+                    run.last = run.last.max(now);
                     run.permits += cost;
                 }
                 _ => self.push(Run { last: now, permits: cost }),

@@ -177,3 +177,30 @@ fn a_shorter_window_over_a_reload_does_not_keep_a_client_waiting_for_the_old_one
         assert!(!refused.admitted && refused.reset_us <= 60_000_000, "{algorithm:?}: {refused:?}");
     }
 }
+
+#[test]
+fn runs_of_the_longest_windows_are_joined_by_what_is_lost_and_never_forgotten() {
+    // The product of a time and a count of permits is larger than 64 bits here.
+    let limit = limit(Algorithm::SlidingWindow, u64::from(u32::MAX), u64::MAX >> 16, 0);
+    let mut runs = Runs::default();
+    let cell = limit.window_us / sliding_window::CELLS + 1;
+    for number in 0..8 {
+        assert!(runs.take(number * cell, &limit, 500_000_000).admitted);
+    }
+    runs.join_to(4);
+    assert_eq!(runs.as_slice().len(), 4);
+    assert_eq!(runs.used(8 * cell, limit.window_us), 4_000_000_000);
+}
+
+#[test]
+fn a_bucket_gains_nothing_by_going_from_one_tier_to_another() {
+    let (three, seven) = (
+        limit(Algorithm::TokenBucket, 3, 1000, 1_000_000),
+        limit(Algorithm::TokenBucket, 7, 1000, 1_000_000),
+    );
+    let mut state = TokenBucket::default();
+    assert!(state.take(0, &seven, 1000).admitted);
+    let owed = state.parts().0 * 3;
+    assert!(state.take(0, &three, 1).admitted);
+    assert!(state.parts().0 >= owed.div_ceil(7) + 1000, "the debt is rounded up");
+}

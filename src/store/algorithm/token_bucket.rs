@@ -36,7 +36,7 @@ impl TokenBucket {
         let debt = if u64::from(self.limit) == limit.limit || self.limit == 0 {
             self.debt
         } else {
-            self.debt.saturating_mul(rate) / u128::from(self.limit)
+            self.debt.saturating_mul(rate).div_ceil(u128::from(self.limit))
         };
         let refilled = u128::from(now.saturating_sub(self.at)) * rate;
         let debt = debt.saturating_sub(refilled).min(whole);

@@ -123,7 +123,7 @@ impl Memory {
     /// Only while a shard is held: the clock that decides is read under the lock.
     fn now(&self) -> u64 {
         let since = self.clock.now().saturating_duration_since(self.epoch).as_micros();
-        // From a window on, so that no time of the past is below zero.
+        // Bounded, so that adding a window never overflows.
         u64::try_from(since).unwrap_or(u64::MAX / 4).min(u64::MAX / 4)
     }
 
@@ -184,9 +184,16 @@ pub fn take_all(asks: &[Ask<'_>], out: &mut SmallVec<[Decision; 4]>) {
     let table_of = |shard: &Padded| shards.iter().position(|known| std::ptr::eq(*known, shard)).unwrap_or(0);
 
     let mut all = true;
-    for (ask, (print, shard)) in asks.iter().zip(&places) {
+    for (at, (ask, (print, shard))) in asks.iter().zip(&places).enumerate() {
         let now = ask.memory.now();
-        let verdict = tables[table_of(shard)].load(*print, now, ask.limit).take(now, ask.limit, ask.cost);
+        let mut state = tables[table_of(shard)].load(*print, now, ask.limit);
+        // One budget that is asked twice pays twice: what comes before has been taken already.
+        for (earlier, place) in asks[..at].iter().zip(&places) {
+            if place.0 == *print && std::ptr::eq(place.1, *shard) {
+                state.take(now, earlier.limit, earlier.cost);
+            }
+        }
+        let verdict = state.take(now, ask.limit, ask.cost);
         all &= verdict.admitted;
         out.push(decision(verdict, now, ask.limit, ask.cost));
     }

@@ -59,6 +59,11 @@ impl Table {
         self.used
     }
 
+    #[cfg(test)]
+    pub(super) fn places(&self) -> usize {
+        self.slots.len()
+    }
+
     fn home(&self, print: [u64; 2]) -> usize {
         ((u128::from(print[0]) * self.slots.len() as u128) >> 64) as usize
     }

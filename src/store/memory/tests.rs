@@ -246,3 +246,172 @@ fn a_million_keys_fit_into_128_mebibytes() {
     let beside = 1_000_000 / 16 * size_of::<(u8, [u64; 33])>();
     assert!(table + beside < (128 - 20) << 20, "{} MiB", (table + beside) >> 20);
 }
+
+#[test]
+fn one_budget_asked_twice_in_one_step_pays_twice() {
+    for algorithm in EVERY {
+        let memory = Memory::new(100, Manual::new());
+        let five = limit(algorithm, 5, 60_000_000);
+        let mut out = SmallVec::new();
+        let ask = |cost| Ask { memory: &memory, key: b"k", limit: &five, cost };
+        take_all(&[ask(1), ask(5)], &mut out);
+        assert_eq!([out[0].admitted, out[1].admitted], [true, false], "{algorithm:?}");
+        assert_eq!(take(&memory, b"k", &five).remaining, 4, "a refusal takes nothing");
+        take_all(&[ask(1), ask(3)], &mut out);
+        assert_eq!([out[0].remaining, out[1].remaining], [3, 0], "{algorithm:?}");
+        assert!(!take(&memory, b"k", &five).admitted);
+    }
+}
+
+#[test]
+fn a_time_that_is_rounded_over_the_border_of_a_cell_keeps_the_runs_in_order() {
+    let clock = Manual::new();
+    // No room beside the table but for one key, and cells that are no whole number of steps of the packed time.
+    let memory = Memory::new(16, clock.clone());
+    let limit = limit(Algorithm::SlidingWindow, 1000, 90_000_000_000);
+    let cell = limit.window_us / 32;
+    for _ in 0..6 {
+        take(&memory, b"the one beside the table", &limit);
+        take(&memory, b"k", &limit);
+        clock.pass(cell);
+    }
+    clock.pass(cell - 10);
+    assert!(take(&memory, b"k", &limit).admitted);
+    clock.pass(3);
+    assert_eq!(take(&memory, b"k", &limit).remaining, 1000 - 8);
+}
+
+#[test]
+fn never_more_keys_than_allowed_and_hardly_fewer() {
+    for most in [1, 7, 100, 5000] {
+        let memory = Memory::new(most, Manual::new());
+        let limit = limit(Algorithm::SlidingWindow, 5, 60_000_000);
+        for key in 0..20_000_u32 {
+            assert!(take(&memory, &key.to_be_bytes(), &limit).admitted);
+            assert!(key % 100 > 0 || memory.len() <= most);
+        }
+        assert!(memory.len() <= most && memory.len() * 10 >= most * 8, "{} of {most}", memory.len());
+    }
+}
+
+#[test]
+fn all_keys_are_kept_while_there_is_room() {
+    for algorithm in EVERY {
+        let memory = Memory::new(1 << 16, Manual::new());
+        let limit = limit(algorithm, 2, 60_000_000);
+        for left in [1, 0] {
+            for key in 0..20_000_u32 {
+                assert_eq!(take(&memory, &key.to_be_bytes(), &limit).remaining, left);
+            }
+        }
+        assert!((0..20_000_u32).all(|key| !take(&memory, &key.to_be_bytes(), &limit).admitted));
+        assert_eq!((memory.len(), memory.evicted()), (20_000, 0));
+    }
+}
+
+#[test]
+fn keys_that_are_over_make_room_first() {
+    for algorithm in EVERY {
+        let clock = Manual::new();
+        let memory = Memory::new(16, clock.clone());
+        let limit = limit(algorithm, 5, 1_000_000);
+        for key in 0..8_u32 {
+            take(&memory, &key.to_be_bytes(), &limit);
+        }
+        clock.pass(900_000);
+        for key in 100..108_u32 {
+            // Four permits of a bucket are not refilled with the others' one.
+            take(&memory, &key.to_be_bytes(), &limit);
+            take(&memory, &key.to_be_bytes(), &limit);
+        }
+        clock.pass(100_001);
+        for key in 200..208_u32 {
+            take(&memory, &key.to_be_bytes(), &limit);
+        }
+        assert_eq!(memory.evicted(), 0, "{algorithm:?}: those that were over sufficed");
+        for key in 100..108_u32 {
+            assert!(
+                take(&memory, &key.to_be_bytes(), &limit).remaining <= 3,
+                "{algorithm:?}: {key} was kept"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_table_that_is_tidied_is_small_again_and_still_finds_its_keys() {
+    let clock = Manual::new();
+    let memory = Memory::new(100_000, clock.clone());
+    let places = || memory.shards.iter().map(|shard| shard.lock().places()).sum::<usize>();
+    let (short, long) =
+        (limit(Algorithm::FixedWindow, 5, 1_000_000), limit(Algorithm::FixedWindow, 5, 60_000_000));
+    for key in 0..50_000_u32 {
+        take(&memory, &key.to_be_bytes(), if key % 500 == 0 { &long } else { &short });
+    }
+    let before = places();
+    clock.pass(2_000_000);
+    memory.tidy();
+    assert_eq!(memory.len(), 100);
+    assert!(places() * 10 < before, "{} of {before} places are left", places());
+    for key in (0..50_000_u32).step_by(500) {
+        assert_eq!(take(&memory, &key.to_be_bytes(), &long).remaining, 3, "{key}");
+    }
+}
+
+#[test]
+fn the_table_agrees_with_a_plain_map_of_machines() {
+    for algorithm in EVERY {
+        let clock = Manual::new();
+        // Room for all, and for the runs of all beside the table.
+        let memory = Memory::new(16 * 300, clock.clone());
+        let limit = limit(algorithm, 40, 320_000);
+        let mut plain = std::collections::HashMap::new();
+        let mut tickets = Vec::new();
+        let mut random = fastrand::Rng::with_seed(7);
+        for step in 0..60_000_u32 {
+            // A few keys are asked often enough to have many runs.
+            let key = if random.bool() { random.u16(..20) } else { random.u16(20..300) };
+            let cost = random.u64(..4);
+            let Taken::Ready(Ok(said)) = memory.take(&key.to_be_bytes(), &limit, cost) else { panic!() };
+            let now = clock.micros.load(Ordering::SeqCst);
+            let state = plain.entry(key).or_insert_with(|| State::fresh(algorithm));
+            let verdict = state.take(now, &limit, cost);
+            assert_eq!(
+                (said.admitted, said.remaining, said.reset_us),
+                (verdict.admitted, verdict.remaining, verdict.reset_us),
+                "{algorithm:?}: step {step}"
+            );
+            if said.admitted && cost > 0 {
+                tickets.push((key, cost, said.ticket));
+            }
+            if random.u8(..4) == 0 && !tickets.is_empty() {
+                let (key, cost, ticket) = tickets.swap_remove(random.usize(..tickets.len()));
+                memory.give_back(&key.to_be_bytes(), &limit, cost, ticket);
+                let state = plain.entry(key).or_insert_with(|| State::fresh(algorithm));
+                state.give_back(now, &limit, cost, ticket.at_us);
+            }
+            if step % 5000 == 0 {
+                memory.tidy();
+            }
+            clock.pass(random.u64(..300));
+        }
+    }
+}
+
+#[test]
+fn a_clock_before_the_start_and_the_longest_windows_do_no_harm() {
+    struct Early(Instant, Number);
+    impl Clock for Early {
+        fn now(&self) -> Instant {
+            let calls = self.1.fetch_add(1, Ordering::SeqCst);
+            if calls == 0 { self.0 } else { self.0.checked_sub(Duration::from_millis(5)).unwrap_or(self.0) }
+        }
+    }
+    for algorithm in EVERY {
+        let memory = Memory::new(10, Arc::new(Early(Instant::now(), Number::new(0))));
+        let limit = limit(algorithm, 1, u64::MAX >> 16);
+        assert!(take(&memory, b"k", &limit).admitted);
+        let refused = take(&memory, b"k", &limit);
+        assert!(!refused.admitted && refused.reset_us > 0, "{algorithm:?}");
+    }
+}
