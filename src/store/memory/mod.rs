@@ -3,7 +3,7 @@
 //! Start with [`Memory`]: the budgets of one limit. A key is kept as a fingerprint of 128 bits, keyed at random when
 //! the counters are made: every key costs the same few bytes however long it is, and no client can choose keys that fall
 //! on one place or on each other. The keys are spread over shards with a lock each; a decision is one lock, one clock
-//! reading and one probe of a small table ([`table`]), and allocates nothing.
+//! reading and one probe of a small table (`table.rs`), and allocates nothing.
 //!
 //! **Several limits, one step.** [`take_all`] holds the shards of all keys it asks, taken in the order of their
 //! addresses, so that a request which one limit refuses never takes anything from another, not even for a moment in
@@ -11,7 +11,7 @@
 //!
 //! **Bounds.** At most `max_keys` keys, divided evenly among the shards. A new key frees expired ones on its way, so a
 //! table that is used stays clean; [`Memory::tidy`] frees those of a table that is not, and gives memory back. What a full
-//! shard gives up is told in [`table`].
+//! shard gives up is told in `table.rs`.
 
 mod slot;
 mod table;
