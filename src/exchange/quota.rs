@@ -14,6 +14,8 @@ pub struct Quota {
     pub remaining: u64,
     /// Seconds until more is left, rounded up.
     pub reset: u64,
+    /// When that is, as Unix time in seconds, rounded up; 0 where no field tells it.
+    pub resets_at: u64,
     /// The base64 text that tells budgets of one limit apart, where it is told.
     pub partition: Option<[u8; 16]>,
 }

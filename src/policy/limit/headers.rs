@@ -4,7 +4,7 @@
 //! every limit that has this style, a member each, in the order they were asked; the others can tell one only, and
 //! tell the strictest.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use smallvec::SmallVec;
 
@@ -96,6 +96,14 @@ impl Told {
     }
 }
 
+/// The Unix time in whole seconds, rounded up, so many microseconds from now. To be asked when a limit decides: an answer
+/// that takes its time does not move the moment.
+pub(super) fn unix_time_in(micros: u64) -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let then = now.saturating_add(Duration::from_micros(micros));
+    then.as_secs().saturating_add(u64::from(then.subsec_nanos() > 0))
+}
+
 /// Writes the fields of what the limits have said. Fields of this family that stand there already (an upstream's own
 /// limit) go, for they would contradict ours; an application's `X-RateLimit-*` fields go only where ours are written.
 pub(super) fn write<'a>(
@@ -147,9 +155,7 @@ pub(super) fn write<'a>(
         headers.retain(|_, name, _| !name.starts_with(b"x-ratelimit-"));
         headers.push_judged(b"x-ratelimit-limit", &number(quota.limit));
         headers.push_judged(b"x-ratelimit-remaining", &number(quota.remaining));
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let now = now.as_secs() + u64::from(now.subsec_nanos() > 0);
-        headers.push_judged(b"x-ratelimit-reset", &number(now.saturating_add(quota.reset)));
+        headers.push_judged(b"x-ratelimit-reset", &number(quota.resets_at));
     }
 }
 

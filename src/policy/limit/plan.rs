@@ -160,13 +160,18 @@ impl Limits {
             true => {}
             false => limit.said(exchange, Verdict::Refused),
         }
-        let draft_8 = limit.0.styles.has(HeaderStyle::Draft8);
+        let styles = limit.0.styles;
+        let resets_at = match styles.has(HeaderStyle::Legacy) {
+            true => headers::unix_time_in(decision.reset_us),
+            false => 0,
+        };
         exchange.quotas.push(Quota {
             place: asked.place,
             limit: limit.limit(asked.tier).limit,
             remaining: decision.remaining + returned,
             reset: decision.reset_us.div_ceil(1_000_000),
-            partition: if draft_8 { limit.partition(&asked.key) } else { None },
+            resets_at,
+            partition: if styles.has(HeaderStyle::Draft8) { limit.partition(&asked.key) } else { None },
         });
     }
 

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::headers::{Styles, Told};
 use super::key::{ClientIp, KeyBytes};
 use crate::exchange::{Error, ErrorKind, Exchange, Name};
-use crate::expression::Expression;
+use crate::expression::{EvalError, Expression};
 use crate::policy::Phase;
 use crate::store::memory::Memory;
 use crate::store::{Limit, Store};
@@ -186,8 +186,30 @@ impl RateLimit {
             Ok(_) => None,
             Err(error) => Some(error),
         };
-        if let Some(error) = absent {
-            note(exchange, &error);
+        self.absent(exchange, key, absent)
+    }
+
+    /// What an absent key means, and why it is absent where that is known. Whoever is not counted is never let through
+    /// in silence.
+    fn absent(
+        &self,
+        exchange: &mut Exchange,
+        mut key: KeyBytes,
+        why: Option<EvalError>,
+    ) -> Result<Option<KeyBytes>, Error> {
+        let settings = &self.0;
+        match (settings.missing, why) {
+            (Missing::Skip, Some(why)) => {
+                note(exchange, &format_args!("the limit {} does not count this: {why}", settings.name));
+            }
+            (Missing::Skip, None) => {
+                note(
+                    exchange,
+                    &format_args!("the limit {} does not count this: its key is empty", settings.name),
+                );
+            }
+            (_, Some(why)) => note(exchange, &why),
+            (_, None) => {}
         }
         match settings.missing {
             Missing::ClientIp => {
@@ -217,7 +239,7 @@ impl RateLimit {
         let (kind, key) = key.split_first()?;
         let digest = match *kind {
             BY_KEY => Sha256::digest(key),
-            BY_ADDRESS => Sha256::digest(self.0.address.text(key)?.as_bytes()),
+            BY_ADDRESS => Sha256::digest(self.0.address.text(key)?),
             _ => return None,
         };
         let mut hex = [0; 12];
