@@ -8,7 +8,8 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         let letters: Vec<char> = candidate.chars().take(MAX_LENGTH).collect();
         // A third of the letters may differ, so that short words do not suggest strangers.
         let allowed = (word.len().max(letters.len()) / 3).max(1);
-        let distance = if same_letters(&word, &letters) { 0 } else { distance(&word, &letters) };
+        let same = same_letters(&word, &letters) || elsewhere(&word, candidate);
+        let distance = if same { 0 } else { distance(&word, &letters) };
         if distance <= allowed && best.is_none_or(|(least, _)| distance < least) {
             best = Some((distance, candidate));
         }
@@ -18,6 +19,13 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 
 /// Longer words are cut: nobody mistypes a name of this length by a letter, and the work stays bounded.
 const MAX_LENGTH: usize = 64;
+
+/// Words that others use for one of ours, and that no slip of the hand explains.
+const ELSEWHERE: &[(&str, &str)] = &[("max", "limit")];
+
+fn elsewhere(word: &[char], known: &str) -> bool {
+    ELSEWHERE.iter().any(|(theirs, ours)| *ours == known && theirs.chars().eq(word.iter().copied()))
+}
 
 /// Whether two words differ only in case and in `-`, `_` or nothing between their parts.
 fn same_letters(a: &[char], b: &[char]) -> bool {
@@ -57,5 +65,11 @@ mod tests {
         assert_eq!(nearest("Up_Stream", known), Some("upstream"));
         assert_eq!(nearest("colour", known), None);
         assert_eq!(nearest("", known), None);
+    }
+
+    #[test]
+    fn knows_words_from_elsewhere() {
+        assert_eq!(nearest("max", ["max_keys", "limit", "window"]), Some("limit"));
+        assert_eq!(nearest("max", ["window"]), None);
     }
 }
