@@ -4,7 +4,7 @@
 //! **What a full shard gives up.** Of the keys it looks at: one that is over, else the one that has spent least, and
 //! among equals the one that was asked longest ago. Plain least recently used would serve an attacker: a flood of
 //! fresh keys would push out keys that are near their limit, whose owners would start anew. So a flood displaces the
-//! keys of the flood, and nobody gets a spent budget back by making the gate forget it.
+//! keys of the flood: a spent key goes only where all those that are looked at have spent as much.
 //!
 //! **Many runs.** Most keys have few runs; those with more than fit into the slot keep them in a store beside the table
 //! that holds a sixteenth as many keys. Where it is full their runs are joined until they fit: stricter, never looser.

@@ -17,6 +17,8 @@ use tokio::sync::oneshot;
 
 use super::lease::{self, Answer, Entry, Left, Sent, Told, Waiter};
 use super::shard::{Send, Shard};
+use super::tally::Counts;
+pub use super::tally::Statistics;
 use super::{Grant, Remote, Return};
 use crate::exchange::Name;
 use crate::store::memory::Memory;
@@ -40,35 +42,6 @@ const LONGEST_REST: Duration = Duration::from_secs(600);
 /// So much of a limit's name stands in the keys; the rest is in the hash.
 const MOST_NAME: usize = 48;
 
-/// How many decisions were taken by whom, and what Redis was asked for, since the start.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Statistics {
-    /// Decisions of a trip.
-    pub redis: u64,
-    /// Decisions from what this replica held or knew.
-    pub lease: u64,
-    /// Decisions of this replica's own share while Redis was away.
-    pub local: u64,
-    /// Requests admitted unseen while Redis was away.
-    pub allow: u64,
-    /// Requests without a decision.
-    pub unavailable: u64,
-    /// Trips sent.
-    pub trips: u64,
-    /// Permits given back.
-    pub returned: u64,
-}
-
-#[derive(Default)]
-pub(super) struct Counts {
-    pub(super) redis: AtomicU64,
-    pub(super) local: AtomicU64,
-    pub(super) allow: AtomicU64,
-    pub(super) unavailable: AtomicU64,
-    trips: AtomicU64,
-    returned: AtomicU64,
-}
-
 enum Step {
     Decided(Decision),
     Away,
@@ -90,6 +63,24 @@ pub struct Budgets {
     seed: RandomState,
     shards: Box<[Mutex<Shard>]>,
     turn: AtomicU64,
+}
+
+/// Where a trip comes home to.
+struct Home {
+    /// None where the last of the limit's users has gone meanwhile.
+    budgets: Option<Arc<Budgets>>,
+    remote: Arc<dyn Remote>,
+    key: Box<[u8]>,
+    /// The key in Redis.
+    whole: Box<[u8]>,
+    sent: Sent,
+}
+
+impl Home {
+    /// Gives back what nobody is left for.
+    fn hand_back(self, grant: &Grant) {
+        return_all(&*self.remote, self.whole, self.sent.limit, grant);
+    }
 }
 
 impl Budgets {
@@ -136,16 +127,8 @@ impl Budgets {
 
     /// What was decided by whom.
     pub fn statistics(&self) -> Statistics {
-        let counts = &self.counts;
-        Statistics {
-            redis: counts.redis.load(Relaxed),
-            lease: (0..self.shards.len()).map(|index| self.lock(index).leased).sum(),
-            local: counts.local.load(Relaxed),
-            allow: counts.allow.load(Relaxed),
-            unavailable: counts.unavailable.load(Relaxed),
-            trips: counts.trips.load(Relaxed),
-            returned: counts.returned.load(Relaxed),
-        }
+        let leased = (0..self.shards.len()).map(|index| self.lock(index).leased).sum();
+        self.counts.statistics(leased)
     }
 
     pub(super) fn lock(&self, index: usize) -> MutexGuard<'_, Shard> {
@@ -197,17 +180,27 @@ impl Budgets {
 
     /// Sends the trip of those who wait for a key.
     fn go(&self, key: &[u8], sent: Sent) {
+        self.launch(key, sent, |home, result| match (&home.budgets, result) {
+            (Some(budgets), result) => budgets.arrived(&home.key, &home.sent, result),
+            (None, Ok(grant)) => home.hand_back(&grant),
+            (None, Err(_)) => {}
+        });
+    }
+
+    /// Sends a trip; `land` gets what comes of it, on the connection's thread, also where the budgets are gone by then.
+    fn launch(
+        &self,
+        key: &[u8],
+        sent: Sent,
+        land: impl FnOnce(Home, Result<Grant, String>) + std::marker::Send + 'static,
+    ) {
         self.counts.trips.fetch_add(1, Relaxed);
-        let whole = self.redis_key(key);
-        let (me, remote, own) = (self.me.clone(), Arc::clone(&self.remote), Box::<[u8]>::from(key));
+        let (me, remote, key, whole) =
+            (self.me.clone(), Arc::clone(&self.remote), key.into(), self.redis_key(key));
         let trip = sent.trip(whole.clone());
         self.remote.trip(
             trip,
-            Box::new(move |result| match (me.upgrade(), result) {
-                (Some(budgets), result) => budgets.arrived(&own, &sent, result),
-                (None, Ok(grant)) => return_all(&*remote, whole, sent.limit, &grant),
-                (None, Err(_)) => {}
-            }),
+            Box::new(move |result| land(Home { budgets: me.upgrade(), remote, key, whole, sent }, result)),
         );
     }
 
@@ -310,26 +303,19 @@ impl Budgets {
     }
 
     pub(super) fn go_alone(&self, key: &[u8], sent: Sent, tell: Option<oneshot::Sender<Answer>>) {
-        self.counts.trips.fetch_add(1, Relaxed);
-        let whole = self.redis_key(key);
-        let (me, remote, own) = (self.me.clone(), Arc::clone(&self.remote), Box::<[u8]>::from(key));
-        let trip = sent.trip(whole.clone());
-        self.remote.trip(
-            trip,
-            Box::new(move |result| {
-                if let Some(budgets) = me.upgrade() {
-                    budgets.noted(&own, &sent, &result);
-                }
-                let heard = match (tell, &result) {
-                    (Some(tell), Ok(grant)) => tell.send(Ok(decision_of(&sent, grant))).is_ok(),
-                    (Some(tell), Err(why)) => tell.send(Err(why.clone())).is_ok(),
-                    (None, _) => true,
-                };
-                if let (false, Ok(grant)) = (heard, result) {
-                    return_all(&*remote, whole, sent.limit, &grant);
-                }
-            }),
-        );
+        self.launch(key, sent, move |home, result| {
+            if let Some(budgets) = &home.budgets {
+                budgets.noted(&home.key, &home.sent, &result);
+            }
+            let heard = match (tell, &result) {
+                (Some(tell), Ok(grant)) => tell.send(Ok(decision_of(&home.sent, grant))).is_ok(),
+                (Some(tell), Err(why)) => tell.send(Err(why.clone())).is_ok(),
+                (None, _) => true,
+            };
+            if let (false, Ok(grant)) = (heard, result) {
+                home.hand_back(&grant);
+            }
+        });
     }
 
     /// Keeps what a trip without a lease said: the local share needs it when Redis goes away.

@@ -15,6 +15,7 @@ pub mod link;
 mod script;
 mod shard;
 mod shared;
+mod tally;
 mod waiting;
 
 use std::time::Duration;
