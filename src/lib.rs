@@ -9,6 +9,7 @@ pub mod config;
 
 pub mod expression;
 pub mod http1;
+pub mod json;
 pub mod net;
 
 pub mod route;
