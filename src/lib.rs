@@ -13,6 +13,7 @@ pub mod json;
 pub mod net;
 
 pub mod route;
+pub mod shaping;
 pub mod store;
 pub mod telemetry;
 

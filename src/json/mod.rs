@@ -72,7 +72,7 @@ pub fn check(bytes: &[u8]) -> Result<(), Invalid> {
 }
 
 /// Whether the byte may stand between tokens (RFC 8259 section 2).
-pub(crate) const fn is_blank(byte: u8) -> bool {
+pub const fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 

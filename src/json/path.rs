@@ -77,6 +77,19 @@ impl Path {
         Ok(Path(steps))
     }
 
+    /// The path of one member of the value itself.
+    pub fn of(name: &str) -> Path {
+        Path(vec![Step::Name(name.into())])
+    }
+
+    /// Its names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|step| match step {
+            Step::Name(name) => Some(&**name),
+            Step::Items => None,
+        })
+    }
+
     /// The steps, at least one.
     pub fn steps(&self) -> &[Step] {
         &self.0
