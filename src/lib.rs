@@ -11,6 +11,7 @@ pub mod expression;
 pub mod http1;
 pub mod net;
 
+pub mod cache;
 pub mod route;
 pub mod store;
 pub mod telemetry;

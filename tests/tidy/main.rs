@@ -13,7 +13,7 @@ use source::{Source, sources};
 const FLOORS: &[&[&str]] = &[
     &["exchange", "config"],
     &["expression", "http1", "net"],
-    &["route", "store", "telemetry"],
+    &["cache", "route", "store", "telemetry"],
     &["upstream"],
     &["action", "policy"],
     &["snapshot"],
