@@ -12,6 +12,7 @@ pub mod http1;
 pub mod json;
 pub mod net;
 
+pub mod cache;
 pub mod route;
 pub mod shaping;
 pub mod store;

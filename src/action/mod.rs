@@ -14,6 +14,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::cache::Cache;
 use crate::config::{Field, Target};
 use crate::exchange::{Error, Exchange, Response};
 use crate::expression::Scope;
@@ -45,6 +46,8 @@ pub struct Called {
 pub struct Env<'a> {
     /// The names that expressions may use.
     pub scope: &'a Scope,
+    /// The store of answers.
+    pub cache: &'a Arc<Cache>,
     /// Finds the upstream that is named; `None` after a dangling name was reported.
     pub called: &'a dyn Fn(&Target) -> Option<Called>,
 }

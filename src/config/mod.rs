@@ -5,6 +5,7 @@
 //! `parse.rs` (YAML to a tree with places), `expand.rs` (`${NAME}`), `field.rs` and `section.rs` (typed reading),
 //! `model.rs` (the whole as written), `check.rs` (what only the whole shows), `render.rs` (what the operator sees).
 
+mod cache;
 mod check;
 mod cidr;
 mod condition;
@@ -38,6 +39,7 @@ mod units;
 mod upstream;
 mod url;
 
+pub use cache::CacheBounds;
 pub use cidr::{Cidr, NotCidr};
 pub use condition::{Match, Named, REGEX_LIMIT, Test};
 pub use diagnostic::{Diagnostic, Diagnostics, Note, Severity};

@@ -16,6 +16,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::cache::Cache;
 use crate::config::Field;
 use crate::exchange::{Error, Exchange, Name, Response};
 use crate::expression::Scope;
@@ -93,6 +94,8 @@ pub struct Env<'a> {
     pub redis: bool,
     /// The numbers of limits.
     pub metrics: &'a Metrics,
+    /// The store of answers.
+    pub cache: &'a Arc<Cache>,
     /// A name for a policy that is written in place: of the place, which no name in the configuration can be.
     pub place: &'a Name,
 }

@@ -112,7 +112,7 @@ fn action(
     let field = Field::new(name, body.action.span, node, out);
     let upstreams = std::cell::RefCell::new(&mut *rules.upstreams);
     let called = |target: &config::Target| upstreams.borrow_mut().called(target);
-    let env = action::Env { scope, called: &called };
+    let env = action::Env { scope, cache: &rules.environment.cache, called: &called };
     let kind = config::Kind::find(action::kinds::KINDS, name)?;
     (kind.build)(field, &env)
 }
