@@ -37,6 +37,7 @@ mod text;
 mod units;
 mod upstream;
 mod url;
+mod web_origin;
 
 pub use cidr::{Cidr, NotCidr};
 pub use condition::{Match, Named, REGEX_LIMIT, Test};
@@ -65,3 +66,4 @@ pub use text::Text;
 pub use units::duration;
 pub use upstream::{Timeouts, Upstream, UpstreamSettings};
 pub use url::{Host, HostPattern, Url};
+pub use web_origin::OriginPattern;
