@@ -35,30 +35,28 @@ pub(super) fn origin_pattern(text: &str) -> Result<OriginPattern, Bad> {
     }
     let Some((scheme, rest)) = text.split_once("://") else {
         let help = if authority_parts(text).is_some() { format!("write `https://{text}`") } else { form() };
-        return Err(bad("an origin begins with its scheme", help));
+        return Err(bad("an origin without its scheme", help));
     };
     let scheme = scheme.to_ascii_lowercase();
     let after_first = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte);
     if !scheme.starts_with(|c: char| c.is_ascii_lowercase()) || !scheme.bytes().all(after_first) {
-        return Err(bad("this scheme is none", form()));
+        return Err(bad("not an origin: no scheme is spelt so", form()));
     }
     if let "ws" | "wss" = scheme.as_str() {
         // A WebSocket has the origin of the page that opens it.
         let web = if scheme == "ws" { "http" } else { "https" };
-        return Err(bad("no page has such an origin", format!("write `{web}://{rest}`")));
+        return Err(bad("the origin of no page", format!("write `{web}://{rest}`")));
     }
     if let Some(end) = rest.find(['/', '?', '#']) {
-        let help = format!("write `{scheme}://{}`", &rest[..end]);
-        return Err(bad("an origin ends behind its host and port", help));
+        let help = format!("it ends behind host and port: write `{scheme}://{}`", &rest[..end]);
+        return Err(bad("more than an origin", help));
     }
     if let Some((_, host)) = rest.rsplit_once('@') {
-        return Err(bad("an origin has no user", format!("write `{scheme}://{host}`")));
+        return Err(bad("more than an origin", format!("it has no user: write `{scheme}://{host}`")));
     }
     if !rest.is_ascii() {
-        return Err(bad(
-            "browsers send the `xn--` form of an international name",
-            "write that form".to_owned(),
-        ));
+        let help = "write the `xn--` form of its name".to_owned();
+        return Err(bad("an origin in a form that browsers do not send", help));
     }
     let (below, named) = match rest.strip_prefix("*.") {
         Some(named) => (true, named),
@@ -66,7 +64,7 @@ pub(super) fn origin_pattern(text: &str) -> Result<OriginPattern, Bad> {
     };
     if named.contains('*') {
         let help = "write `https://*.example.com`, or `\"*\"` for every origin".to_owned();
-        return Err(bad("`*` stands for whole labels before a name", help));
+        return Err(bad("not an origin: `*` stands for whole labels before a name", help));
     }
     let Some((host, port)) = authority_parts(named) else { return Err(bad("not an origin", form())) };
     let port = match (scheme.as_str(), port) {
@@ -80,7 +78,7 @@ pub(super) fn origin_pattern(text: &str) -> Result<OriginPattern, Bad> {
             end: format!(".{name}{port}").into(),
         }),
         (true, Host::Ip(_)) => {
-            Err(bad("nothing stands below an address", format!("write `{scheme}://{host}{port}`")))
+            Err(bad("an address, and nothing stands below it", format!("write `{scheme}://{host}{port}`")))
         }
     }
 }
@@ -128,25 +126,34 @@ mod tests {
     #[test]
     fn what_no_browser_sends_is_refused_with_the_mend() {
         for (written, told) in [
-            ("app.test", "an origin begins with its scheme: write `https://app.test`"),
-            ("app.test:8080", "an origin begins with its scheme: write `https://app.test:8080`"),
-            ("NULL ", "an origin begins with its scheme: write `https://app.example.com`"),
-            ("", "an origin begins with its scheme: write `https://app.example.com`"),
-            ("https://app.test/", "an origin ends behind its host and port: write `https://app.test`"),
+            ("app.test", "an origin without its scheme: write `https://app.test`"),
+            ("app.test:8080", "an origin without its scheme: write `https://app.test:8080`"),
+            ("NULL ", "an origin without its scheme: write `https://app.example.com`"),
+            ("", "an origin without its scheme: write `https://app.example.com`"),
+            (
+                "https://app.test/",
+                "more than an origin: it ends behind host and port: write `https://app.test`",
+            ),
             (
                 "https://app.test:81/a?b",
-                "an origin ends behind its host and port: write `https://app.test:81`",
+                "more than an origin: it ends behind host and port: write `https://app.test:81`",
             ),
-            ("https://app.test?b", "an origin ends behind its host and port: write `https://app.test`"),
-            ("https://me:pw@app.test", "an origin has no user: write `https://app.test`"),
-            ("https://b\u{fc}cher.test", "browsers send the `xn--` form"),
-            ("https://*", "`*` stands for whole labels"),
-            ("https://app.*.test", "`*` stands for whole labels"),
-            ("https://*app.test", "`*` stands for whole labels"),
-            ("https://app.test:*", "`*` stands for whole labels"),
-            ("*://app.test", "this scheme is none"),
-            ("https://*.192.0.2.1", "nothing stands below an address: write `https://192.0.2.1`"),
-            ("wss://app.test", "no page has such an origin: write `https://app.test`"),
+            (
+                "https://app.test?b",
+                "more than an origin: it ends behind host and port: write `https://app.test`",
+            ),
+            ("https://me:pw@app.test", "more than an origin: it has no user: write `https://app.test`"),
+            (
+                "https://b\u{fc}cher.test",
+                "an origin in a form that browsers do not send: write the `xn--` form",
+            ),
+            ("https://*", "not an origin: `*` stands for whole labels"),
+            ("https://app.*.test", "not an origin: `*` stands for whole labels"),
+            ("https://*app.test", "not an origin: `*` stands for whole labels"),
+            ("https://app.test:*", "not an origin: `*` stands for whole labels"),
+            ("*://app.test", "not an origin: no scheme is spelt so"),
+            ("https://*.192.0.2.1", "an address, and nothing stands below it: write `https://192.0.2.1`"),
+            ("wss://app.test", "the origin of no page: write `https://app.test`"),
             ("https://", "not an origin"),
             ("https://app.test:", "not an origin"),
             ("https://app.test:0", "not an origin"),
