@@ -38,6 +38,7 @@ mod text;
 mod units;
 mod upstream;
 mod url;
+mod web_origin;
 
 pub use cache::CacheBounds;
 pub use cidr::{Cidr, NotCidr};
@@ -67,3 +68,4 @@ pub use text::Text;
 pub use units::duration;
 pub use upstream::{Timeouts, Upstream, UpstreamSettings};
 pub use url::{Host, HostPattern, Url};
+pub use web_origin::OriginPattern;

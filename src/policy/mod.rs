@@ -6,6 +6,7 @@
 pub mod authenticate;
 pub mod authorize;
 pub mod chain;
+pub mod guard;
 pub mod kinds;
 pub mod limit;
 #[cfg(test)]
@@ -41,6 +42,8 @@ pub enum Step<'a> {
 /// Where in the fixed order a policy stands.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Phase {
+    /// Which web origins may ask; what it adds stands on every answer, so it comes before all that may refuse.
+    Cors,
     /// Limits that need no identity, so that a flood of bad credentials is limited too.
     LimitBefore,
     /// Who is it.

@@ -8,6 +8,7 @@ mod aggregate;
 mod authorize;
 mod cli;
 mod clients;
+mod cors;
 mod edge;
 mod h2;
 mod headers;
