@@ -65,7 +65,7 @@ pub use section::{Key, Presence, Schema, Section};
 pub use span::{FileId, Files, Span, Spanned};
 pub use suggest::nearest;
 pub use text::Text;
-pub use units::duration;
+pub use units::{duration, duration_text};
 pub use upstream::{Timeouts, Upstream, UpstreamSettings};
 pub use url::{Host, HostPattern, Url};
 pub use web_origin::OriginPattern;

@@ -25,6 +25,7 @@ mod template;
 mod value;
 
 pub use compiled::Expression;
+pub use encode::encode as encode_value;
 pub use error::{CompileError, EvalError};
 pub use ground::{Answered, Ground};
 pub use json::{JsonPart, JsonTemplate};

@@ -8,8 +8,8 @@ use crate::exchange::HeaderId;
 
 use super::error::{Span, Why};
 use super::facts::{self, Facts};
-use super::ground::Answered;
 use super::functions::{TYPES, did_you_mean};
+use super::ground::Answered;
 use super::scope::{Reference, Scope};
 use super::value::Val;
 
@@ -119,7 +119,9 @@ pub(super) fn resolve(root: &str, keys: &[Key], scope: &Scope) -> Result<(Read, 
         "response" if scope.response => {
             Ok((Read::Answer(Which::Response, part(root, keys)?), Reference::Response))
         }
-        "response" => unknown("`response` is not known here", Some("only the `body` of a shape has it".into())),
+        "response" => {
+            unknown("`response` is not known here", Some("only the `body` of a shape has it".into()))
+        }
         _ => {
             let params = scope.params.iter().find(|name| *name == root);
             let mend = params.map(|name| format!("did you mean `params.{name}`?"));
@@ -275,11 +277,7 @@ impl Read {
     pub(super) fn is_map(&self) -> bool {
         matches!(
             self,
-            Read::Headers
-                | Read::Queries
-                | Read::Cookies
-                | Read::Params
-                | Read::Answer(_, Part::Headers)
+            Read::Headers | Read::Queries | Read::Cookies | Read::Params | Read::Answer(_, Part::Headers)
         )
     }
 
@@ -349,12 +347,12 @@ impl Read {
             Read::Cookies => Ok(facts.has_cookie(name)),
             Read::Params => Ok(facts.has_param(name)),
             Read::Scopes => Ok(facts.identity.ok_or(Why::Absent)?.scopes.iter().any(|scope| scope == name)),
-            Read::Claims(keys) => {
-                holds(claim_json(&facts.identity.ok_or(Why::Absent)?.claims, keys)?, name)
-            }
+            Read::Claims(keys) => holds(claim_json(&facts.identity.ok_or(Why::Absent)?.claims, keys)?, name),
             Read::Item(keys) => holds(claim_json(facts.item.ok_or(Why::Absent)?, keys)?, name),
             Read::Answer(which, Part::Headers) => Ok(which.find(facts)?.headers().get(name).is_some()),
-            Read::Answer(which, Part::Body(keys)) => holds(claim_json(tree(which.find(facts)?)?, keys)?, name),
+            Read::Answer(which, Part::Body(keys)) => {
+                holds(claim_json(tree(which.find(facts)?)?, keys)?, name)
+            }
             _ => Err(Why::NoMembers),
         }
     }
@@ -406,9 +404,7 @@ fn has_key(json: &Json, keys: &[Key]) -> Result<bool, Why> {
 /// `name in value`.
 fn holds(json: &Json, name: &str) -> Result<bool, Why> {
     match json {
-        Json::Array(items) => {
-            Ok(items.iter().any(|item| matches!(item, Json::String(text) if text == name)))
-        }
+        Json::Array(items) => Ok(items.iter().any(|item| matches!(item, Json::String(text) if text == name))),
         Json::Object(members) => Ok(members.contains_key(name)),
         _ => Err(Why::NoMembers),
     }

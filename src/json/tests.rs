@@ -30,19 +30,76 @@ fn verdicts(text: &[u8]) -> bool {
 #[test]
 fn what_is_json_and_what_is_not() {
     for good in [
-        "null", " true ", "false", "0", "-0", "-0.10e+5", "1E400", "12345678901234567890", "\"\"", "\"\\u12aF\\n\"", "[]",
-        "{}", "[1,2]", "{\"a\":{},\"a\":[[]]}", "\"\\uD800\"", "\"é😀\"", "\t[\r\n1 , 2 ]", "{ \"a\" : 1 }",
+        "null",
+        " true ",
+        "false",
+        "0",
+        "-0",
+        "-0.10e+5",
+        "1E400",
+        "12345678901234567890",
+        "\"\"",
+        "\"\\u12aF\\n\"",
+        "[]",
+        "{}",
+        "[1,2]",
+        "{\"a\":{},\"a\":[[]]}",
+        "\"\\uD800\"",
+        "\"é😀\"",
+        "\t[\r\n1 , 2 ]",
+        "{ \"a\" : 1 }",
     ] {
         assert!(verdicts(good.as_bytes()), "{good}");
     }
     for bad in [
-        "", " ", "nul", "nulll", "tru e", "00", "01", "-", "1.", ".5", "+1", "1e", "1e+", "0x1", "NaN", "'a'", "\"", "\"\\\"",
-        "\"\\x\"", "\"\\u12g4\"", "\"\n\"", "[", "[1,", "[1,]", "[,1]", "]", "{", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}",
-        "{1:2}", "[1}", "{\"a\":1]", "1 2", "[] []", "// x\n1", "\u{a0}1", "[1 2]", "{\"a\" 1}", "{\"a\":1 \"b\":2}", "\u{feff}1",
+        "",
+        " ",
+        "nul",
+        "nulll",
+        "tru e",
+        "00",
+        "01",
+        "-",
+        "1.",
+        ".5",
+        "+1",
+        "1e",
+        "1e+",
+        "0x1",
+        "NaN",
+        "'a'",
+        "\"",
+        "\"\\\"",
+        "\"\\x\"",
+        "\"\\u12g4\"",
+        "\"\n\"",
+        "[",
+        "[1,",
+        "[1,]",
+        "[,1]",
+        "]",
+        "{",
+        "{\"a\"}",
+        "{\"a\":}",
+        "{\"a\":1,}",
+        "{a:1}",
+        "{1:2}",
+        "[1}",
+        "{\"a\":1]",
+        "1 2",
+        "[] []",
+        "// x\n1",
+        "\u{a0}1",
+        "[1 2]",
+        "{\"a\" 1}",
+        "{\"a\":1 \"b\":2}",
+        "\u{feff}1",
     ] {
         assert!(!verdicts(bad.as_bytes()), "{bad}");
     }
-    for bad in [b"\"\xff\"".as_slice(), b"\"\xc0\x80\"", b"\"\xed\xa0\x80\"", b"\"\xe2\x82\"", b"[\"\xf0\x9f\x98\"]"] {
+    for bad in
+        [b"\"\xff\"".as_slice(), b"\"\xc0\x80\"", b"\"\xed\xa0\x80\"", b"\"\xe2\x82\"", b"[\"\xf0\x9f\x98\"]"]
+    {
         assert!(!verdicts(bad));
     }
 }
@@ -146,13 +203,22 @@ fn any_json() -> impl Strategy<Value = serde_json::Value> {
 
 fn any_path() -> impl Strategy<Value = Path> {
     let text = proptest::collection::vec(("[a-c]{1,2}", 0..2usize), 1..4).prop_map(|steps| {
-        steps.iter().map(|(name, items)| format!("{name}{}", "[]".repeat(*items))).collect::<Vec<_>>().join(".")
+        steps
+            .iter()
+            .map(|(name, items)| format!("{name}{}", "[]".repeat(*items)))
+            .collect::<Vec<_>>()
+            .join(".")
     });
     text.prop_map(|text| Path::parse(&text).unwrap())
 }
 
 /// The naive reading of `keep` and `omit`, over a tree: does any of the paths lead to, through, or past this place?
-fn model(value: &serde_json::Value, keep: &[Vec<Step>], omit: &[Vec<Step>], kept: bool) -> Option<serde_json::Value> {
+fn model(
+    value: &serde_json::Value,
+    keep: &[Vec<Step>],
+    omit: &[Vec<Step>],
+    kept: bool,
+) -> Option<serde_json::Value> {
     use serde_json::Value as J;
     let list = value.is_array();
     let reads_here = |path: &Vec<Step>| path.iter().all(|step| *step == Step::Items);
@@ -167,7 +233,10 @@ fn model(value: &serde_json::Value, keep: &[Vec<Step>], omit: &[Vec<Step>], kept
                 // `[]` may be stepped over wherever it stands, as far as the next name.
                 let names = path.iter().position(|step| *step != Step::Items).unwrap_or(path.len());
                 let starts = if *wanted == Step::Items { 0..=0 } else { names..=names };
-                starts.filter_map(|at| (path.get(at) == Some(wanted)).then(|| path[at + 1..].to_vec())).collect::<Vec<_>>()
+                starts
+                    .filter(|at| path.get(*at) == Some(wanted))
+                    .map(|at| path[at + 1..].to_vec())
+                    .collect::<Vec<_>>()
             })
             .collect()
     };

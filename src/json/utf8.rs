@@ -22,7 +22,9 @@ impl Utf8 {
             self.length += 1;
             match std::str::from_utf8(&self.held[..self.length]) {
                 Ok(_) => self.length = 0,
-                Err(error) if error.error_len().is_some() || self.length == 4 => return Err(Invalid::NotUtf8),
+                Err(error) if error.error_len().is_some() || self.length == 4 => {
+                    return Err(Invalid::NotUtf8);
+                }
                 Err(_) => {}
             }
         }

@@ -24,6 +24,14 @@ impl Chain {
         self.policies.iter().map(|policy| &**policy)
     }
 
+    /// Takes the policies of a phase out.
+    pub fn take(&mut self, phase: Phase) -> Vec<Arc<dyn Policy>> {
+        let all = std::mem::take(&mut self.policies).into_vec();
+        let (taken, left) = all.into_iter().partition(|policy| policy.phase() == phase);
+        self.policies = Vec::into_boxed_slice(left);
+        taken
+    }
+
     /// Whether a policy stands in this phase.
     pub fn has(&self, phase: Phase) -> bool {
         self.policies.iter().any(|policy| policy.phase() == phase)

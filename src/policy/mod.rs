@@ -11,6 +11,7 @@ pub mod kinds;
 pub mod limit;
 #[cfg(test)]
 mod testing;
+pub mod transform;
 
 use std::any::Any;
 use std::future::Future;
@@ -52,6 +53,8 @@ pub enum Phase {
     Authorize,
     /// Limits that need the identity.
     LimitAfter,
+    /// What the answer looks like: nearest to the action, so the first to see what it gives.
+    Shape,
 }
 
 /// What guards or changes an exchange.

@@ -13,7 +13,7 @@ use bytes::Bytes;
 
 use crate::exchange::{Body, Error, ErrorKind};
 use crate::expression::{Expression, Ground};
-use crate::json::{Selection, Selector};
+use crate::json::{Path, Rules, Selection, Selector};
 
 pub use head::{mend, weaken};
 pub use stream::{PIECE, selected, with_tail};
@@ -24,13 +24,29 @@ pub const MAX_READ: u64 = 1024 * 1024;
 /// What a shape does, compiled.
 #[derive(Debug)]
 pub struct Shape {
+    /// The rules as written.
+    pub rules: Rules,
     /// `unwrap`, `keep`, `omit`, `rename` and `wrap`, where one of them is written.
     pub selection: Option<Arc<Selection>>,
     /// `body`: makes the whole anew.
-    pub body: Option<Expression>,
+    pub body: Option<Arc<Expression>>,
 }
 
 impl Shape {
+    /// The same shape, which gives the whole answer no member of that name: for a member that the gate itself adds.
+    #[must_use]
+    pub fn guarded(&self, name: &str) -> Shape {
+        let mut rules = self.rules.clone();
+        let mut selection = self.selection.clone();
+        // Only what is unwrapped is a service's own object.
+        if !rules.unwrap.is_empty() {
+            rules.omit.push(Path::of(name));
+            // One path more makes no conflict.
+            selection = Selection::new(&rules).ok().map(Arc::new).or(selection);
+        }
+        Shape { rules, selection, body: self.body.clone() }
+    }
+
     /// Applies the rules but `body` to a whole answer.
     ///
     /// # Errors

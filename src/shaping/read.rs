@@ -107,19 +107,15 @@ impl Written {
         good
     }
 
-    /// Compiles the rules; `banned` is a name that no service may give the answer's own object.
-    pub fn compile(&self, field: Field<'_>, scope: &Scope, banned: Option<&str>) -> Option<Shape> {
-        let mut rules = Rules {
+    /// Compiles the rules.
+    pub fn compile(&self, field: Field<'_>, scope: &Scope) -> Option<Shape> {
+        let rules = Rules {
             keep: self.keep.iter().flatten().map(|(path, _)| path.clone()).collect(),
             omit: self.omit.iter().map(|(path, _)| path.clone()).collect(),
             rename: self.rename.iter().map(|(path, name, _)| (path.clone(), name.clone())).collect(),
             unwrap: self.unwrap.iter().flat_map(|(path, _)| path.names()).map(str::to_owned).collect(),
             wrap: self.wrap.as_ref().map(|(name, _)| name.clone()),
         };
-        // What is unwrapped is a service's own object.
-        if let Some(banned) = banned.filter(|_| self.unwrap.is_some()) {
-            rules.omit.push(Path::of(banned));
-        }
         let selection = match Selection::new(&rules) {
             Ok(selection) => (!selection.is_empty()).then(|| Arc::new(selection)),
             Err(Conflict::TooManyNames) => {
@@ -134,11 +130,11 @@ impl Written {
         let body = match &self.body {
             Some(text) => {
                 let scope = Scope { response: true, ..scope.clone() };
-                Some(load::expression(text, &scope, field.out())?)
+                Some(Arc::new(load::expression(text, &scope, field.out())?))
             }
             None => None,
         };
-        Some(Shape { selection, body })
+        Some(Shape { rules, selection, body })
     }
 }
 

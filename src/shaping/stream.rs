@@ -149,7 +149,8 @@ impl BodyStream for Tailed {
                 }
                 out.reserve(data.len());
                 out.extend(self.held.take());
-                let (last, most) = data.split_last().map_or((None, &data[..]), |(last, most)| (Some(*last), most));
+                let (last, most) =
+                    data.split_last().map_or((None, &data[..]), |(last, most)| (Some(*last), most));
                 out.extend_from_slice(most);
                 self.held = last;
                 if self.some < 2 {

@@ -7,12 +7,7 @@ use crate::exchange::testing::Builder;
 use crate::expression::{Expression, Scope};
 
 fn scope() -> Scope {
-    Scope {
-        sources: vec!["user".into(), "orders".into()],
-        item: true,
-        response: true,
-        ..Scope::default()
-    }
+    Scope { sources: vec!["user".into(), "orders".into()], item: true, response: true, ..Scope::default() }
 }
 
 fn answered(body: Option<&'static str>) -> Answered {
