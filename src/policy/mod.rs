@@ -5,6 +5,7 @@
 
 pub mod authenticate;
 pub mod authorize;
+pub mod cache;
 pub mod chain;
 pub mod kinds;
 pub mod limit;
@@ -49,6 +50,8 @@ pub enum Phase {
     Authorize,
     /// Limits that need the identity.
     LimitAfter,
+    /// Answers that are given again: the last to see the request, the first to see the answer.
+    Cache,
 }
 
 /// What guards or changes an exchange.
