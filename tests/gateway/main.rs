@@ -5,6 +5,11 @@
 
 mod admin;
 mod aggregate;
+mod aggregate_bodies;
+mod aggregate_graph;
+mod aggregate_leave;
+mod aggregate_order;
+mod aggregate_table;
 mod authorize;
 mod cli;
 mod clients;
@@ -20,6 +25,7 @@ mod redis;
 mod redis_away;
 mod reload;
 mod routing;
+mod shape_table;
 mod shutdown;
 mod support;
 mod upstream;
