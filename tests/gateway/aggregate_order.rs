@@ -135,9 +135,8 @@ fn in_mode_all_the_first_in_time_that_fails_is_told() {
             let answer = house.call("all", words, order);
             let first = order.iter().find(|at| words[**at] == "failed");
             let Some(first) = first else {
-                let members = [0, 1, 2].map(|at| {
-                    format!(r#""{0}":{{ "{0}s": {at}, "collection":["{0}"]}}"#, NAMES[at])
-                });
+                let members = [0, 1, 2]
+                    .map(|at| format!(r#""{0}":{{ "{0}s": {at}, "collection":["{0}"]}}"#, NAMES[at]));
                 let expected = format!("{{{}}}", members.join(","));
                 assert_eq!((answer.status, answer.text()), (200, expected), "{order:?}");
                 continue;
@@ -156,8 +155,8 @@ fn members_that_clash_and_headers_are_settled_by_the_order_written() {
     for order in ORDERS {
         let answer = house.call("merged", ["ok"; 3], order);
         assert_eq!(
-            answer.text(),
-            r#"{"users":0,"collection":["user"],"orderss":1,"tips":{ "tipss": 2, "collection":["tips"]}}"#,
+            answer.text().replace(' ', ""),
+            r#"{"users":0,"collection":["user"],"orderss":1,"tips":{"tipss":2,"collection":["tips"]}}"#,
             "{order:?}"
         );
         assert_eq!(answer.header("x-which"), Some("user"), "{order:?}");
@@ -165,8 +164,8 @@ fn members_that_clash_and_headers_are_settled_by_the_order_written() {
     }
     for order in ORDERS {
         let answer = house.call("merged", ["failed", "ok", "ok"], order);
-        let parts = r#""orderss":1,"collection":["orders"],"tips":{ "tipss": 2, "collection":["tips"]}"#;
+        let parts = r#""orderss":1,"collection":["orders"],"tips":{"tipss":2,"collection":["tips"]}"#;
         let errors = r#""_errors":{"user":{"error":"status","status":500}}"#;
-        assert_eq!(answer.text(), format!("{{{parts},{errors}}}"), "{order:?}");
+        assert_eq!(answer.text().replace(' ', ""), format!("{{{parts},{errors}}}"), "{order:?}");
     }
 }

@@ -130,7 +130,8 @@ fn partial(layout: [Role; 4], outcomes: [Outcome; 4]) -> Expected {
         format!(r#""{}":{{"error":"{}","status":{status}}}"#, NAMES[*at], word(outcomes[*at]))
     };
     let errors: Vec<String> = failed.iter().map(error).collect();
-    let told = if failed.is_empty() { String::new() } else { format!(r#","_errors":{{{}}}"#, errors.join(",")) };
+    let told =
+        if failed.is_empty() { String::new() } else { format!(r#","_errors":{{{}}}"#, errors.join(",")) };
     Expected {
         status: row(ROWS[if failed.is_empty() { 5 } else { 4 }]),
         body: Some(format!("{{{}{told}}}", members.join(","))),
@@ -198,7 +199,10 @@ fn route(at: usize, layout: [Role; 4]) -> String {
         format!("{name}: {{ upstream: ORIGIN{number}, path: '/{{o{number}}}', timeout: 1s{role} }}")
     };
     let sources: Vec<String> = (0..4).map(source).collect();
-    format!("  /{at}/{{o1}}/{{o2}}/{{o3}}/{{o4}}: {{ aggregate: {{ mode: partial, sources: {{ {} }} }} }}\n", sources.join(", "))
+    format!(
+        "  /{at}/{{o1}}/{{o2}}/{{o3}}/{{o4}}: {{ aggregate: {{ mode: partial, sources: {{ {} }} }} }}\n",
+        sources.join(", ")
+    )
 }
 
 fn config() -> String {
