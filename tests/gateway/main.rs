@@ -11,6 +11,7 @@ mod aggregate_json;
 mod aggregate_leave;
 mod aggregate_order;
 mod aggregate_table;
+mod aggregate_told;
 mod authorize;
 mod cli;
 mod clients;
