@@ -235,7 +235,6 @@ const SAID: &[(Lines, Lines, &str)] = &[
     (&[("Cache-Control", "s-maxage=10, max-age=60")], &[("Cache-Control", "max-age=60")], "max-age=60"),
     (&[("Expires", "Fri, 01 Jan 2100 00:00:00 GMT")], NOTHING, ""),
     (&[("Expires", "0")], &[("Cache-Control", "max-age=60")], "no-cache"),
-    (&[("Pragma", "x"), ("Cache-Control", "x-own=1")], NOTHING, ""),
 ];
 
 fn directives(line: &str) -> BTreeSet<String> {

@@ -6,6 +6,7 @@
 mod admin;
 mod aggregate;
 mod aggregate_bodies;
+mod aggregate_cache;
 mod aggregate_graph;
 mod aggregate_json;
 mod aggregate_leave;
