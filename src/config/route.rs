@@ -117,7 +117,6 @@ const ROUTE: &[Key] = &[
     Key::optional("path", path_rules::schema, "How the path is read"),
     Key::optional("policies", || shape::defined("policies"), "Policies of this route"),
     Key::later("retry"),
-    Key::later("cors"),
     Key::later("tls"),
     Key::later("cache"),
     Key::later("shape"),

@@ -16,6 +16,7 @@ mod aggregate_told;
 mod authorize;
 mod cli;
 mod clients;
+mod cors;
 mod edge;
 mod h2;
 mod headers;

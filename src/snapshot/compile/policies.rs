@@ -87,6 +87,7 @@ impl<'a> Definitions<'a> {
             counters: &self.counters,
             redis: self.counters.has_redis(),
             metrics: &self.environment.metrics,
+            cache: &self.environment.cache,
             place,
         }
     }
