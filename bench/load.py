@@ -1,8 +1,9 @@
-"""The load: one wrk, or h2load, with one thread, driven for a whole number of seconds."""
+"""The load: one wrk, or h2load, with one thread, driven for a whole number of seconds; or a load at a given rate."""
 import json
 import os
 import re
 import subprocess
+import sys
 import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -107,3 +108,34 @@ class H2load:
             self.child.kill()
             self.child.wait()
         self.times.close()
+
+
+class Paced:
+    """One run of paced.py that has been started: `rate` requests a second, whatever the answers do."""
+
+    def __init__(self, port, path, connections, seconds, rate):
+        self.seconds = min(LONGEST, max(1, round(seconds)))
+        command = [sys.executable, os.path.join(HERE, "paced.py"), str(port), path, f"{rate:.1f}", str(self.seconds),
+                   str(connections)]
+        self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                      stderr=subprocess.STDOUT, text=True)
+
+    def result(self):
+        """Requests done, percentiles and the lateness of the sender in microseconds, and errors by kind."""
+        try:
+            output, _ = self.child.communicate(timeout=self.seconds + LONGEST)
+        finally:
+            self.stop()
+        line = next((l for l in output.splitlines() if l.startswith("RESULT ")), None)
+        if line is None:
+            raise Failed("paced.py gave no result: " + " / ".join(output.split("\n")[-4:]))
+        run = json.loads(line[len("RESULT "):])
+        if not run["requests"]:
+            run["errors"]["no request done"] = 1
+        return run
+
+    def stop(self):
+        """Ends a run that was not waited for."""
+        if self.child.poll() is None:
+            self.child.kill()
+            self.child.wait()
