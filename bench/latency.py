@@ -4,13 +4,13 @@ import sys
 
 import peers
 import table
-from load import Failed, Paced, Wrk
+from load import Failed, Paced
 from process import NotStarted
 from traffic import Load, probe
 
-CONNECTIONS = 64
+CONNECTIONS = 256  # so many that the next paced request does not wait for one
 LATE = 5  # milliseconds that the slow source takes
-KINDS = (("three alike", peers.HOME), (f"one {LATE} ms later", peers.LATE))
+KINDS = (("three alike", Load(peers.HOME, 64)), (f"one {LATE} ms later", Load(peers.LATE, CONNECTIONS)))
 
 
 class Latency:
@@ -27,7 +27,11 @@ class Latency:
 
     def run(self):
         """Measures and prints the row."""
-        slow, port = self.bench.slow(LATE)
+        try:
+            slow, port = self.bench.slow(LATE)
+        except (NotStarted, OSError) as error:
+            self.problems.append(f"{self.ROW}: {error}")
+            return
         try:
             for number in range(self.rounds):
                 order = list(self.starts)
@@ -41,14 +45,12 @@ class Latency:
         peer = self.starts[gateway](slow_port)
         try:
             peer.process.wait_for(peer.port, peers.HOME)
-            for _, path in KINDS:
-                if wrong := probe(peer, Load(path, CONNECTIONS), {}):
-                    raise NotStarted(f"{peer.process.name} answers {path} {wrong}")
-            Wrk(peer.port, peers.HOME, CONNECTIONS, 1).result()
-            full = Wrk(peer.port, peers.HOME, CONNECTIONS, self.seconds).result()
-            ports = (self.bench.upstream_port, slow_port)
-            for (kind, path), source_port in zip(KINDS, ports):
-                self._kind(number, gateway, kind, full["rps"], (source_port, peers.LATE_SOURCE), (peer.port, path))
+            for (kind, load), source_port in zip(KINDS, (self.bench.upstream_port, slow_port)):
+                if wrong := probe(peer, load, {}):
+                    raise NotStarted(f"{peer.process.name} answers {load.path} {wrong}")
+                load.drive(peer.port, 1, {}).result()
+                full = load.drive(peer.port, self.seconds, {}).result()
+                self._kind(number, gateway, kind, full["rps"], (source_port, peers.LATE_SOURCE), (peer.port, load.path))
         except (NotStarted, Failed, OSError, http.client.HTTPException) as error:
             self.problems.append(f"{self.ROW}: {gateway}: {error}")
             self.starts.pop(gateway)
@@ -56,7 +58,8 @@ class Latency:
             peer.process.stop()
 
     def _kind(self, number, gateway, kind, full, source, call):
-        asked = [Paced(port, path, CONNECTIONS, self.seconds, full / 2).result() for port, path in (source, call)]
+        asked = [Paced(self.bench.paced(), port, path, CONNECTIONS, self.seconds, full / 2).result()
+                 for port, path in (source, call)]
         for what, run in zip(("its slowest source", gateway), asked):
             if run["errors"]:
                 self.problems.append(f"{self.ROW}: {what} at {full / 2:.0f}/s, {kind}: {table.errors([run])}")

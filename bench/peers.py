@@ -4,11 +4,11 @@ import hashlib
 import hmac
 import json
 import os
-import sys
+import subprocess
 import time
 
 import bodies
-from process import Process, ask, free_port
+from process import NotStarted, Process, ask, free_port
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -225,11 +225,21 @@ class Bench:
         """The same, its calls by fetch."""
         return self.node(manner="fetch")
 
+    def paced(self):
+        """Builds the load at a given rate, which is also the slow source; returns its path."""
+        program = os.path.join(self.directory, "paced")
+        if not os.path.exists(program):
+            built = subprocess.run(["rustc", "--edition", "2024", "-O", "-o", program, os.path.join(HERE, "paced.rs")],
+                                   capture_output=True, text=True, stdin=subprocess.DEVNULL)
+            if built.returncode:
+                raise NotStarted(f"paced.rs could not be built: {built.stderr[-500:]}")
+        return program
+
     def slow(self, milliseconds):
         """A source that answers after a fixed time: (process, port)."""
         port = free_port()
-        process = Process("slow", [sys.executable, os.path.join(HERE, "slow.py"), str(port), str(milliseconds),
-                                   os.path.join(self.directory, "orders.json")], self.directory)
+        command = [self.paced(), "source", str(port), str(milliseconds), os.path.join(self.directory, "orders.json")]
+        process = Process("slow", command, self.directory)
         process.wait_port(port)
         return process, port
 
