@@ -7,6 +7,7 @@ pub mod exchange;
 
 pub mod config;
 
+pub mod coding;
 pub mod expression;
 pub mod http1;
 pub mod net;

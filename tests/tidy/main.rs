@@ -12,7 +12,7 @@ use source::{Source, sources};
 /// The rooms by their floor: a room imports only from lower floors, and rooms on one floor do not know each other.
 const FLOORS: &[&[&str]] = &[
     &["exchange", "config"],
-    &["expression", "http1", "net"],
+    &["coding", "expression", "http1", "net"],
     &["route", "store", "telemetry"],
     &["upstream"],
     &["action", "policy"],
