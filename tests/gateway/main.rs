@@ -6,6 +6,8 @@
 mod admin;
 mod aggregate;
 mod authorize;
+mod cache;
+mod cache_stale;
 mod cli;
 mod clients;
 mod edge;
