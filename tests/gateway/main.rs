@@ -14,6 +14,8 @@ mod aggregate_order;
 mod aggregate_table;
 mod aggregate_told;
 mod authorize;
+mod cache;
+mod cache_stale;
 mod cli;
 mod clients;
 mod cors;
