@@ -52,6 +52,12 @@ impl Entry {
         self.age(now) < self.lifetime.saturating_add(self.keep)
     }
 
+    /// The same with this content.
+    #[must_use]
+    pub fn with_body(self, body: Bytes) -> Entry {
+        Entry { body, ..self }
+    }
+
     /// Bytes that it takes in the store.
     pub(super) fn size(&self) -> u64 {
         let (lines, bytes) = weight(&self.headers);

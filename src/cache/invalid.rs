@@ -12,6 +12,10 @@ use std::time::Instant;
 /// Cells; a power of two. Half a mebibyte, taken with the first change.
 const CELLS: usize = 1 << 16;
 
+/// What a request names, as the cell that it leads to.
+#[derive(Clone, Copy, Debug)]
+pub struct Resource(usize);
+
 pub(super) struct Invalid {
     /// The moment that cells count from.
     epoch: Instant,
@@ -25,20 +29,20 @@ impl Invalid {
         Invalid { epoch, seed: RandomState::new(), cells: OnceLock::new() }
     }
 
-    /// What bears this name was changed by now.
-    pub(super) fn set(&self, name: &[&[u8]], now: Instant) {
+    /// What bears this name.
+    pub(super) fn resource(&self, name: &[&[u8]]) -> Resource {
+        Resource(self.seed.hash_one(name) as usize & (CELLS - 1))
+    }
+
+    /// It was changed by now.
+    pub(super) fn set(&self, resource: Resource, now: Instant) {
         let cells = self.cells.get_or_init(|| (0..CELLS).map(|_| AtomicU64::new(0)).collect());
-        cells[self.cell(name)].fetch_max(self.since(now) + 1, Ordering::Release);
+        cells[resource.0].fetch_max(self.since(now) + 1, Ordering::Release);
     }
 
     /// Whether it was changed at that moment or later.
-    pub(super) fn is_set(&self, name: &[&[u8]], then: Instant) -> bool {
-        let Some(cells) = self.cells.get() else { return false };
-        cells[self.cell(name)].load(Ordering::Acquire) > self.since(then)
-    }
-
-    fn cell(&self, name: &[&[u8]]) -> usize {
-        self.seed.hash_one(name) as usize & (CELLS - 1)
+    pub(super) fn is_set(&self, resource: Resource, then: Instant) -> bool {
+        self.cells.get().is_some_and(|cells| cells[resource.0].load(Ordering::Acquire) > self.since(then))
     }
 
     fn since(&self, then: Instant) -> u64 {

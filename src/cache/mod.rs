@@ -16,6 +16,7 @@ mod store;
 pub use crate::config::CacheBounds as Bounds;
 pub use draft::Draft;
 pub use entry::Entry;
+pub use invalid::Resource;
 pub use key::{Key, identity_parts};
 pub use numbers::{Outcome, Statistics};
-pub use store::Cache;
+pub use store::{Cache, Claim};

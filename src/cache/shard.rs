@@ -1,6 +1,6 @@
 //! A part of the store under a lock of its own: entries by key, in the order of their use.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -21,6 +21,8 @@ const FEW: usize = 64;
 #[repr(align(128))]
 pub(super) struct Shard {
     table: Mutex<Table>,
+    /// What somebody fetches anew just now.
+    claims: Mutex<HashSet<Key>>,
     hits: AtomicU64,
     misses: AtomicU64,
     stale: AtomicU64,
@@ -78,6 +80,19 @@ impl Shard {
             if last == NONE { None } else { Some(table.take(last)) }
         };
         taken.map(|taken| taken.size)
+    }
+
+    /// Claims a key; `false` where it is claimed.
+    pub(super) fn claim(&self, key: Key) -> bool {
+        self.claims.lock().unwrap_or_else(PoisonError::into_inner).insert(key)
+    }
+
+    pub(super) fn unclaim(&self, key: &Key) {
+        let mut claims = self.claims.lock().unwrap_or_else(PoisonError::into_inner);
+        claims.remove(key);
+        if claims.is_empty() {
+            claims.shrink_to(FEW);
+        }
     }
 
     pub(super) fn count(&self, outcome: Outcome) {

@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
+use smallvec::SmallVec;
+
 use crate::config::CacheBounds;
 use crate::exchange::Request;
 
 use super::entry::Entry;
-use super::invalid::Invalid;
+use super::invalid::{Invalid, Resource};
 use super::key::Key;
 use super::numbers::{Outcome, Statistics};
 use super::shard::Shard;
@@ -104,14 +106,26 @@ impl Cache {
         self.shard(key).count(outcome);
     }
 
-    /// Says that what is known of the resource that this request names is over (RFC 9111 section 4.4).
-    pub fn invalidate(&self, listener: &str, request: &Request, now: Instant) {
-        self.invalid.set(&[listener.as_bytes(), request.host().as_bytes(), path(request)], now);
+    /// What a request names: its host and path at a listener. Whatever is stored of it, for whatever query, variant and
+    /// client, is over when it is changed.
+    pub fn resource(&self, listener: &str, request: &Request) -> Resource {
+        let host: SmallVec<[u8; 64]> = request.host().bytes().map(|byte| byte.to_ascii_lowercase()).collect();
+        self.invalid.resource(&[listener.as_bytes(), &host, request.target.path().as_bytes()])
+    }
+
+    /// Says that a resource was changed, and that what was known of it is over (RFC 9111 section 4.4).
+    pub fn invalidate(&self, resource: Resource, now: Instant) {
+        self.invalid.set(resource, now);
     }
 
     /// Whether what was stored, or asked for, at that moment is over. Rarely also where another resource was changed.
-    pub fn is_invalidated(&self, listener: &str, request: &Request, stored: Instant) -> bool {
-        self.invalid.is_set(&[listener.as_bytes(), request.host().as_bytes(), path(request)], stored)
+    pub fn is_invalidated(&self, resource: Resource, then: Instant) -> bool {
+        self.invalid.is_set(resource, then)
+    }
+
+    /// Leave to fetch what is under a key anew; `None` while somebody else has it.
+    pub fn claim(self: &Arc<Cache>, key: &Key) -> Option<Claim> {
+        self.shard(key).claim(*key).then(|| Claim { cache: Arc::clone(self), key: *key })
     }
 
     /// The numbers.
@@ -186,8 +200,16 @@ impl Cache {
     }
 }
 
-fn path(request: &Request) -> &[u8] {
-    request.target.path().as_bytes()
+/// Leave to fetch what is under a key anew; it ends with this value.
+pub struct Claim {
+    cache: Arc<Cache>,
+    key: Key,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.cache.shard(&self.key).unclaim(&self.key);
+    }
 }
 
 #[cfg(test)]

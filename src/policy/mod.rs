@@ -5,6 +5,7 @@
 
 pub mod authenticate;
 pub mod authorize;
+pub mod cache;
 pub mod chain;
 pub mod guard;
 pub mod kinds;
@@ -53,6 +54,8 @@ pub enum Phase {
     Authorize,
     /// Limits that need the identity.
     LimitAfter,
+    /// Answers that are given again: what is kept is what the client gets, shaped.
+    Cache,
     /// What the answer looks like: nearest to the action, so the first to see what it gives.
     Shape,
 }
