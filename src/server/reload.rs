@@ -140,6 +140,7 @@ fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Vec<usize>, Failure> {
     inner.next_number.set(first + opened.len());
 
     let (version, made, names) = (snapshot.version, snapshot.made, names(&snapshot));
+    inner.environment.cache.resize(snapshot.sources.config.cache);
     inner.live.swap(Arc::new(snapshot));
     inner.environment.metrics.reloaded(version, made);
     inner.environment.metrics.retain(&names);
