@@ -11,6 +11,7 @@ mod clients;
 mod edge;
 mod h2;
 mod headers;
+mod hosts;
 mod jwt;
 mod limit;
 mod limit_words;
