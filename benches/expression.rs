@@ -68,6 +68,7 @@ fn exchange() -> Exchange {
         place: Rc::new(Names(vec!["userId".into()])),
         quotas: Default::default(),
         permits: Vec::new(),
+        cached: None,
         record: Record::new(now),
     }
 }

@@ -7,11 +7,15 @@ pub mod exchange;
 
 pub mod config;
 
+pub mod coding;
 pub mod expression;
 pub mod http1;
+pub mod json;
 pub mod net;
 
+pub mod cache;
 pub mod route;
+pub mod shaping;
 pub mod store;
 pub mod telemetry;
 

@@ -13,10 +13,14 @@ pub mod respond;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
+use crate::cache::Cache;
 use crate::config::{Field, Target};
-use crate::exchange::{Error, Exchange, Response};
+use crate::exchange::{Error, Exchange, Name, Response};
 use crate::expression::Scope;
+use crate::shaping::Shape;
+use crate::telemetry::metrics::Metrics;
 use crate::upstream::Upstream;
 
 /// A future that stays on its core.
@@ -45,6 +49,18 @@ pub struct Called {
 pub struct Env<'a> {
     /// The names that expressions may use.
     pub scope: &'a Scope,
+    /// The listener.
+    pub listener: &'a Name,
+    /// The route.
+    pub route: &'a Name,
+    /// The route's `timeout`.
+    pub timeout: Duration,
+    /// The numbers of the process.
+    pub metrics: &'a Metrics,
+    /// The shape that the route's policies ask for, where the action applies it itself.
+    pub shape: Option<Arc<Shape>>,
+    /// The store of answers.
+    pub cache: &'a Arc<Cache>,
     /// Finds the upstream that is named; `None` after a dangling name was reported.
     pub called: &'a dyn Fn(&Target) -> Option<Called>,
 }

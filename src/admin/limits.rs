@@ -58,7 +58,7 @@ fn write(registry: &Registry, page: &mut String) -> std::fmt::Result {
     writeln!(page, "portcullis_redis_give_backs_total {}", link.give_backs)
 }
 
-fn family(page: &mut String, name: &str, kind: &str, help: &str) -> std::fmt::Result {
+pub(super) fn family(page: &mut String, name: &str, kind: &str, help: &str) -> std::fmt::Result {
     writeln!(page, "# HELP {name} {help}\n# TYPE {name} {kind}")
 }
 

@@ -4,6 +4,7 @@
 //! Start with [`serve`] and the table of its resources; `http.rs` is its small HTTP/1.1 server,
 //! `seats.rs` bounds who is served, `guard.rs` keeps web pages out, `routes.rs` and `state.rs` are its documents.
 
+mod cache;
 mod guard;
 pub mod http;
 mod limits;
@@ -81,7 +82,8 @@ fn ready(control: &Control) -> Reply {
 }
 
 fn numbers(control: &Control) -> Reply {
-    let page = control.metrics().render() + &limits::metrics(control.counters());
+    let page =
+        control.metrics().render() + &limits::metrics(control.counters()) + &cache::metrics(control.cache());
     Reply { content_type: metrics::CONTENT_TYPE, ..Reply::text(StatusCode::OK, page) }
 }
 

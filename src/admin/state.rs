@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::server::{Control, Report};
 
+use super::cache;
 use super::http::Reply;
 use super::limits;
 use super::time::seconds;
@@ -18,6 +19,7 @@ pub(super) fn status(control: &Control) -> Value {
         "started_at": seconds(control.started()),
         "ready": control.is_ready(),
         "connections": control.open(),
+        "cache": cache::status(control.cache()),
         "redis": limits::status(control.counters()),
         "last_reload": control.last_reload().map(|report| document(&report)),
     })

@@ -1,5 +1,7 @@
 //! The tree of a configuration file: every node keeps its place.
 
+use std::hash::{Hash, Hasher};
+
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::span::{Span, Spanned};
 use super::text::Text;
@@ -203,6 +205,29 @@ impl Node {
     /// The value of a key, where it is a map that has it.
     pub fn get(&self, key: &str) -> Option<&Node> {
         self.entries().iter().find(|entry| entry.key.value == key).map(|entry| &entry.value)
+    }
+
+    /// Feeds what it means to a hash, wherever it stands: nodes that are the [`same`](Node::same) are fed alike.
+    pub fn feed(&self, hash: &mut impl Hasher) {
+        match &self.value {
+            Value::Scalar(scalar) => {
+                (0_u8, scalar.style == Style::Plain, &scalar.text).hash(hash);
+                if let Some(Ok(text)) = &scalar.resolved {
+                    text.as_str().hash(hash);
+                }
+            }
+            Value::List(items) => {
+                (1_u8, items.len()).hash(hash);
+                items.iter().for_each(|item| item.feed(hash));
+            }
+            Value::Map(entries) => {
+                (2_u8, entries.len()).hash(hash);
+                for entry in entries {
+                    entry.key.value.hash(hash);
+                    entry.value.feed(hash);
+                }
+            }
+        }
     }
 
     /// Whether two nodes mean the same, wherever they stand: what a reload asks before it keeps an object.

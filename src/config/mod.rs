@@ -6,6 +6,7 @@
 //! `model.rs` (the whole as written), `check.rs` (what only the whole shows), `render.rs` (what the operator sees).
 
 mod addresses;
+mod cache;
 mod check;
 mod cidr;
 mod condition;
@@ -38,7 +39,9 @@ mod text;
 mod units;
 mod upstream;
 mod url;
+mod web_origin;
 
+pub use cache::CacheBounds;
 pub use cidr::{Cidr, NotCidr};
 pub use condition::{Match, Named, REGEX_LIMIT, Test};
 pub use diagnostic::{Diagnostic, Diagnostics, Note, Severity};
@@ -63,6 +66,7 @@ pub use section::{Key, Presence, Schema, Section};
 pub use span::{FileId, Files, Span, Spanned};
 pub use suggest::nearest;
 pub use text::Text;
-pub use units::duration;
+pub use units::{duration, duration_text};
 pub use upstream::{Timeouts, Upstream, UpstreamSettings};
 pub use url::{Host, HostPattern, Url};
+pub use web_origin::OriginPattern;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::cache::{self, CacheBounds};
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::document::Node;
 use super::field::Field;
@@ -35,6 +36,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// The shared store of counters, where there is one.
     pub redis: Option<Redis>,
+    /// The bounds of the store of answers.
+    pub cache: CacheBounds,
     /// The admin listener, where there is one.
     pub admin: Option<Spanned<SocketAddr>>,
     /// The access log; `None` where it is turned off.
@@ -91,10 +94,10 @@ pub(super) const FILE: &[Key] = &[
     Key::optional("policies", || shape::defined("policies"), "Policies for every route"),
     Key::optional("routes", || shape::defined("routes"), "Routes of every listener"),
     Key::optional("redis", redis::schema, "The counters that several replicas share"),
+    Key::optional("cache", cache::schema, "How much the store of answers may hold"),
     Key::optional("admin", || shape::object(ADMIN), "The admin listener; absent = none"),
     Key::optional("telemetry", || shape::object(TELEMETRY), "What is logged"),
     Key::later("tls"),
-    Key::later("cors"),
     Key::later("tests"),
 ];
 
@@ -127,6 +130,7 @@ pub(super) fn read(root: &Node, vocabulary: Vocabulary<'_>, out: &Diagnostics) -
         policies: section.read("policies", Policies::default(), |f| Policies::read(f, vocabulary, true)),
         routes: section.read("routes", Vec::new(), |f| Some(route::read(f, vocabulary))),
         redis: section.get("redis").and_then(redis::read),
+        cache: section.read("cache", CacheBounds::default(), cache::read),
         admin: section.get("admin").and_then(admin),
         access_log: section.read("telemetry", Some(AccessLog::default()), telemetry),
         files: Arc::clone(out.files()),

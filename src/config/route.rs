@@ -45,6 +45,8 @@ impl Route {
 pub struct RouteBody {
     /// Where it stands.
     pub at: super::span::Span,
+    /// A number made of everything that it says, the same for every process that reads it.
+    pub print: u64,
     /// What else must hold.
     pub condition: Option<Match>,
     /// What is done.
@@ -117,7 +119,6 @@ const ROUTE: &[Key] = &[
     Key::optional("path", path_rules::schema, "How the path is read"),
     Key::optional("policies", || shape::defined("policies"), "Policies of this route"),
     Key::later("retry"),
-    Key::later("cors"),
     Key::later("tls"),
     Key::later("cache"),
     Key::later("shape"),
@@ -206,7 +207,20 @@ fn body(field: Field<'_>, vocabulary: Vocabulary<'_>) -> Option<RouteBody> {
     let host = section.read("host", HostHeader::Upstream, host);
     let path = section.get("path").and_then(path_rules::read);
     let policies = section.read("policies", Policies::default(), |f| Policies::read(f, vocabulary, false));
-    Some(RouteBody { at: field.label(), condition, action: action?, rewrite, timeout, host, path, policies })
+    let mut print = std::hash::DefaultHasher::new();
+    field.node().feed(&mut print);
+    let print = std::hash::Hasher::finish(&print);
+    Some(RouteBody {
+        at: field.label(),
+        print,
+        condition,
+        action: action?,
+        rewrite,
+        timeout,
+        host,
+        path,
+        policies,
+    })
 }
 
 fn map(field: Field<'_>) -> Option<Node> {

@@ -29,6 +29,12 @@ pub trait BodyStream {
 
     /// How many bytes are still to come, where that is known from the start (Content-Length).
     fn remaining(&self) -> Option<u64>;
+
+    /// Whether its proper end can be told from one that broke off. Not where the end of the connection is its end
+    /// (RFC 9112 section 6.3): nobody knows whether that came too early.
+    fn ends_surely(&self) -> bool {
+        true
+    }
 }
 
 /// The body of a request or an answer.
@@ -50,6 +56,14 @@ impl Body {
             Body::Empty => Some(0),
             Body::Bytes(bytes) => Some(bytes.len() as u64),
             Body::Stream(stream) => stream.remaining(),
+        }
+    }
+
+    /// Whether its proper end can be told from one that broke off, as [`BodyStream::ends_surely`] says.
+    pub fn ends_surely(&self) -> bool {
+        match self {
+            Body::Empty | Body::Bytes(_) => true,
+            Body::Stream(stream) => stream.ends_surely(),
         }
     }
 

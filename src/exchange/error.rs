@@ -86,6 +86,8 @@ kinds! {
     StoreUnavailable = "store_unavailable", 503, Gateway, "The limits cannot be judged";
     /// The upstream did not answer in time (RFC 9110 section 15.6.5).
     UpstreamTimeout = "upstream_timeout", 504, Upstream, "The service took too long";
+    /// The client wants what is stored, and nothing is (`only-if-cached`, RFC 9111 section 5.2.1.7).
+    NotCached = "not_cached", 504, Client, "Nothing is stored for this request";
     /// The exchange's own deadline has passed.
     DeadlineExceeded = "deadline_exceeded", 504, Upstream, "The answer took too long";
     /// A version of HTTP that the gate does not speak (RFC 9110 section 15.6.6).

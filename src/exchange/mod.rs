@@ -14,6 +14,7 @@ pub mod target;
 #[cfg(test)]
 pub(crate) mod testing;
 
+use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Instant;
@@ -167,6 +168,11 @@ pub trait Place {
     fn listener(&self) -> &str;
     /// The name of a rule (the route's pattern as written), empty where none was found yet.
     fn route(&self, rule: Option<u32>) -> &str;
+    /// A number made of everything that the rule says: another one once a reload has changed it.
+    fn print(&self, rule: Option<u32>) -> u64 {
+        let _ = rule;
+        0
+    }
     /// The names of a rule's path parameters, in the order of its pattern.
     fn params(&self, rule: Option<u32>) -> &[Name];
     /// The name of an upstream.
@@ -199,6 +205,8 @@ pub struct Exchange {
     pub quotas: SmallVec<[Quota; 2]>,
     /// Permits that the answer may give back.
     pub permits: Vec<Permit>,
+    /// What the cache knows of the request until its answer comes.
+    pub cached: Option<Box<dyn Any>>,
     /// What the log line will tell.
     pub record: Record,
 }

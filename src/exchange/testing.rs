@@ -74,6 +74,7 @@ impl Builder {
                 place: Rc::new(Names { route: "/test".to_owned(), params: Vec::new() }),
                 quotas: smallvec::SmallVec::new(),
                 permits: Vec::new(),
+                cached: None,
                 record: Record::new(now),
             },
             params: Vec::new(),

@@ -96,6 +96,11 @@ impl Decoder {
         self.state == State::Done
     }
 
+    /// Whether the end of the connection is the end of the body, so that nobody can tell one that broke off.
+    pub fn is_until_close(&self) -> bool {
+        self.state == State::UntilClose
+    }
+
     /// How many bytes of content are still to come, where that is known.
     pub fn length(&self) -> Option<u64> {
         match self.state {

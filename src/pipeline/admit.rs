@@ -114,6 +114,7 @@ impl Walk {
             place: Rc::clone(&pinned) as Rc<dyn crate::exchange::Place>,
             quotas: SmallVec::new(),
             permits: Vec::new(),
+            cached: None,
             record: Record::new(started),
         };
         Walk { exchange, core, pinned, refused, complete: false }

@@ -7,6 +7,7 @@ use http::{Method, StatusCode, Version};
 use super::*;
 use crate::config::load_text;
 use crate::exchange::{Body, CoreId, Headers};
+use crate::snapshot::ListenerPlan;
 use crate::snapshot::compile::{Environment, compile, vocabulary};
 
 /// A walk through a gate of this configuration, whose plan may be spoilt before.

@@ -5,17 +5,21 @@
 
 pub mod authenticate;
 pub mod authorize;
+pub mod cache;
 pub mod chain;
+pub mod guard;
 pub mod kinds;
 pub mod limit;
 #[cfg(test)]
 mod testing;
+pub mod transform;
 
 use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use crate::cache::Cache;
 use crate::config::Field;
 use crate::exchange::{Error, Exchange, Name, Response};
 use crate::expression::Scope;
@@ -40,6 +44,8 @@ pub enum Step<'a> {
 /// Where in the fixed order a policy stands.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Phase {
+    /// Which web origins may ask; what it adds stands on every answer, so it comes before all that may refuse.
+    Cors,
     /// Limits that need no identity, so that a flood of bad credentials is limited too.
     LimitBefore,
     /// Who is it.
@@ -48,6 +54,10 @@ pub enum Phase {
     Authorize,
     /// Limits that need the identity.
     LimitAfter,
+    /// Answers that are given again: what is kept is what the client gets, shaped.
+    Cache,
+    /// What the answer looks like: nearest to the action, so the first to see what it gives.
+    Shape,
 }
 
 /// What guards or changes an exchange.
@@ -93,6 +103,8 @@ pub struct Env<'a> {
     pub redis: bool,
     /// The numbers of limits.
     pub metrics: &'a Metrics,
+    /// The store of answers.
+    pub cache: &'a Arc<Cache>,
     /// A name for a policy that is written in place: of the place, which no name in the configuration can be.
     pub place: &'a Name,
 }

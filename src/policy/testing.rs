@@ -64,6 +64,7 @@ pub(super) fn exchange_from(ip: &str, lines: &[(&str, &str)]) -> Exchange {
         place: Rc::new(Nowhere),
         quotas: SmallVec::new(),
         permits: Vec::new(),
+        cached: None,
         record: Record::new(now),
     }
 }

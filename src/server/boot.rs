@@ -62,6 +62,7 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
         });
     };
     tell(&log, &diagnostics);
+    environment.cache.resize(snapshot.sources.config.cache);
 
     let opened = sockets::open(&wanted(&snapshot), count, 0).map_err(Fault::Environment)?;
     let admin_socket = snapshot.admin.map(bind_admin).transpose()?;

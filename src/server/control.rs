@@ -9,6 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::cache::Cache;
 use crate::snapshot::compile::Environment;
 use crate::snapshot::{Live, Snapshot};
 use crate::store::registry::Registry;
@@ -69,6 +70,11 @@ impl Control {
     /// The budgets of limits.
     pub fn counters(&self) -> &Registry {
         &self.0.environment.counters
+    }
+
+    /// The store of answers.
+    pub fn cache(&self) -> &Cache {
+        &self.0.environment.cache
     }
 
     /// The operator's log.

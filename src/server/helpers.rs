@@ -1,4 +1,4 @@
-//! What keeps limits in order while nobody asks them, and what the operator is told of their Redis.
+//! What keeps limits and the store of answers in order while nobody asks them, and what the operator is told of their Redis.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use crate::telemetry::OperatorLog;
 
 /// How often leases that have ended are given back.
 const BEAT: Duration = Duration::from_millis(100);
-/// Beats between two looks through the keys in memory.
+/// Beats between two looks through the keys and answers in memory.
 const BEATS_PER_SWEEP: u32 = 50;
 
-/// Tidies limits until the gate ends. On the control runtime: no request waits for it.
+/// Tidies limits and the store of answers until the gate ends. On the control runtime: no request waits for it.
 pub(super) async fn tidy(environment: Arc<Environment>) {
     let mut beat = tokio::time::interval(BEAT);
     beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -21,6 +21,7 @@ pub(super) async fn tidy(environment: Arc<Environment>) {
         environment.counters.tidy_shared(Instant::now());
         if count % BEATS_PER_SWEEP == BEATS_PER_SWEEP - 1 {
             environment.counters.tidy();
+            environment.cache.tidy(Instant::now());
         }
     }
 }

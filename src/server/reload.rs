@@ -147,6 +147,7 @@ fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Vec<usize>, Failure> {
     for new in snapshot.sharers().filter(|plan| !known(plan)) {
         inner.log.info(format_args!("listener {} on {} by its hosts", new.name, new.address));
     }
+    inner.environment.cache.resize(snapshot.sources.config.cache);
     inner.live.swap(Arc::new(snapshot));
     inner.environment.metrics.reloaded(version, made);
     inner.environment.metrics.retain(&names);

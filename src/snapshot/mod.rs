@@ -98,6 +98,8 @@ pub struct Alternative {
 pub struct Rule {
     /// The route's key as written; empty for the rules of a miss.
     pub name: Name,
+    /// A number made of everything that its part of the configuration says.
+    pub print: u64,
     /// The names of its path parameters, in the order of its pattern.
     pub params: Arc<[Name]>,
     /// What runs before and after the action.
@@ -211,6 +213,10 @@ impl Place for Pinned {
 
     fn route(&self, rule: Option<u32>) -> &str {
         rule.and_then(|rule| self.rule(rule)).map_or("", |rule| &rule.name)
+    }
+
+    fn print(&self, rule: Option<u32>) -> u64 {
+        rule.and_then(|rule| self.rule(rule)).map_or(0, |rule| rule.print)
     }
 
     fn params(&self, rule: Option<u32>) -> &[Name] {

@@ -5,9 +5,18 @@
 
 mod admin;
 mod aggregate;
+mod aggregate_bodies;
+mod aggregate_cache;
+mod aggregate_graph;
+mod aggregate_json;
+mod aggregate_leave;
+mod aggregate_order;
+mod aggregate_table;
+mod aggregate_told;
 mod authorize;
 mod cli;
 mod clients;
+mod cors;
 mod edge;
 mod h2;
 mod headers;
@@ -21,6 +30,7 @@ mod redis;
 mod redis_away;
 mod reload;
 mod routing;
+mod shape_table;
 mod shutdown;
 mod support;
 mod upstream;

@@ -12,8 +12,8 @@ use source::{Source, sources};
 /// The rooms by their floor: a room imports only from lower floors, and rooms on one floor do not know each other.
 const FLOORS: &[&[&str]] = &[
     &["exchange", "config"],
-    &["expression", "http1", "net"],
-    &["route", "store", "telemetry"],
+    &["coding", "expression", "http1", "json", "net"],
+    &["cache", "route", "shaping", "store", "telemetry"],
     &["upstream"],
     &["action", "policy"],
     &["snapshot"],

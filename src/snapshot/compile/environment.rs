@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::cache::{Bounds, Cache};
 use crate::config::Config;
 use crate::exchange::Name;
 use crate::policy::authenticate::jwt::Jwt;
@@ -19,6 +20,8 @@ pub struct Environment {
     pub metrics: Arc<Metrics>,
     /// Where limits count; it outlives every snapshot, so a reload gives nobody a new budget.
     pub counters: Arc<Registry>,
+    /// The store of answers; it outlives every snapshot.
+    pub cache: Arc<Cache>,
     /// Where a route tells, at the level debug, that its `match` could not be evaluated.
     pub log: Option<Arc<OperatorLog>>,
 }
@@ -30,6 +33,7 @@ impl Environment {
             cores,
             metrics: Metrics::new(cores),
             counters: Arc::new(Registry::new(Arc::new(SystemClock))),
+            cache: Arc::new(Cache::bounded(Bounds::default())),
             log: None,
         }
     }

@@ -94,6 +94,7 @@ fn miss(rules: &mut Rules<'_, '_>, listener: &Listener) -> u32 {
     let policies = rules.definitions.chain(listener, ("", &Policies::default()), &scope, rules.out);
     rules.list.push(Rule {
         name: "".into(),
+        print: 0,
         params: Arc::default(),
         policies,
         action: Arc::new(Miss),

@@ -87,6 +87,7 @@ impl<'a> Definitions<'a> {
             counters: &self.counters,
             redis: self.counters.has_redis(),
             metrics: &self.environment.metrics,
+            cache: &self.environment.cache,
             place,
         }
     }
@@ -174,10 +175,10 @@ fn unlimited(auth: Span, policies: &[Arc<dyn Policy>], out: &Diagnostics) {
 /// Warns where a policy judges by who the client is, and nothing tells it.
 fn nobody_known((kind, at): (&str, Span), out: &Diagnostics) {
     let what = format!("this `{kind}` reads `identity`, but on some route no `auth` stands before it");
-    let help = if kind == "authorize" {
-        "nobody is known there, and a condition that cannot be judged refuses: add an `auth`"
-    } else {
-        "nobody is known there, and the client's address is counted instead: add an `auth`"
+    let help = match kind {
+        "authorize" => "nobody is known there, and a condition that cannot be judged refuses: add an `auth`",
+        "cache" => "nobody is known there, and what has no key is not kept: add an `auth`",
+        _ => "nobody is known there, and the client's address is counted instead: add an `auth`",
     };
     out.add(Diagnostic::warning(at, what).help(help));
 }

@@ -290,6 +290,10 @@ impl BodyStream for AnswerBody {
     fn remaining(&self) -> Option<u64> {
         self.decoder.length()
     }
+
+    fn ends_surely(&self) -> bool {
+        !self.decoder.is_until_close()
+    }
 }
 
 #[cfg(test)]

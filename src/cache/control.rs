@@ -1,0 +1,175 @@
+//! What the head of an answer, or of a request, says of caching (RFC 9111 section 5).
+
+use std::time::{Duration, SystemTime};
+
+use crate::exchange::{HeaderId, Headers};
+
+/// The largest number of seconds that anybody means (RFC 9111 section 1.2.2).
+const MANY: u64 = 1 << 31;
+
+/// `Cache-Control` (RFC 9111 section 5.2). Names in any case, values bare or quoted; what is said twice counts in its
+/// stricter form, and what cannot be read counts as the strictest. Unknown directives mean nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct CacheControl {
+    /// It must not be kept.
+    pub no_store: bool,
+    /// It must not be given without asking first. Also where it names fields.
+    pub no_cache: bool,
+    /// It is for one client alone. Also where it names fields.
+    pub private: bool,
+    /// It may be kept where it otherwise might not.
+    pub public: bool,
+    /// It must not be given once it is stale: `must-revalidate`, or `proxy-revalidate`, which a gateway obeys as well.
+    pub must_revalidate: bool,
+    /// Of a request: it is to be answered from what is kept, or not at all.
+    pub only_if_cached: bool,
+    /// Seconds that it is fresh, from when it was made.
+    pub max_age: Option<u64>,
+    /// The same, for caches that serve several clients.
+    pub s_maxage: Option<u64>,
+    /// Seconds that a stale answer may stand in for an error (RFC 5861 section 4).
+    pub stale_if_error: Option<u64>,
+    /// Seconds that a stale answer may be given while a new one is fetched (RFC 5861 section 3).
+    pub stale_while_revalidate: Option<u64>,
+}
+
+impl CacheControl {
+    /// What the lines of a head say, all `Cache-Control` lines together.
+    pub fn read(headers: &Headers) -> CacheControl {
+        let mut control = CacheControl::default();
+        for line in headers.all_id(HeaderId::CacheControl) {
+            let mut rest = line;
+            while let Some(directive) = Directive::next(&mut rest) {
+                control.take(&directive);
+            }
+        }
+        control
+    }
+
+    fn take(&mut self, directive: &Directive<'_>) {
+        let name = directive.name;
+        let is = |word: &str| name.eq_ignore_ascii_case(word.as_bytes());
+        if directive.broken || is("no-store") {
+            self.no_store = true;
+        } else if is("no-cache") {
+            self.no_cache = true;
+        } else if is("private") {
+            self.private = true;
+        } else if is("public") {
+            self.public = true;
+        } else if is("must-revalidate") || is("proxy-revalidate") {
+            self.must_revalidate = true;
+        } else if is("only-if-cached") {
+            self.only_if_cached = true;
+        } else if is("max-age") {
+            shorter(&mut self.max_age, directive);
+        } else if is("s-maxage") {
+            shorter(&mut self.s_maxage, directive);
+        } else if is("stale-if-error") {
+            shorter(&mut self.stale_if_error, directive);
+        } else if is("stale-while-revalidate") {
+            shorter(&mut self.stale_while_revalidate, directive);
+        }
+    }
+
+    /// For how long an answer with this head is fresh, counted from when it was made (RFC 9111 section 4.2.1): what is
+    /// said for shared caches first, then `max-age`, then `Expires`. `None` where nothing is said.
+    pub fn lifetime(&self, headers: &Headers, now: SystemTime) -> Option<Duration> {
+        if let Some(seconds) = self.s_maxage.or(self.max_age) {
+            return Some(Duration::from_secs(seconds));
+        }
+        let made = date(headers).unwrap_or(now);
+        let until = |value: &[u8]| {
+            // A date that cannot be read, such as `0`, is one that has passed (section 5.3).
+            let until = http_date(value)?;
+            until.duration_since(made).ok()
+        };
+        headers.all("expires").map(|value| until(value).unwrap_or_default()).min()
+    }
+}
+
+/// How old an answer is that has come just now, `waited` after it was asked for (RFC 9111 section 4.2.3).
+pub fn age(headers: &Headers, now: SystemTime, waited: Duration) -> Duration {
+    let told = headers.get("age").and_then(|value| {
+        let first = value.split(|byte| *byte == b',').next()?;
+        number(first.trim_ascii())
+    });
+    let told = told.map_or(Duration::ZERO, |seconds| Duration::from_secs(seconds).saturating_add(waited));
+    let apparent = date(headers).and_then(|date| now.duration_since(date).ok()).unwrap_or_default();
+    // `Date` has whole seconds: of less than two nothing can be told.
+    if apparent < Duration::from_secs(2) { told } else { told.max(apparent) }
+}
+
+fn date(headers: &Headers) -> Option<SystemTime> {
+    http_date(headers.get_id(HeaderId::Date)?)
+}
+
+/// A date of HTTP, in any of its three forms (RFC 9110 section 5.6.7).
+pub fn http_date(value: &[u8]) -> Option<SystemTime> {
+    httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()
+}
+
+/// The shorter of two times counts, and what is no time is none.
+fn shorter(time: &mut Option<u64>, directive: &Directive<'_>) {
+    let new = directive.value.and_then(number).unwrap_or(0);
+    *time = Some(time.map_or(new, |old| old.min(new)));
+}
+
+/// Seconds (RFC 9111 section 1.2.2): digits alone.
+fn number(value: &[u8]) -> Option<u64> {
+    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let add = |sum: u64, digit: &u8| (sum * 10 + u64::from(digit - b'0')).min(MANY);
+    Some(value.iter().fold(0, add))
+}
+
+/// One directive of a line.
+struct Directive<'a> {
+    name: &'a [u8],
+    /// What follows `=`, without quotes.
+    value: Option<&'a [u8]>,
+    /// A quote that has no end hides what may have been said behind it.
+    broken: bool,
+}
+
+impl<'a> Directive<'a> {
+    /// The next directive, which is taken from the front of `rest`.
+    fn next(rest: &mut &'a [u8]) -> Option<Directive<'a>> {
+        loop {
+            let start = rest.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b','))?;
+            let (text, after, broken) = until_comma(&rest[start..]);
+            *rest = after;
+            let (name, value) = match text.iter().position(|byte| *byte == b'=') {
+                Some(at) => (&text[..at], Some(unquoted(text[at + 1..].trim_ascii()))),
+                None => (text, None),
+            };
+            let name = name.trim_ascii();
+            if !name.is_empty() || broken {
+                return Some(Directive { name, value, broken });
+            }
+        }
+    }
+}
+
+/// Splits at the first comma outside of quotes; tells whether a quote has no end.
+fn until_comma(text: &[u8]) -> (&[u8], &[u8], bool) {
+    let (mut quoted, mut at) = (false, 0);
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'\\' if quoted => at += 1,
+            b'"' => quoted = !quoted,
+            b',' if !quoted => return (&text[..at], &text[at + 1..], false),
+            _ => {}
+        }
+        at += 1;
+    }
+    (text, &[], quoted)
+}
+
+fn unquoted(value: &[u8]) -> &[u8] {
+    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! What becomes of an answer of the service: it is kept, it renews what is kept, or what is kept stands in for it.
+
+use std::time::{Instant, SystemTime};
+
+use http::{Method, StatusCode};
+
+use crate::cache::control::CacheControl;
+use crate::cache::{Entry, Outcome};
+use crate::exchange::{Body, Exchange, HeaderId, Headers, Response};
+
+use super::judge::{Leeway, Term, term};
+use super::tee::{Copying, Pending};
+use super::visit::{Asked, Visit};
+use super::{Cached, key, serve};
+
+impl Cached {
+    pub(super) fn settle(&self, exchange: &mut Exchange, answer: &mut Response) {
+        let visit = exchange.cached.take().and_then(|visit| visit.downcast::<Visit>().ok());
+        match visit.map(|visit| *visit) {
+            None => self.changed(exchange, answer),
+            Some(Visit::Passed) => serve::tell(&mut answer.headers, "fwd=bypass", None, ""),
+            Some(Visit::Asked(asked)) => self.answered(asked, exchange, answer),
+        }
+    }
+
+    /// What was known is over once an unsafe method has succeeded (RFC 9111 section 4.4).
+    fn changed(&self, exchange: &Exchange, answer: &Response) {
+        let safe = [Method::GET, Method::HEAD, Method::OPTIONS, Method::TRACE];
+        let succeeded = answer.status.is_success() || answer.status.is_redirection();
+        if succeeded && !safe.contains(&exchange.request.method) {
+            let cache = &self.settings.cache;
+            let resource = cache.resource(exchange.place.listener(), &exchange.request);
+            cache.invalidate(resource, Instant::now());
+        }
+    }
+
+    fn answered(&self, mut asked: Asked, exchange: &Exchange, answer: &mut Response) {
+        let (cache, now) = (&self.settings.cache, Instant::now());
+        let (why, told) = (asked.why, answer.status);
+        if let Some(stale) = asked.stale.take() {
+            if told == StatusCode::NOT_MODIFIED && asked.conditional {
+                return self.renewed(&asked, &stale, answer, now);
+            }
+            let failed = matches!(told.as_u16(), 500 | 502 | 503 | 504);
+            if failed && self.stands_in(&stale, now) {
+                cache.count(&asked.key, Outcome::Stale);
+                *answer = serve::kept(&stale, &asked.headers, now);
+                return serve::tell(&mut answer.headers, "fwd=stale", Some(told), "");
+            }
+            // What has come is newer, and what was there is not given any more, whether that is kept or not.
+            if !failed && asked.keeps {
+                cache.remove(&asked.key);
+            }
+        }
+        cache.count(&asked.key, Outcome::Miss);
+        let stored = asked.keeps && self.keep(asked, exchange, answer, now);
+        let told = Some(told).filter(|_| why == "stale");
+        serve::tell(&mut answer.headers, &["fwd=", why].concat(), told, if stored { "; stored" } else { "" });
+    }
+
+    fn stands_in(&self, stale: &Entry, now: Instant) -> bool {
+        let leeway = Leeway::of(&CacheControl::read(&stale.headers), &self.settings);
+        stale.staleness(now) < leeway.on_error()
+    }
+
+    /// The service says that what is kept has not changed: its lines are renewed (RFC 9111 section 4.3.4), and the client
+    /// gets it.
+    fn renewed(&self, asked: &Asked, stale: &Entry, answer: &mut Response, now: Instant) {
+        let cache = &self.settings.cache;
+        cache.count(&asked.key, Outcome::Miss);
+        let mut headers = Headers::with_capacity(24, 1024);
+        let renews = |name: &[u8]| !of_content(name) && answer.headers.iter().any(|(_, new, _)| new == name);
+        headers.extend_from(&stale.headers, |_, name, _| !renews(name));
+        headers.extend_from(&answer.headers, |_, name, _| !of_content(name));
+        let term = self.term(stale.status, &headers, asked, now);
+        if CacheControl::read(&answer.headers).no_store {
+            cache.remove(&asked.key);
+        }
+        let mut stored = false;
+        let lasting =
+            term.unwrap_or(Term { age: stale.age(now), lifetime: stale.lifetime, keep: stale.keep });
+        let entry = entry(stale.status, &headers, now, lasting).with_body(stale.body.clone());
+        *answer = serve::kept(&entry, &asked.headers, now);
+        if term.is_some() && asked.keeps && !cache.is_invalidated(asked.resource, asked.at) {
+            stored = cache.put(asked.key, entry);
+        }
+        let stored = if stored { "; stored" } else { "" };
+        serve::tell(&mut answer.headers, "fwd=stale", Some(StatusCode::NOT_MODIFIED), stored);
+    }
+
+    fn term(&self, status: StatusCode, headers: &Headers, asked: &Asked, now: Instant) -> Option<Term> {
+        let waited = now.saturating_duration_since(asked.at);
+        term((status, headers), asked.asker, &self.settings, (SystemTime::now(), waited))
+    }
+
+    /// Keeps an answer, now or when its body has passed; whether it is going to.
+    fn keep(&self, asked: Asked, exchange: &Exchange, answer: &mut Response, now: Instant) -> bool {
+        let cache = &self.settings.cache;
+        let Some(term) = self.term(answer.status, &answer.headers, &asked, now) else { return false };
+        // One that ends with its connection cannot be told from one that broke off (RFC 9111 section 3.3).
+        if !answer.body.ends_surely() {
+            return false;
+        }
+        let who = exchange.identity.as_deref();
+        let place = key::varying(&answer.headers)
+            .and_then(|names| key::Place::of(cache, asked.primary, names, &asked.headers, who));
+        let Some(place) = place else { return false };
+        let entry = entry(answer.status, &answer.headers, now, term);
+        let pending = Pending { place, entry, resource: asked.resource, asked: asked.at, claim: asked.claim };
+        match answer.body.take() {
+            Body::Stream(stream) => {
+                let (body, copied) = Copying::start(Body::Stream(stream), cache, pending);
+                answer.body = body;
+                copied
+            }
+            whole => {
+                let bytes = match &whole {
+                    Body::Bytes(bytes) => bytes.clone(),
+                    _ => bytes::Bytes::new(),
+                };
+                answer.body = whole;
+                let fits = bytes.len() as u64 <= cache.max_entry();
+                if fits {
+                    pending.finish(cache, bytes);
+                }
+                fits
+            }
+        }
+    }
+}
+
+/// Lines that belong to the content that they came with: a 304 has none.
+fn of_content(name: &[u8]) -> bool {
+    matches!(name, b"content-length" | b"content-encoding" | b"content-type" | b"content-range")
+}
+
+/// An entry without content. Its age is told anew each time, and its date is the one it has now.
+fn entry(status: StatusCode, from: &Headers, now: Instant, term: Term) -> Entry {
+    let mut headers = Headers::with_capacity(24, 1024);
+    headers.extend_from(from, |id, name, _| id != HeaderId::ContentLength && name != b"age");
+    if !headers.has_id(HeaderId::Date) {
+        headers.push_id(HeaderId::Date, httpdate::fmt_http_date(SystemTime::now()).as_bytes());
+    }
+    let Term { age, lifetime, keep } = term;
+    Entry { status, headers, body: bytes::Bytes::new(), stored: now, age, lifetime, keep }
+}
