@@ -23,6 +23,7 @@ mod cors;
 mod edge;
 mod h2;
 mod headers;
+mod hosts;
 mod jwt;
 mod limit;
 mod limit_words;
