@@ -15,6 +15,7 @@ mod join;
 mod outcome;
 mod read;
 mod source;
+mod written;
 
 use std::sync::{Arc, OnceLock};
 

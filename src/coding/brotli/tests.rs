@@ -1,4 +1,4 @@
-use super::super::samples::{decode, decode_whole, encode, hex, is_broken, text};
+use super::super::testing::{decode, decode_whole, encode, hex, is_broken, text};
 use super::super::{Coding, Fault};
 
 #[test]

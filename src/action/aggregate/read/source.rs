@@ -13,7 +13,7 @@ use crate::expression::{Reference, Scope, load};
 
 use super::super::graph;
 use super::super::source::{Caching, ForEach, Source};
-use super::WrittenSource;
+use super::super::written::WrittenSource;
 use super::ask;
 
 /// The keys of a source.
