@@ -19,7 +19,7 @@ mod fault;
 mod inflate;
 mod names;
 #[cfg(test)]
-mod samples;
+mod testing;
 mod zstd;
 
 pub use body::decoded;

@@ -3,7 +3,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::task::Waker;
 
-use super::super::samples::{ALL, encode, text};
+use super::super::testing::{ALL, encode, text};
 use super::*;
 
 /// A body of prepared steps that counts how often it was pulled.

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::samples::{ALL, decode, decode_whole, encode, encode_all, is_broken, text};
+use super::super::testing::{ALL, decode, decode_whole, encode, encode_all, is_broken, text};
 use super::*;
 
 #[test]

@@ -1,6 +1,6 @@
 use std::io::Write;
 
-use super::super::samples::{decode, decode_whole, encode, hex, is_broken, text};
+use super::super::testing::{decode, decode_whole, encode, hex, is_broken, text};
 use super::super::{Coding, Fault};
 
 /// A bare stream without the frame of zlib.

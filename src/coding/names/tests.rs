@@ -30,7 +30,7 @@ fn what_cannot_be_undone_is_refused() {
 
 #[test]
 fn every_coding_is_found_by_its_own_name() {
-    for coding in super::super::samples::ALL {
+    for coding in super::super::testing::ALL {
         assert_eq!(Coding::of(coding.name().as_bytes()), Some(coding));
     }
 }

@@ -1,5 +1,5 @@
 use super::super::Coding;
-use super::super::samples::{decode, decode_whole, encode, hex, is_broken, text};
+use super::super::testing::{decode, decode_whole, encode, hex, is_broken, text};
 use super::*;
 
 /// Forty lines of JSON as the reference implementation codes them at level 19, with size and checksum.
