@@ -20,9 +20,15 @@ fn the_shortest_streams_of_the_format() {
 
 #[test]
 fn large_windows_are_refused() {
-    // The bits that announce a window beyond the format of the RFC: 16 and 17 in a row of zeros and ones.
-    for stream in ["11 1e 03", "91 1e 03", "11 18 03"] {
-        assert!(is_broken(&decode_whole(Coding::Brotli, &hex(stream))), "{stream}");
+    let encode = |large_window: bool, lgwin: i32| {
+        let params = brotli::enc::BrotliEncoderParams { large_window, lgwin, ..Default::default() };
+        let mut encoded = Vec::new();
+        brotli::BrotliCompress(&mut text(3000).as_slice(), &mut encoded, &params).unwrap();
+        encoded
+    };
+    assert_eq!(decode_whole(Coding::Brotli, &encode(false, 24)).unwrap(), text(3000));
+    for lgwin in [20, 26, 30] {
+        assert!(is_broken(&decode_whole(Coding::Brotli, &encode(true, lgwin))), "{lgwin}");
     }
 }
 
