@@ -120,11 +120,7 @@ impl Cached {
                     _ => bytes::Bytes::new(),
                 };
                 answer.body = whole;
-                let fits = bytes.len() as u64 <= cache.max_entry();
-                if fits {
-                    pending.finish(cache, bytes);
-                }
-                fits
+                pending.finish(cache, bytes)
             }
         }
     }
