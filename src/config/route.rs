@@ -121,7 +121,6 @@ const ROUTE: &[Key] = &[
     Key::later("retry"),
     Key::later("cors"),
     Key::later("tls"),
-    Key::later("cache"),
     Key::later("shape"),
     Key::later("compress"),
     Key::later("mirror"),
