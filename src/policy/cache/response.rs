@@ -10,16 +10,15 @@ use crate::exchange::{Body, Exchange, HeaderId, Headers, Response};
 
 use super::judge::{Leeway, Term, term};
 use super::tee::{Copying, Pending};
-use super::visit::{Asked, Visit};
+use super::visit::Asked;
 use super::{Cached, key, serve};
 
 impl Cached {
     pub(super) fn settle(&self, exchange: &mut Exchange, answer: &mut Response) {
-        let visit = exchange.cached.take().and_then(|visit| visit.downcast::<Visit>().ok());
-        match visit.map(|visit| *visit) {
+        match exchange.cached.take().map(|cached| cached.downcast::<Asked>()) {
             None => self.changed(exchange, answer),
-            Some(Visit::Passed) => serve::tell(&mut answer.headers, "fwd=bypass", None, ""),
-            Some(Visit::Asked(asked)) => self.answered(asked, exchange, answer),
+            Some(Ok(asked)) => self.answered(*asked, exchange, answer),
+            Some(Err(_)) => serve::tell(&mut answer.headers, "fwd=bypass", None, ""),
         }
     }
 
@@ -120,11 +119,7 @@ impl Cached {
                     _ => bytes::Bytes::new(),
                 };
                 answer.body = whole;
-                let fits = bytes.len() as u64 <= cache.max_entry();
-                if fits {
-                    pending.finish(cache, bytes);
-                }
-                fits
+                pending.finish(cache, bytes)
             }
         }
     }
