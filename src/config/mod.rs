@@ -5,6 +5,7 @@
 //! `parse.rs` (YAML to a tree with places), `expand.rs` (`${NAME}`), `field.rs` and `section.rs` (typed reading),
 //! `model.rs` (the whole as written), `check.rs` (what only the whole shows), `render.rs` (what the operator sees).
 
+mod addresses;
 mod cache;
 mod check;
 mod cidr;
