@@ -33,6 +33,7 @@ mod redis;
 mod redis_away;
 mod reload;
 mod routing;
+mod shape_model;
 mod shape_table;
 mod shutdown;
 mod support;
