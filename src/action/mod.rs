@@ -3,6 +3,7 @@
 //! Start with [`Action`]; `proxy` and `aggregate` call upstreams, `redirect` and `respond` answer in place.
 
 pub mod aggregate;
+pub mod describe;
 mod forward;
 pub mod kinds;
 pub mod miss;
@@ -23,6 +24,8 @@ use crate::shaping::Shape;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Upstream;
 
+use describe::Description;
+
 /// A future that stays on its core.
 pub type LocalBoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 
@@ -33,6 +36,9 @@ pub trait Action: Send + Sync {
     /// # Errors
     /// Whatever kept it from making one; the pipeline turns the error into a problem.
     fn run<'a>(&'a self, exchange: &'a mut Exchange) -> LocalBoxFuture<'a, Result<Response, Error>>;
+
+    /// What it is, and what it would do with a request: nothing is called. Not for the way of a request.
+    fn describe(&self, exchange: &mut Exchange) -> Description;
 }
 
 /// An upstream that an action calls.

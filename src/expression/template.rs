@@ -1,6 +1,7 @@
 //! Texts with values in braces: `/{userId}`, `https://{request.host}/x?from={request.path}`.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use crate::exchange::headers::valid_value;
@@ -254,6 +255,19 @@ impl Template {
             return Err(first.misplaced("would make the target begin with `//`, which names a host"));
         }
         Ok(out)
+    }
+}
+
+impl fmt::Display for Template {
+    /// The template as it could be written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}"))?,
+                Piece::Hole(expression, _) => write!(f, "{{{}}}", expression.source())?,
+            }
+        }
+        Ok(())
     }
 }
 

@@ -57,6 +57,20 @@ impl Walk {
         self.sign(answer)
     }
 
+    /// Finds what would answer, and goes no further: the rule, and the error that stands in for its action where the
+    /// request missed. For those who ask, in the place of [`Walk::serve`].
+    ///
+    /// # Errors
+    /// The request is refused before anything looks for a route.
+    pub fn find(&mut self) -> Result<(u32, Option<Error>), Error> {
+        if let Some(refused) = self.refused.take() {
+            return Err(refused);
+        }
+        let found = find::find(&self.pinned, &mut self.exchange);
+        self.exchange.rule = Some(found.0);
+        Ok(found)
+    }
+
     /// What is refused before it is routed passes no policy, but a page that may read the answer is told so.
     async fn decline(&mut self, error: Error) -> Response {
         let pinned = Rc::clone(&self.pinned);

@@ -4,6 +4,8 @@
 //! This is the only room that sees configuration and runtime whole.
 
 pub mod compile;
+pub mod explain;
+mod guard;
 pub mod live;
 pub mod reference;
 pub mod schema;
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::action::Action;
-use crate::config::Cidr;
+use crate::config::{Cidr, Span};
 use crate::exchange::target::PathRules;
 use crate::exchange::{Exchange, Name, Place};
 use crate::http1::HeadLimits;
@@ -23,6 +25,7 @@ use crate::route::{HostList, Predicate, Table};
 use crate::telemetry::metrics::RouteMetrics;
 use crate::upstream::Upstream;
 
+pub use guard::Guard;
 pub use live::{Live, Watcher};
 
 /// The bounds of what a listener takes from a client, section "Bounded" of the rules of the edge.
@@ -104,6 +107,10 @@ pub struct Rule {
     pub params: Arc<[Name]>,
     /// What runs before and after the action.
     pub policies: Chain,
+    /// The same as it is written, in the order it runs.
+    pub guards: Box<[Guard]>,
+    /// Where the route's alternative is written; `None` for the rules of a miss.
+    pub at: Option<Span>,
     /// What it does.
     pub action: Arc<dyn Action>,
     /// From the head of the request to the head of the answer.

@@ -7,6 +7,7 @@
 
 mod call;
 mod check;
+mod describe;
 mod each;
 mod fanout;
 mod graph;
@@ -28,6 +29,7 @@ use crate::json::push_quoted;
 use crate::shaping::{MAX_READ, Shape, with_tail};
 use crate::telemetry::metrics::AggregateMetrics;
 
+use super::describe::Description;
 use super::{Action, LocalBoxFuture};
 use fanout::Gathered;
 use outcome::{Failure, Fault, Outcome};
@@ -184,5 +186,9 @@ impl Aggregate {
 impl Action for Aggregate {
     fn run<'a>(&'a self, exchange: &'a mut Exchange) -> LocalBoxFuture<'a, Result<Response, Error>> {
         Box::pin(self.gather(exchange))
+    }
+
+    fn describe(&self, exchange: &mut Exchange) -> Description {
+        describe::describe(self, exchange)
     }
 }

@@ -60,7 +60,8 @@ pub(super) fn alternatives(owner: &str, route: &Route, rules: &mut Rules<'_, '_>
 
 fn rule(owner: &str, route: &Route, body: &RouteBody, scope: &Scope, rules: &mut Rules<'_, '_>) -> Rule {
     let keeps = body.path.unwrap_or(rules.listener.path).keep_encoded_slash;
-    let mut policies = rules.definitions.chain(rules.listener, (owner, &body.policies), scope, rules.out);
+    let (mut policies, guards) =
+        rules.definitions.chain(rules.listener, (owner, &body.policies), scope, rules.out);
     let shape = match &body.action.value {
         config::Action::Aggregate(_) => own_shape(&mut policies),
         _ => None,
@@ -71,6 +72,8 @@ fn rule(owner: &str, route: &Route, body: &RouteBody, scope: &Scope, rules: &mut
         print: body.print,
         params: scope.params.iter().map(|name| name.as_str().into()).collect(),
         policies,
+        guards,
+        at: Some(body.at),
         action,
         timeout: body.timeout.unwrap_or(RouteBody::TIMEOUT),
         keeps_encoded_slash: keeps,
