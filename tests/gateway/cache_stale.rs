@@ -120,7 +120,9 @@ fn a_new_answer_takes_the_place_of_the_old_one() {
             0 => turn.answer(200, &[STALE[0], STALE[1], ("ETag", &tag)], "old"),
             1 => turn.answer(200, &[("Cache-Control", "max-age=60"), ("ETag", &tag)], "new"),
             2 => turn.answer(200, &[STALE[0], STALE[1], ("ETag", &tag)], "old"),
-            3 => turn.answer(200, &[("Cache-Control", "no-store")], "secret"),
+            3 => turn.answer(429, &[], "not now"),
+            4 => turn.answer(503, &[], "away"),
+            5 => turn.answer(200, &[("Cache-Control", "no-store")], "secret"),
             _ => turn.answer(503, &[], "away"),
         }
     });
@@ -131,9 +133,10 @@ fn a_new_answer_takes_the_place_of_the_old_one() {
     let hit = gateway.get("/a");
     is_hit(&hit);
     assert_eq!(hit.text(), "new");
-    // What came after it, and was not to be kept, ends it too.
-    gateway.get("/b");
-    assert_eq!(gateway.get("/b").text(), "secret");
+    // What came after it, and was not to be kept, ends it too; a refusal does not.
+    for text in ["old", "not now", "old", "secret"] {
+        assert_eq!(gateway.get("/b").text(), text);
+    }
     let answer = gateway.get("/b");
     assert_eq!((answer.status, said(&answer)), (503, "fwd=uri-miss"));
 }
