@@ -1,4 +1,5 @@
-//! What is stale: asked for anew, given while the service fails, or while somebody else fetches. An answer that comes with
+//! What is stale: asked for anew, given while the service fails, or while somebody else fetches; and what is over because it
+//! was changed. An answer that comes with
 //! an `Age` beyond its lifetime is stale at once: no test waits.
 
 use crate::cache::{is_hit, said, status};
@@ -275,4 +276,73 @@ fn who_leaves_leaves_the_fetching_to_the_next() {
     drop(leaving);
     gateway.log(3);
     assert_eq!(gateway.get("/a").text(), "new");
+}
+
+#[test]
+fn an_unsafe_method_that_succeeds_ends_what_was_known() {
+    let origin = Origin::serve(|turn| {
+        turn.read_body();
+        let status = if turn.request().target().contains("fail") { 409 } else { 200 };
+        turn.answer(
+            status,
+            &[("Cache-Control", "max-age=60"), ("Vary", "accept")],
+            turn.number().to_string(),
+        );
+    });
+    let gateway = Gateway::start(
+        &[&origin],
+        "
+        policies: { cache: {} }
+        routes:
+          GET /items/*: { upstream: ORIGIN1 }
+          POST,PUT,PATCH,DELETE,OPTIONS /items/*: { upstream: ORIGIN1 }
+          GET /loose/{id}: { upstream: ORIGIN1 }
+          PUT /loose/{id}: { upstream: ORIGIN1, policies: { cache: none } }
+        ",
+    );
+    let mut client = gateway.client();
+    for (method, target, ends) in [
+        ("POST", "/items/1", true),
+        ("PUT", "/items/1", true),
+        ("PATCH", "/items/1?x=2", true),
+        ("DELETE", "/items/1", true),
+        ("OPTIONS", "/items/1", false),
+        ("PUT", "/items/1?fail", false),
+        ("PUT", "/items/2", false),
+    ] {
+        for asked in ["/items/1", "/items/1?x=1"] {
+            client.get(asked);
+            is_hit(&client.get(asked));
+        }
+        assert!(!client.request(method, target, &[], b"new").headers.has("cache-status"));
+        for asked in ["/items/1", "/items/1?x=1"] {
+            assert_eq!(!said(&client.get(asked)).starts_with("hit"), ends, "{method} {target}");
+        }
+    }
+    client.get("/loose/1");
+    client.request("PUT", "/loose/1", &[], b"new");
+    is_hit(&client.get("/loose/1"));
+}
+
+#[test]
+fn what_was_asked_before_a_change_is_not_kept_after_it() {
+    let gate = Gate::new();
+    let opened = gate.clone();
+    let origin = Origin::serve(move |turn| {
+        turn.read_body();
+        if turn.number() == 0 {
+            turn.wait(&opened);
+        }
+        turn.answer(200, &[("Cache-Control", "max-age=60")], turn.number().to_string());
+    });
+    let gateway = Gateway::start(&[&origin], OPEN);
+    let mut slow = gateway.client();
+    slow.send("GET /a HTTP/1.1\r\nHost: gw.test\r\n\r\n");
+    origin.wait_count(1);
+    assert_eq!(gateway.request("PUT", "/a", &[], b"new").status, 200);
+    gate.open();
+    assert_eq!(slow.read().text(), "0");
+    let after = gateway.get("/a");
+    assert_eq!(after.text(), "2", "the old one was not kept");
+    is_hit(&gateway.get("/a"));
 }

@@ -7,6 +7,7 @@ mod admin;
 mod aggregate;
 mod authorize;
 mod cache;
+mod cache_keys;
 mod cache_stale;
 mod cli;
 mod clients;
