@@ -4,7 +4,7 @@
 use serde_json::json;
 
 use crate::support::h2::{Session, block_on};
-use crate::support::{Answer, Client, Gate, Gateway, Origin};
+use crate::support::{Answer, Client, Gateway, Origin};
 
 pub(crate) const OPEN: &str = "
     admin: { listen: 127.0.0.1:0 }

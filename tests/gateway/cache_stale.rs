@@ -1,6 +1,5 @@
-//! What is stale: asked for anew, given while the service fails, or while somebody else fetches; and what is over because it
-//! was changed. An answer that comes with
-//! an `Age` beyond its lifetime is stale at once: no test waits.
+//! What is stale: asked for anew, given while the service fails, or while somebody else fetches; and what is over because
+//! it was changed. An answer that comes with an `Age` beyond its lifetime is stale at once: no test waits.
 
 use crate::cache::{is_hit, said, status};
 use crate::support::{Gate, Gateway, Origin};
