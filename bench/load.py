@@ -1,4 +1,5 @@
-"""The load: one wrk, or h2load, with one thread, driven for a whole number of seconds."""
+"""The load: one wrk, or h2load, with one thread, driven for a whole number of seconds; or a load at a given rate."""
+import ctypes
 import json
 import os
 import re
@@ -7,6 +8,8 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 LONGEST = 10  # seconds a run may last
+PR_SET_TIMERSLACK = 29
+WARM = 0.5  # seconds that `paced load` does not count
 
 
 class Failed(Exception):
@@ -107,3 +110,41 @@ class H2load:
             self.child.kill()
             self.child.wait()
         self.times.close()
+
+
+class Paced:
+    """One run of `paced load` that has been started: `rate` requests a second, whatever the answers do."""
+
+    def __init__(self, program, port, path, connections, seconds, rate):
+        self.seconds = min(LONGEST, max(1, round(seconds)))
+        command = [program, "load", port, path, f"{rate:.1f}", self.seconds, connections]
+        self.child = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                      stderr=subprocess.STDOUT, text=True, preexec_fn=_sharp)
+
+    def result(self):
+        """Requests done, percentiles and the lateness of the sender in microseconds, and errors by kind."""
+        try:
+            output, _ = self.child.communicate(timeout=self.seconds + LONGEST)
+        finally:
+            self.stop()
+        line = next((l for l in output.splitlines() if l.startswith("RESULT ")), None)
+        if line is None:
+            raise Failed("paced gave no result: " + " / ".join(output.split("\n")[-4:]))
+        raw = json.loads(line[len("RESULT "):])
+        run = {key: raw[key] for key in ("requests", "p50", "p99", "late", "unsent")}
+        run["rps"] = raw["requests"] / (self.seconds - WARM)
+        run["errors"] = {key: raw[key] for key in ("status", "timeout", "broken") if raw[key]}
+        if not raw["requests"]:
+            run["errors"]["no request done"] = 1
+        return run
+
+    def stop(self):
+        """Ends a run that was not waited for."""
+        if self.child.poll() is None:
+            self.child.kill()
+            self.child.wait()
+
+
+def _sharp():
+    """Sleeps end within a microsecond of what was asked, not fifty (prctl(2); what is started inherits it)."""
+    ctypes.CDLL(None).prctl(PR_SET_TIMERSLACK, 1000, 0, 0, 0)

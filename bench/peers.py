@@ -4,9 +4,11 @@ import hashlib
 import hmac
 import json
 import os
+import subprocess
 import time
 
-from process import Process, ask, free_port
+import bodies
+from process import NotStarted, Process, ask, free_port
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(HERE)
@@ -14,6 +16,9 @@ SMALL = "/api/v1/svc7/items/42"
 LARGE = "/api/v1/svc7/large"
 UPLOAD = "/api/v1/svc7/upload"
 DASHBOARD = "/api/dashboard/u-42"
+ONE_SOURCE, HOME, PART, LATE = (f"/compose/{name}/42" for name in ("user", "home", "part", "late"))
+LATE_SOURCE = "/compose/orders/42"
+SHAPED = {name: f"/shape/{name}" for name in ("none", "little", "most")}
 LARGE_BYTES = 100 * 1024
 UPLOAD_BYTES = 1024 * 1024
 SECRET = "a-secret-that-only-the-bench-knows-0123"
@@ -75,8 +80,11 @@ class Bench:
         os.chmod(directory, 0o755)  # nginx's workers leave root for another user
         with open(os.path.join(directory, "large.bin"), "wb") as file:
             file.write(os.urandom(LARGE_BYTES))
+        write(directory, "large.json", bodies.large())
+        sources = {name: bodies.dumps(body) for name, body in bodies.SOURCES.items()}
+        write(directory, "orders.json", sources["orders"])
         self.upstream_port = free_port()
-        config = fill("upstream.conf", directory, upstream=self.upstream_port, small=ANSWER)
+        config = fill("upstream.conf", directory, upstream=self.upstream_port, small=ANSWER, **sources)
         self.upstream = Process("upstream", ["nginx", "-p", directory, "-c", config], directory)
         self.redis = None
 
@@ -179,6 +187,61 @@ class Bench:
             '        user:            { upstream: up, path: "/users/{userId}" }\n'
             '        orders:          { upstream: up, path: "/orders/by-user/{userId}" }\n'
             '        recommendations: { upstream: up, path: "/recommend/{userId}" }\n', "portcullis-aggregate")
+
+    def compose(self, slow_port=None):
+        """One source proxied, and three composed: in mode `all`; in mode `partial` with one that fails; and with one
+        of them at the port of a slow source."""
+        slow = slow_port or self.upstream_port
+        source = '{ upstream: %s, path: "/compose/%s/{userId}"%s }'
+        user, orders = source % ("up", "user", ""), source % ("up", "orders", "")
+        tips, broken = source % ("up", "tips", ""), source % ("up", "broken", ", fallback: []")
+
+        def route(name, mode, *sources):
+            listed = "".join(f"        {n}: {s}\n" for n, s in zip(bodies.SOURCES, sources))
+            return f"  GET /compose/{name}/{{userId}}:\n    aggregate:\n      mode: {mode}\n      sources:\n{listed}"
+
+        return self.portcullis(
+            "listen: 127.0.0.1:PORT\n" + self._upstream() + f'  slow: {{ url: "http://127.0.0.1:{slow}" }}\n'
+            "telemetry: { access_log: none }\nroutes:\n  /compose/user/*: { upstream: up, host: client }\n" +
+            route("home", "all", user, orders, tips) + route("part", "partial", user, orders, broken) +
+            route("late", "all", user, source % ("slow", "orders", ""), tips), "portcullis-compose")
+
+    def shape(self):
+        """The same document proxied as it is, and with a shape that keeps little or most of it."""
+        return self.portcullis(
+            "listen: 127.0.0.1:PORT\n" + self._upstream() + "telemetry: { access_log: none }\nroutes:\n"
+            "  /shape/none: { upstream: up, host: client }\n" + "".join(
+                f"  /shape/{name}: {{ upstream: up, host: client, policies: {{ shape: {{ keep: {json.dumps(keep)} }} }} }}\n"
+                for name, keep in (("little", bodies.KEPT_LITTLE), ("most", bodies.KEPT_MOST))), "portcullis-shape")
+
+    def node(self, slow_port=None, manner="request"):
+        """Node composing by hand, its calls by node:http."""
+        port = free_port()
+        command = ["node", os.path.join(HERE, "compose.mjs"), str(port), str(self.upstream_port),
+                   str(slow_port or self.upstream_port), manner]
+        return Peer(Process(f"node-{manner}", command, self.directory), port)
+
+    def node_fetch(self):
+        """The same, its calls by fetch."""
+        return self.node(manner="fetch")
+
+    def paced(self):
+        """Builds the load at a given rate, which is also the slow source; returns its path."""
+        program = os.path.join(self.directory, "paced")
+        if not os.path.exists(program):
+            built = subprocess.run(["rustc", "--edition", "2024", "-O", "-o", program, os.path.join(HERE, "paced.rs")],
+                                   capture_output=True, text=True, stdin=subprocess.DEVNULL)
+            if built.returncode:
+                raise NotStarted(f"paced.rs could not be built: {built.stderr[-500:]}")
+        return program
+
+    def slow(self, milliseconds):
+        """A source that answers after a fixed time: (process, port)."""
+        port = free_port()
+        command = [self.paced(), "source", str(port), str(milliseconds), os.path.join(self.directory, "orders.json")]
+        process = Process("slow", command, self.directory)
+        process.wait_port(port)
+        return process, port
 
     def example(self):
         """The edge example as it ships, on ports of ours, its limit out of reach."""

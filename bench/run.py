@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Measures Portcullis beside nginx and HAProxy: the same work, upstream and load, in turns.
+"""Measures Portcullis beside nginx, HAProxy and, where it composes, Node: the same work, upstream and load, in turns.
 
 The number to read first is CPU time a request: utime and stime of a gateway's whole process tree over a run,
 divided by the requests done in it. Load generator, upstream and gateway share this machine's cores, so requests/s
 and latency depend on each other's cost; CPU time does so far less. Figures are medians over the rounds, with
 (min..max), and `x` the ratio to the base of the row. Two CPU figures less than 1 microsecond apart are a tie.
 
-Rows: plain64, plain8, few, large, upload, edge, aggregate, h2, limit, limit-one, redis (under load); memory, start,
-reload.
+Rows: plain64, plain8, few, large, upload, edge, aggregate, h2, limit, limit-one, redis, compose, compose-node,
+compose-partial, shape (under load); compose-latency (at half load); memory, start, reload.
 Exit code: 0 good; 1 a run had errors or a gateway did not start; 2 wrong usage, or something is not installed.
 """
 import sys
@@ -24,14 +24,15 @@ import signal
 import subprocess
 import tempfile
 
+from latency import Latency
 from load import LONGEST
 from peers import ROOT, SMALL, Bench
 from process import NotStarted
 from standing import Standing, raise_limit
 from traffic import ROWS, Traffic
 
-PEERS = ("portcullis", "nginx", "haproxy")
-NAMES = tuple(row.name for row in ROWS) + Standing.ROWS
+PEERS = ("portcullis", "nginx", "haproxy", "node")
+NAMES = tuple(row.name for row in ROWS) + (Latency.ROW,) + Standing.ROWS
 
 
 def stop(text):
@@ -82,6 +83,9 @@ def installed(given):
     if "redis" in given.rows and not shutil.which("redis-server"):
         print("bench: redis-server is not installed, the row redis is left out (Debian: apt-get install redis-server)", file=sys.stderr)
         given.rows.remove("redis")
+    if "node" in given.peers and not shutil.which("node"):
+        print("bench: node is not installed, its lines are left out (Debian: apt-get install nodejs)", file=sys.stderr)
+        given.peers.remove("node")
     if "haproxy" in given.peers and not shutil.which("haproxy"):
         print("bench: haproxy is not installed, its lines are left out (Debian: apt-get install haproxy)", file=sys.stderr)
         given.peers.remove("haproxy")
@@ -99,7 +103,7 @@ def version(command):
 
 def surroundings(given):
     """Where the figures come from."""
-    ask = {"nginx": ["nginx", "-v"], "haproxy": ["haproxy", "-v"], "portcullis": [given.binary, "--version"]}
+    ask = {"nginx": ["nginx", "-v"], "haproxy": ["haproxy", "-v"], "node": ["node", "--version"], "portcullis": [given.binary, "--version"]}
     with open("/proc/cpuinfo") as file:
         model = re.search(r"model name\s*:\s*(.*)", file.read())
     return {
@@ -123,16 +127,20 @@ def measure(given, directory):
         for number in range(given.rounds if traffic.rows else 0):
             traffic.round(number)
         traffic.report()
+        latency = Latency(bench, given.peers, given.rounds, given.secs)
+        if Latency.ROW in given.rows:
+            latency.run()
         standing = Standing(bench, given.rows, given.peers, given.rounds, given.secs)
         standing.run()
     finally:
         bench.stop()
     if (noise := traffic.noise()) and noise > 0.1:
         print(f"\nOther work kept {noise:.1f} cores of this machine busy during the runs: trust ratios more than figures.")
-    for problem in dict.fromkeys([*traffic.dead.values(), *standing.problems]):
+    for problem in dict.fromkeys([*traffic.dead.values(), *latency.problems, *standing.problems]):
         print(f"\nNOT MEASURED: {problem}")
     runs = [run for runs in traffic.runs.values() for run in runs]
-    return {"runs": runs, "figures": standing.figures}, not (traffic.failed() or standing.problems)
+    return {"runs": runs, "latency": latency.runs, "figures": standing.figures}, not (
+        traffic.failed() or latency.problems or standing.problems)
 
 
 def main():

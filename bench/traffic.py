@@ -1,9 +1,11 @@
 """The rows that drive load: what each request costs, gateway beside gateway."""
 import http.client
+import json
 import resource
 import sys
 from dataclasses import dataclass
 
+import bodies
 import peers
 import table
 from load import LONGEST, Failed, H2load, Wrk
@@ -48,6 +50,7 @@ class Row:
     title: str
     base: str
     lines: tuple
+    bytes: int = 0  # of the answer, where the row asks what each of them costs beyond the base
 
 
 PLAIN64 = Load(peers.SMALL, 64)
@@ -56,6 +59,9 @@ DASHBOARD64 = Load(peers.DASHBOARD, 64)
 MANY_KEYS = Load(peers.SMALL, 64, keys=100_000)
 ONE_KEY = Load(peers.SMALL, 64, keys=1)
 HOT_KEYS = Load(peers.SMALL, 64, keys=1000)
+HOME64 = Load(peers.HOME, 64)
+PART64 = Load(peers.PART, 64)
+SHAPE16 = {name: Load(path, 16) for name, path in peers.SHAPED.items()}
 
 
 def _all(load):
@@ -88,9 +94,24 @@ ROWS = (
         "of memory's requests/s)", "memory",
         (Line("memory", "memory", HOT_KEYS), Line("redis, each request", "strict", HOT_KEYS),
          Line("redis, leased", "leased", HOT_KEYS))),
+    Row("compose", "Three sources of 1 KiB composed, beside one of them proxied, 64 connections (target: at most x3.3 of its CPU)",
+        "compose", (Line("portcullis, one proxied", "compose", Load(peers.ONE_SOURCE, 64)),
+                    Line("portcullis, three composed", "compose", HOME64))),
+    Row("compose-node", "The same beside Node with Promise.all, one process, 64 connections (target: Node takes at least x15 of the "
+        "CPU)", "compose",
+        (Line("portcullis", "compose", HOME64), Line("node, node:http and an agent", "node", HOME64),
+         Line("node, fetch", "node_fetch", HOME64))),
+    Row("compose-partial", "Three sources, one of which fails and has a fallback, beside three that are well, 64 connections",
+        "compose", (Line("portcullis, mode all, all well", "compose", HOME64),
+                    Line("portcullis, mode partial, one fails", "compose", PART64),
+                    Line("node, allSettled, one fails", "node", PART64))),
+    Row("shape", "A JSON answer of 100 KiB proxied, as it is and shaped, 16 connections (target: 500 MB/s, by the added CPU)",
+        "shape", (Line("portcullis, as it is", "shape", SHAPE16["none"]),
+                  Line("portcullis, a tenth kept", "shape", SHAPE16["little"]),
+                  Line("portcullis, all but one member kept", "shape", SHAPE16["most"])), len(bodies.large())),
 )
-OWNER = {name: name if name in ("nginx", "haproxy") else "portcullis" for row in ROWS for name in
-         (line.gateway for line in row.lines)}
+OWNERS = {"nginx": "nginx", "haproxy": "haproxy", "node": "node", "node_fetch": "node"}  # all others are Portcullis
+OWNER = {line.gateway: OWNERS.get(line.gateway, "portcullis") for row in ROWS for line in row.lines}
 
 
 def probe(peer, load, headers):
@@ -107,7 +128,23 @@ def probe(peer, load, headers):
         return f"with a changed body: {body[:200]!r}"
     if load.path == peers.DASHBOARD and any(f'"{name}"'.encode() not in body for name in SOURCES):
         return f"without one of its sources: {body[:200]!r}"
+    if load.path in COMPOSED and json.loads(body) != COMPOSED[load.path]:
+        return f"with another body than it should: {body[:200]!r}"
     return None
+
+
+def _composed():
+    """What must come back, by path, of what is put together or shaped."""
+    well = bodies.SOURCES
+    failed = {**well, "tips": [], "_errors": {"tips": {"error": "status", "status": 500}}}
+    return {
+        peers.ONE_SOURCE: well["user"], peers.HOME: well, peers.LATE: well, peers.PART: failed,
+        peers.SHAPED["none"]: json.loads(bodies.large()), peers.SHAPED["little"]: bodies.kept(bodies.KEPT_LITTLE),
+        peers.SHAPED["most"]: bodies.kept(bodies.KEPT_MOST),
+    }
+
+
+COMPOSED = _composed()
 
 
 class Traffic:
@@ -118,7 +155,8 @@ class Traffic:
         self.token = peers.bearer()
         self.rows = [(row, [line for line in row.lines if OWNER[line.gateway] in owners]) for row in rows]
         # The base alone, without the one it is the base for, is no row.
-        self.left_out = [row.name for row, lines in self.rows if row.lines[-1] not in lines and len(row.lines) == 2]
+        self.left_out = {row.name: OWNER[row.lines[-1].gateway] for row, lines in self.rows
+                         if row.lines[-1] not in lines and (len(row.lines) == 2 or lines == [row.lines[0]] and row.base != "nginx")}
         self.rows = [(row, lines) for row, lines in self.rows if lines and row.name not in self.left_out]
         self.wanted = list(dict.fromkeys((l.gateway, l.load) for _, lines in self.rows for l in lines))
         self.dead = {}
@@ -199,12 +237,12 @@ class Traffic:
     def _spent(self, peer):
         """CPU seconds so far: of the gateway, of the upstream, of the load, of Redis, and of the whole machine."""
         redis = peer.redis.cpu() if peer.redis else 0
-        return peer.process.cpu(), self.bench.upstream.cpu(), _own(), redis, machine_busy()
+        return peer.process.cpu(), self.bench.upstream.cpu(), own(), redis, machine_busy()
 
     def report(self):
         """Prints the tables."""
-        for name in self.left_out:
-            print(f"\n{name}: not measured, portcullis is not among the peers")
+        for name, owner in self.left_out.items():
+            print(f"\n{name}: not measured, {owner} is not installed or not among the peers")
         for row, lines in self.rows:
             base = next((line for line in lines if line.gateway == row.base), None)
             base_runs = self.runs.get((base.gateway, base.load), []) if base else []
@@ -212,7 +250,7 @@ class Traffic:
             for line in lines:
                 runs = self.runs.get((line.gateway, line.load), [])
                 if not runs or (line.gateway, line.load) in self.dead:
-                    out.append([line.label, "NOT MEASURED: " + self.dead.get((line.gateway, line.load), "no run was done"), *[""] * 5])
+                    out.append([line.label, "NOT MEASURED", *[""] * 5])  # why is told below all tables
                     continue
                 against = [] if line == base else base_runs
                 out.append([
@@ -225,7 +263,20 @@ class Traffic:
                 for line, cells in zip(lines, out):
                     runs = [run for run in self.runs.get((line.gateway, line.load), []) if "trips" in run]
                     cells += [cell(runs, [], "trips", 4), cell(runs, [], "redis_cpu")]
+            if row.bytes and base_runs:
+                heads += ["added us/request", "MB/s"]
+                for line, cells in zip(lines, out):
+                    cells += self._added(line, base_runs, row.bytes) if line != base else ["", ""]
             table.show(f"{row.name}: {row.title}", heads, out)
+
+    def _added(self, line, base_runs, size):
+        """What a line costs beyond the base, run by run of the same round, and how fast it goes through its bytes."""
+        base = {run["round"]: run["cpu"] for run in base_runs}
+        added = [run["cpu"] - base[run["round"]] for run in self.runs.get((line.gateway, line.load), []) if run["round"] in base]
+        if not added:
+            return ["-", "-"]
+        middle = table.median(added)
+        return [table.cell(added, digits=1), f"{size / middle:.0f}" if middle > 0 else "no cost seen"]
 
     def failed(self):
         """Whether a gateway did not start or a run had errors."""
@@ -241,7 +292,7 @@ def cell(runs, base, key, digits=2, tie=None):
     return table.cell([r[key] for r in runs], [r[key] for r in base], digits, tie)
 
 
-def _own():
+def own():
     """CPU seconds of this process and of the load generators it has waited for."""
     mine, waited = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     return mine.ru_utime + mine.ru_stime + waited.ru_utime + waited.ru_stime

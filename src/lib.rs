@@ -6,13 +6,16 @@
 pub mod exchange;
 
 pub mod config;
+pub mod json;
 
+pub mod coding;
 pub mod expression;
 pub mod http1;
 pub mod net;
 
 pub mod cache;
 pub mod route;
+pub mod shaping;
 pub mod store;
 pub mod telemetry;
 

@@ -8,6 +8,7 @@ use crate::config::{Field, Key, Kind, Schema, Section, shape};
 use crate::exchange::{Error, ErrorKind, Exchange, HeaderId, Response};
 use crate::expression::{EvalError, Place, Template, load};
 
+use super::describe::{Description, untold};
 use super::{Action, Build, Env, LocalBoxFuture};
 
 /// The action `redirect`.
@@ -126,5 +127,16 @@ fn unreadable(error: EvalError) -> Error {
 impl Action for Redirect {
     fn run<'a>(&'a self, exchange: &'a mut Exchange) -> LocalBoxFuture<'a, Result<Response, Error>> {
         Box::pin(std::future::ready(self.answer(exchange)))
+    }
+
+    fn describe(&self, exchange: &mut Exchange) -> Description {
+        let told = Description::new("redirect").fact("status", self.status.as_str());
+        match self.answer(exchange) {
+            Ok(answer) => {
+                let to = answer.headers.get_id(HeaderId::Location).unwrap_or_default();
+                told.fact("location", String::from_utf8_lossy(to))
+            }
+            Err(error) => told.fact("location", untold(&error)),
+        }
     }
 }

@@ -9,6 +9,7 @@ use crate::exchange::headers::valid_name;
 use crate::exchange::{Body, Error, ErrorKind, Exchange, HeaderId, Response};
 use crate::expression::{EvalError, JsonTemplate, Place, Template, load};
 
+use super::describe::{Description, untold};
 use super::{Action, Build, Env, LocalBoxFuture};
 
 /// The action `respond`.
@@ -122,5 +123,22 @@ fn unreadable(error: EvalError) -> Error {
 impl Action for Respond {
     fn run<'a>(&'a self, exchange: &'a mut Exchange) -> LocalBoxFuture<'a, Result<Response, Error>> {
         Box::pin(std::future::ready(self.answer(exchange)))
+    }
+
+    fn describe(&self, exchange: &mut Exchange) -> Description {
+        let body = match &self.content {
+            Content::None => "none".to_owned(),
+            Content::Text(text) => format!("text, {} bytes", text.len()),
+            Content::Json(_) => "JSON".to_owned(),
+        };
+        let mut told = Description::new("respond").fact("status", self.status.as_str()).fact("body", body);
+        if !self.headers.is_empty() {
+            let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+            told = told.fact("headers", names.join(", "));
+        }
+        match self.answer(exchange) {
+            Ok(_) => told,
+            Err(error) => told.fact("fails", untold(&error)),
+        }
     }
 }

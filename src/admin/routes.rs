@@ -1,12 +1,12 @@
 //! What is served, as a document: every listener with its rules, what they do and what guards them.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::config::{
-    Action, Config, InForce, Listener, Node, Origin, Policies, Route, RouteBody, Target, in_force,
+    Action, Config, InForce, Listener, Node, Origin, Policies, Route, RouteBody, Target, duration_text,
+    in_force,
 };
 use crate::policy::chain::Chain;
 use crate::snapshot::{ListenerPlan, Snapshot};
@@ -59,7 +59,7 @@ fn entry(
         "conditional": body.condition.is_some(),
         "action": action,
         "upstreams": upstreams,
-        "timeout": span(body.timeout.unwrap_or(RouteBody::TIMEOUT)),
+        "timeout": duration_text(body.timeout.unwrap_or(RouteBody::TIMEOUT)),
         "policies": policies(&config.policies, &listener.policies, &body.policies, chain),
     })
 }
@@ -116,12 +116,6 @@ fn place(origin: Origin) -> &'static str {
         Origin::Listener => "listener",
         Origin::Route => "route",
     }
-}
-
-/// A duration as the configuration writes it.
-fn span(duration: Duration) -> String {
-    let millis = duration.as_millis();
-    if millis.is_multiple_of(1000) { format!("{}s", millis / 1000) } else { format!("{millis}ms") }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 mod arguments;
 mod check;
 mod demo;
+mod explain;
 mod failure;
 mod output;
 mod routes;
@@ -36,6 +37,8 @@ enum Command {
     Check(check::Arguments),
     /// List the routes of a configuration with what guards them.
     Routes(routes::Arguments),
+    /// Tell what a request would meet: route, policies, action. Nothing is sent.
+    Explain(explain::Arguments),
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
     /// Sign a token (JWT, HS256) to try a gateway with.
@@ -77,6 +80,7 @@ fn dispatch(arguments: Arguments) -> Result<(), Failure> {
         Command::Run(arguments) => run::run(arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Routes(arguments) => routes::routes(&arguments),
+        Command::Explain(arguments) => explain::explain_request(&arguments),
         Command::Schema => schema::schema(),
         Command::Token(arguments) => token::token(&arguments),
         Command::Demo(arguments) => demo::demo(&arguments),

@@ -10,6 +10,7 @@ use crate::server::Source;
 use crate::snapshot::compile::Environment;
 
 use super::arguments::{ConfigPath, Format};
+use super::explain::unknown_listener;
 use super::failure::Failure;
 use super::output;
 
@@ -33,12 +34,8 @@ pub(super) fn routes(arguments: &Arguments) -> Result<(), Failure> {
     };
     let mut listing = listing(&snapshot);
     if let Some(name) = &arguments.listener {
-        let known: Vec<&str> = snapshot.listeners.iter().map(|listener| &*listener.name).collect();
-        if !known.contains(&name.as_str()) {
-            let known = known.join("`, `");
-            return Err(Failure::Environment(format!(
-                "there is no listener `{name}`: the listeners are `{known}`"
-            )));
+        if snapshot.listener(name).is_none() {
+            return Err(unknown_listener(&snapshot, name));
         }
         if let Some(listeners) = listing["listeners"].as_array_mut() {
             listeners.retain(|listener| listener["name"] == name.as_str());

@@ -1,8 +1,8 @@
 //! What only the whole shows: names that lead nowhere, definitions that nobody uses, routes written twice.
 
 use std::collections::{HashMap, HashSet};
-use std::net::SocketAddr;
 
+use super::addresses;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::document::{Entry, Node, Value};
 use super::field::Field;
@@ -35,7 +35,7 @@ pub(super) fn check(root: &Node, config: &Config, out: &Diagnostics) {
         names.unused();
     }
     replacements(config, out);
-    addresses(config, out);
+    addresses::check(config, out);
 }
 
 /// One kind of definition: what it is called, which there are (also those that could not be read), which were used.
@@ -196,19 +196,6 @@ fn replacements(config: &Config, out: &Diagnostics) {
         warn(&listener.policies, &[&config.policies]);
         for body in config.routes.iter().chain(&listener.routes).flat_map(|route| &route.alternatives) {
             warn(&body.policies, &[&listener.policies, &config.policies]);
-        }
-    }
-}
-
-/// No two sockets on one address. Port 0 is whatever the system gives.
-fn addresses(config: &Config, out: &Diagnostics) {
-    let listeners = config.listeners.iter().map(|listener| (listener.listen.value, listener.listen.span));
-    let admin = config.admin.iter().map(|admin| (admin.value, admin.span));
-    let mut seen: HashMap<SocketAddr, Span> = HashMap::new();
-    for (address, span) in listeners.chain(admin).filter(|(address, _)| address.port() != 0) {
-        if let Some(first) = seen.insert(address, span) {
-            let problem = Diagnostic::error(span, format!("two listeners on `{address}`"));
-            out.add(problem.help("give each its own address").note(first, "the other one"));
         }
     }
 }

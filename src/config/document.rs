@@ -180,6 +180,19 @@ impl Node {
         matches!(&self.value, Value::Scalar(scalar) if scalar.resolve_type() == ScalarType::Null)
     }
 
+    /// Calls `visit` with every text in it that a reference such as `${NAME}` brought in: what must not be shown.
+    pub fn referred<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
+        match &self.value {
+            Value::Scalar(scalar) => {
+                if let Some(Ok(text)) = &scalar.resolved {
+                    text.referred(visit);
+                }
+            }
+            Value::List(items) => items.iter().for_each(|item| item.referred(visit)),
+            Value::Map(entries) => entries.iter().for_each(|entry| entry.value.referred(visit)),
+        }
+    }
+
     /// The text it is, where it is one without a reference: a keyword such as `none` never comes from outside.
     pub fn word(&self) -> Option<&str> {
         match &self.value {

@@ -14,6 +14,7 @@ use super::suggest::nearest;
 use super::text::{Text, quoted};
 use super::units::{self, Bad};
 use super::url::{self, HostPattern, Url};
+use super::web_origin::{self, OriginPattern};
 
 /// A value to be read: its node, what it is called, and where findings go.
 #[derive(Clone, Copy, Debug)]
@@ -300,6 +301,16 @@ impl<'a> Field<'a> {
     pub fn host_pattern(&self) -> Option<HostPattern> {
         let text = self.text_as("a host (text)")?;
         self.judged(&text, url::host_pattern(text.as_str()))
+    }
+
+    /// A web origin such as `https://app.example.com`, `https://*.example.com`, `"*"` or `"null"`.
+    pub fn origin_pattern(&self) -> Option<OriginPattern> {
+        if self.node.is_null() {
+            self.error("an origin without a value", "write `\"null\"`, in quotes, for pages that have none");
+            return None;
+        }
+        let text = self.text_as("an origin (text)")?;
+        self.judged(&text, web_origin::origin_pattern(text.as_str()))
     }
 
     /// The value of a header (RFC 9110 section 5.5), query parameter or cookie: text without control characters.

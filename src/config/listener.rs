@@ -76,7 +76,11 @@ impl Default for Limits {
 
 const LISTENER: &[Key] = &[
     Key::needed("listen", shape::socket_address, "The address: IP and port"),
-    Key::optional("hosts", shape::texts, "The hosts it answers for (default: all)"),
+    Key::optional(
+        "hosts",
+        shape::texts,
+        "The hosts it answers for (default: all); listeners on one address are told apart by it",
+    ),
     Key::optional("trusted_proxies", shape::texts, "Networks whose word about the client is believed"),
     Key::optional("limits", limits_schema, "The bounds of requests and connections"),
     Key::optional("path", path_rules::schema, "How paths are read"),

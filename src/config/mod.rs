@@ -5,6 +5,7 @@
 //! `parse.rs` (YAML to a tree with places), `expand.rs` (`${NAME}`), `field.rs` and `section.rs` (typed reading),
 //! `model.rs` (the whole as written), `check.rs` (what only the whole shows), `render.rs` (what the operator sees).
 
+mod addresses;
 mod cache;
 mod check;
 mod cidr;
@@ -38,6 +39,7 @@ mod text;
 mod units;
 mod upstream;
 mod url;
+mod web_origin;
 
 pub use cache::CacheBounds;
 pub use cidr::{Cidr, NotCidr};
@@ -64,6 +66,7 @@ pub use section::{Key, Presence, Schema, Section};
 pub use span::{FileId, Files, Span, Spanned};
 pub use suggest::nearest;
 pub use text::Text;
-pub use units::duration;
+pub use units::{duration, duration_text};
 pub use upstream::{Timeouts, Upstream, UpstreamSettings};
 pub use url::{Host, HostPattern, Url};
+pub use web_origin::OriginPattern;

@@ -98,7 +98,6 @@ pub(super) const FILE: &[Key] = &[
     Key::optional("admin", || shape::object(ADMIN), "The admin listener; absent = none"),
     Key::optional("telemetry", || shape::object(TELEMETRY), "What is logged"),
     Key::later("tls"),
-    Key::later("cors"),
     Key::later("tests"),
 ];
 

@@ -119,7 +119,6 @@ const ROUTE: &[Key] = &[
     Key::optional("path", path_rules::schema, "How the path is read"),
     Key::optional("policies", || shape::defined("policies"), "Policies of this route"),
     Key::later("retry"),
-    Key::later("cors"),
     Key::later("tls"),
     Key::later("shape"),
     Key::later("compress"),

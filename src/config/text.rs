@@ -79,6 +79,13 @@ impl Text {
         self.expanded
     }
 
+    /// Calls `visit` with every part that a reference brought in: what must not be shown.
+    pub fn referred<'a>(&'a self, visit: &mut dyn FnMut(&'a str)) {
+        if self.expanded {
+            self.literal.iter().map(|range| &self.value[range.clone()]).for_each(visit);
+        }
+    }
+
     /// Where the whole value was written.
     pub fn span(&self) -> Span {
         self.span

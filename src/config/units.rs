@@ -8,6 +8,12 @@ pub(super) type Bad = (String, String);
 /// Longer ones are slips, and would overflow clocks.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 3600);
 
+/// A duration as the configuration writes it, in seconds or milliseconds.
+pub fn duration_text(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    if millis.is_multiple_of(1000) { format!("{}s", millis / 1000) } else { format!("{millis}ms") }
+}
+
 /// A duration: `250ms 5s 1m 1h 1d`.
 ///
 /// # Errors

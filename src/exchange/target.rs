@@ -166,14 +166,29 @@ impl Target {
     }
 }
 
+/// The authority that an absolute-form target names, before it is judged; `None` in every other form.
+pub fn authority_of(raw: &[u8]) -> Option<&[u8]> {
+    if raw.first() == Some(&b'/') {
+        return None;
+    }
+    let rest = &raw[scheme_of(raw)?..];
+    Some(&rest[..authority_end(rest)])
+}
+
+/// How long the scheme of an absolute-form target is, with what ends it.
+fn scheme_of(raw: &[u8]) -> Option<usize> {
+    let is =
+        |scheme: &&&[u8]| raw.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    [&b"http://"[..], b"https://"].iter().find(is).map(|scheme| scheme.len())
+}
+
+fn authority_end(rest: &[u8]) -> usize {
+    rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len())
+}
+
 fn parse_absolute(raw: &[u8], rules: PathRules) -> Result<ParsedTarget, TargetError> {
-    let scheme = [&b"http://"[..], b"https://"]
-        .into_iter()
-        .find(|scheme| raw.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme)))
-        .ok_or(TargetError::Form)?;
-    let rest = &raw[scheme.len()..];
-    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
-    let (authority, rest) = rest.split_at(end);
+    let rest = &raw[scheme_of(raw).ok_or(TargetError::Form)?..];
+    let (authority, rest) = rest.split_at(authority_end(rest));
     let authority = Some(parse_authority(authority)?);
     let target = if rest.first() == Some(&b'/') {
         normalise(rest, rules)?

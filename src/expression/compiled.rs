@@ -5,11 +5,10 @@ use std::sync::Arc;
 
 use serde_json::Value as Json;
 
-use crate::exchange::Exchange;
-
 use super::check::check;
 use super::error::{CompileError, EvalError, Fault, Span, Why};
 use super::facts::Facts;
+use super::ground::Ground;
 use super::interpret::Mixed;
 use super::lower::Lower;
 use super::node::Node;
@@ -141,8 +140,8 @@ impl Expression {
         }
     }
 
-    fn eval<'a>(&'a self, exchange: &'a Exchange) -> Result<Val<'a>, EvalError> {
-        let facts = Facts::of(exchange, self.names);
+    fn eval<'a>(&'a self, ground: Ground<'a>) -> Result<Val<'a>, EvalError> {
+        let facts = Facts::of(ground, self.names);
         match &self.code {
             Code::Native(node) => node.eval(&facts).map_err(|fault| self.explain(fault)),
             Code::Mixed(mixed) => mixed.eval(&facts, &self.text).map_err(|error| self.placed(error)),
@@ -153,12 +152,13 @@ impl Expression {
     ///
     /// # Errors
     /// Something that was read is absent or has the wrong type, or the result is neither true nor false.
-    pub fn bool(&self, exchange: &Exchange) -> Result<bool, EvalError> {
+    pub fn bool<'a>(&'a self, ground: impl Into<Ground<'a>>) -> Result<bool, EvalError> {
+        let ground = ground.into();
         match &self.code {
             Code::Native(node) => {
-                node.holds(&Facts::of(exchange, self.names)).map_err(|fault| self.explain(fault))
+                node.holds(&Facts::of(ground, self.names)).map_err(|fault| self.explain(fault))
             }
-            Code::Mixed(_) => match self.eval(exchange)? {
+            Code::Mixed(_) => match self.eval(ground)? {
                 Val::Bool(truth) => Ok(truth),
                 _ => Err(self.fault(Why::NotBool)),
             },
@@ -166,10 +166,11 @@ impl Expression {
     }
 
     /// Whether a condition holds; one that cannot be evaluated does not, and nobody is told why.
-    pub fn holds(&self, exchange: &Exchange) -> bool {
+    pub fn holds<'a>(&'a self, ground: impl Into<Ground<'a>>) -> bool {
+        let ground = ground.into();
         match &self.code {
-            Code::Native(node) => node.holds(&Facts::of(exchange, self.names)).unwrap_or(false),
-            Code::Mixed(_) => self.bool(exchange).unwrap_or(false),
+            Code::Native(node) => node.holds(&Facts::of(ground, self.names)).unwrap_or(false),
+            Code::Mixed(_) => self.bool(ground).unwrap_or(false),
         }
     }
 
@@ -177,16 +178,39 @@ impl Expression {
     ///
     /// # Errors
     /// As [`Expression::bool`]; null counts as absent, a list or a map is no text.
-    pub fn text<'a>(&'a self, exchange: &'a Exchange) -> Result<Cow<'a, str>, EvalError> {
-        self.eval(exchange)?.into_text().map_err(|why| self.fault(why))
+    pub fn text<'a>(&'a self, ground: impl Into<Ground<'a>>) -> Result<Cow<'a, str>, EvalError> {
+        let ground = ground.into();
+        // A number that a service has written keeps its digits.
+        let is_number = |raw: &&str| raw.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+        if let Some(digits) = self.raw(ground).and_then(Result::ok).filter(is_number) {
+            return Ok(Cow::Borrowed(digits));
+        }
+        self.eval(ground)?.into_text().map_err(|why| self.fault(why))
     }
 
     /// Evaluates to a JSON value; bytes are base64.
     ///
     /// # Errors
     /// As [`Expression::bool`]; a number that JSON does not know (NaN, infinity) is an error.
-    pub fn value(&self, exchange: &Exchange) -> Result<Json, EvalError> {
-        self.eval(exchange)?.into_json().map_err(|why| self.fault(why))
+    pub fn value<'a>(&'a self, ground: impl Into<Ground<'a>>) -> Result<Json, EvalError> {
+        self.eval(ground.into())?.into_json().map_err(|why| self.fault(why))
+    }
+
+    /// Evaluates to JSON text: what a service has written stays as it is.
+    ///
+    /// # Errors
+    /// As [`Expression::value`].
+    pub(super) fn json_text<'a>(&'a self, ground: Ground<'a>) -> Result<Cow<'a, str>, EvalError> {
+        match self.raw(ground) {
+            Some(raw) => raw.map(Cow::Borrowed).map_err(|why| self.fault(why)),
+            None => self.value(ground).map(|value| Cow::Owned(value.to_string())),
+        }
+    }
+
+    /// What is read of a service's body, where the expression does that and nothing else.
+    fn raw<'a>(&self, ground: Ground<'a>) -> Option<Result<&'a str, Why>> {
+        let read = self.read().filter(|read| matches!(read, Read::Answer(..)))?;
+        read.raw(&Facts::of(ground, false))
     }
 
     /// The path, where the expression is one and nothing else.

@@ -3,7 +3,7 @@
 use crate::exchange::target::percent_decode;
 
 /// Appends bytes with everything but the unreserved ones percent-encoded (RFC 3986 section 2.3).
-pub(super) fn encode(bytes: &[u8], out: &mut String) {
+pub fn encode(bytes: &[u8], out: &mut String) {
     const HEX: &[u8; 16] = b"0123456789ABCDEF";
     for &byte in bytes {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {

@@ -64,6 +64,8 @@ pub(super) enum Why {
     NotText,
     /// A value that JSON cannot say.
     NotJson,
+    /// A body that cannot be made a tree of.
+    Unreadable,
     /// The value would break the place it goes to.
     Misplaced(&'static str),
 }
@@ -77,6 +79,7 @@ impl Why {
             Why::NotBool => "is neither true nor false",
             Why::NotText => "is no text",
             Why::NotJson => "cannot be written as JSON",
+            Why::Unreadable => "cannot be read as JSON",
             Why::Misplaced(why) => why,
         }
     }

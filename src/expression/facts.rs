@@ -3,9 +3,14 @@
 use std::borrow::Cow;
 
 use crate::exchange::target::percent_decode;
-use crate::exchange::{Client, Exchange, HeaderId, Headers, Identity, Name, Param, Request};
+use std::sync::OnceLock;
+
+use serde_json::Value as Json;
+
+use crate::exchange::{Client, HeaderId, Headers, Identity, Name, Param, Request};
 
 use super::error::Why;
+use super::ground::{Answered, Ground};
 
 /// The readable part of an exchange: unlike the exchange itself it may be shown to the interpreter, which wants
 /// `Sync`.
@@ -21,12 +26,16 @@ pub(super) struct Facts<'a> {
     pub(super) rest: &'a str,
     pub(super) listener: &'a str,
     pub(super) route: &'a str,
+    pub(super) sources: &'a [OnceLock<Answered>],
+    pub(super) item: Option<&'a Json>,
+    pub(super) response: Option<&'a Answered>,
 }
 
 impl<'a> Facts<'a> {
     /// `names`: whether `listener`, `route` or the names of parameters will be read.
     #[inline]
-    pub(super) fn of(exchange: &'a Exchange, names: bool) -> Facts<'a> {
+    pub(super) fn of(ground: Ground<'a>, names: bool) -> Facts<'a> {
+        let Ground { exchange, sources, item, response } = ground;
         let Request { method, target, headers, .. } = &exchange.request;
         let (place, rule) = (&exchange.place, exchange.rule);
         let (listener, route, param_names) = match names {
@@ -45,6 +54,9 @@ impl<'a> Facts<'a> {
             rest: exchange.rest(),
             listener,
             route,
+            sources,
+            item,
+            response,
         }
     }
 
@@ -65,11 +77,7 @@ impl<'a> Facts<'a> {
 
     /// A header's value; several lines are one value (RFC 9110 section 5.3, RFC 9113 section 8.2.3 for cookies).
     pub(super) fn header(&self, id: HeaderId, name: &'a str) -> Result<Cow<'a, str>, Why> {
-        if id == HeaderId::Other {
-            join(self.headers.all(name), ", ")
-        } else {
-            join(self.headers.all_id(id), if id == HeaderId::Cookie { "; " } else { ", " })
-        }
+        header(self.headers, id, name)
     }
 
     /// Whether there is a line of that name.
@@ -132,20 +140,7 @@ impl<'a> Facts<'a> {
 
     /// Every header, as a map is made of them.
     pub(super) fn all_headers(&self) -> Result<Pairs<'a>, Why> {
-        let mut pairs: Pairs<'a> = Vec::new();
-        for (id, name, value) in self.headers.iter() {
-            let name = std::str::from_utf8(name).map_err(|_| Why::NotUtf8)?;
-            let value = std::str::from_utf8(value).map_err(|_| Why::NotUtf8)?;
-            match pairs.iter_mut().find(|(other, _)| other == name) {
-                Some((_, joined)) => {
-                    let joined = joined.to_mut();
-                    joined.push_str(if id == HeaderId::Cookie { "; " } else { ", " });
-                    joined.push_str(value);
-                }
-                None => pairs.push((name.into(), value.into())),
-            }
-        }
-        Ok(pairs)
+        all_headers(self.headers)
     }
 
     /// Every query value, the first of each name.
@@ -171,6 +166,33 @@ impl<'a> Facts<'a> {
         }
         Ok(pairs)
     }
+}
+
+/// A header's value; several lines are one value (RFC 9110 section 5.3, RFC 9113 section 8.2.3 for cookies).
+pub(super) fn header<'a>(headers: &'a Headers, id: HeaderId, name: &'a str) -> Result<Cow<'a, str>, Why> {
+    if id == HeaderId::Other {
+        join(headers.all(name), ", ")
+    } else {
+        join(headers.all_id(id), if id == HeaderId::Cookie { "; " } else { ", " })
+    }
+}
+
+/// Every header, as a map is made of them.
+pub(super) fn all_headers(headers: &Headers) -> Result<Pairs<'_>, Why> {
+    let mut pairs: Pairs<'_> = Vec::new();
+    for (id, name, value) in headers.iter() {
+        let name = std::str::from_utf8(name).map_err(|_| Why::NotUtf8)?;
+        let value = std::str::from_utf8(value).map_err(|_| Why::NotUtf8)?;
+        match pairs.iter_mut().find(|(other, _)| other == name) {
+            Some((_, joined)) => {
+                let joined = joined.to_mut();
+                joined.push_str(if id == HeaderId::Cookie { "; " } else { ", " });
+                joined.push_str(value);
+            }
+            None => pairs.push((name.into(), value.into())),
+        }
+    }
+    Ok(pairs)
 }
 
 /// Names and values; where a name stands twice the first counts.

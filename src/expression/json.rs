@@ -4,10 +4,8 @@ use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 
-use crate::exchange::Exchange;
-
-use super::compiled::Expression;
 use super::error::{CompileError, EvalError, Span};
+use super::ground::Ground;
 use super::origin::Origin;
 use super::scope::{Reference, Scope};
 use super::template::{Place, Segment, Template};
@@ -155,17 +153,16 @@ impl JsonTemplate {
     ///
     /// # Errors
     /// A value that cannot be read, or that JSON or a text cannot say.
-    pub fn render(&self, exchange: &Exchange) -> Result<String, EvalError> {
+    pub fn render<'a>(&'a self, ground: impl Into<Ground<'a>>) -> Result<String, EvalError> {
+        let ground = ground.into();
         let mut out = String::new();
         for piece in &self.pieces {
             match piece {
                 Piece::Raw(text) => out.push_str(text),
-                Piece::Text(template) => {
-                    match template.single().map(|value| Expression::value(value, exchange)) {
-                        Some(value) => out.push_str(&value?.to_string()),
-                        None => out.push_str(&quoted(&template.render(exchange)?)),
-                    }
-                }
+                Piece::Text(template) => match template.single().map(|value| value.json_text(ground)) {
+                    Some(value) => out.push_str(&value?),
+                    None => out.push_str(&quoted(&template.render(ground)?)),
+                },
             }
         }
         Ok(out)

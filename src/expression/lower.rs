@@ -7,7 +7,7 @@ use regex::Regex;
 use super::check::as_path;
 use super::node::{Literal, Node, TextTest};
 use super::parse::{Parsed, literal_text};
-use super::path::{self, Path, Read};
+use super::path::{self, Path};
 use super::scope::Scope;
 
 /// Lowers parts of one expression, which must have passed the check.
@@ -83,7 +83,7 @@ impl Lower<'_> {
         }
         let is_test = matches!(&container.expr, Expr::Select(select) if select.test);
         let path = self.path(container).filter(|path| !is_test && !path.read.is_text())?;
-        (item.is_text() && !matches!(path.read, Read::Item)).then(|| Node::In(Box::new(item), path))
+        item.is_text().then(|| Node::In(Box::new(item), path))
     }
 
     /// Replaces every part of a simple shape by a variable `@N` that stands for the node at that place in `slots`.

@@ -11,6 +11,7 @@ mod encode;
 mod error;
 mod facts;
 mod functions;
+mod ground;
 mod interpret;
 mod json;
 pub mod load;
@@ -24,7 +25,9 @@ mod template;
 mod value;
 
 pub use compiled::Expression;
+pub use encode::encode as encode_value;
 pub use error::{CompileError, EvalError};
+pub use ground::{Answered, Ground};
 pub use json::{JsonPart, JsonTemplate};
 pub use scope::{Reference, Scope};
 pub use template::{Place, Segment, Template};

@@ -5,10 +5,12 @@ use std::borrow::Cow;
 use serde_json::Value as Json;
 
 use crate::exchange::HeaderId;
+use crate::json;
 
 use super::error::{Span, Why};
-use super::facts::Facts;
+use super::facts::{self, Facts};
 use super::functions::{TYPES, did_you_mean};
+use super::ground::Answered;
 use super::scope::{Reference, Scope};
 use super::value::Val;
 
@@ -46,10 +48,28 @@ pub(super) enum Read {
     Claims(Vec<Key>),
     Scopes,
     ScopeAt(usize),
-    /// Known only inside an aggregate.
-    Source,
-    /// Known only inside a `for_each`.
-    Item,
+    /// A part of what a service has said.
+    Answer(Which, Part),
+    /// The item of a `for_each`, or a part of it.
+    Item(Vec<Key>),
+}
+
+/// Whose answer is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Which {
+    /// A source of an aggregate, by its position.
+    Source(usize),
+    /// The answer on its way out.
+    Response,
+}
+
+/// What of an answer is read.
+#[derive(Debug)]
+pub(super) enum Part {
+    Status,
+    Headers,
+    Header(HeaderId, Box<str>),
+    Body(Vec<Key>),
 }
 
 /// A path and where it stands in the text.
@@ -70,7 +90,7 @@ fn unknown<T>(what: impl Into<String>, mend: Option<String>) -> Result<T, Unknow
 }
 
 const ROOTS: &[&str] =
-    &["request", "client", "identity", "params", "rest", "listener", "route", "sources", "item"];
+    &["request", "client", "identity", "params", "rest", "listener", "route", "sources", "item", "response"];
 
 /// Whether a name is one of the gate's.
 pub(super) fn is_root(name: &str) -> bool {
@@ -95,8 +115,14 @@ pub(super) fn resolve(root: &str, keys: &[Key], scope: &Scope) -> Result<(Read, 
         "listener" => end(keys, 0, (Read::Listener, Reference::Listener)),
         "route" => end(keys, 0, (Read::Route, Reference::Route)),
         "sources" => source(keys, scope),
-        "item" if scope.item => Ok((Read::Item, Reference::Item)),
+        "item" if scope.item => Ok((Read::Item(keys.to_vec()), Reference::Item)),
         "item" => unknown("`item` is not known here", Some("only a source with `for_each` has it".into())),
+        "response" if scope.response => {
+            Ok((Read::Answer(Which::Response, part_of(root, keys)?), Reference::Response))
+        }
+        "response" => {
+            unknown("`response` is not known here", Some("only the `body` of a shape has it".into()))
+        }
         _ => {
             let params = scope.params.iter().find(|name| *name == root);
             let mend = params.map(|name| format!("did you mean `params.{name}`?"));
@@ -213,26 +239,53 @@ fn source(keys: &[Key], scope: &Scope) -> Result<(Read, Reference), Unknown> {
     let Some(Key::Name(name)) = keys.first() else {
         return unknown("`sources` is read by the names of sources", None);
     };
-    if !scope.sources.iter().any(|source| **source == **name) {
+    let Some(position) = scope.sources.iter().position(|source| **source == **name) else {
         let mend = did_you_mean(name, scope.sources.iter().map(String::as_str));
         return unknown(format!("there is no source `{name}`"), mend);
+    };
+    let part = part_of(&format!("sources.{name}"), &keys[1..])?;
+    Ok((Read::Answer(Which::Source(position), part), Reference::Source(name.to_string())))
+}
+
+/// What is read of an answer.
+fn part_of(of: &str, keys: &[Key]) -> Result<Part, Unknown> {
+    let what = member(of, keys, &["status", "headers", "body"])?;
+    let below = &keys[1..];
+    match what {
+        "status" => end(below, 0, Part::Status),
+        "body" => Ok(Part::Body(below.to_vec())),
+        _ => match name_in(&format!("{of}.headers"), below)? {
+            None => Ok(Part::Headers),
+            Some(name) => {
+                header_name(name)?;
+                Ok(Part::Header(HeaderId::of(name.as_bytes()), name.into()))
+            }
+        },
     }
-    let what = member(&format!("sources.{name}"), &keys[1..], &["status", "headers", "body"])?;
-    if what == "status" {
-        end(&keys[2..], 0, ())?;
-    }
-    Ok((Read::Source, Reference::Source(name.to_string())))
 }
 
 impl Read {
+    /// What is read of a service's body as it stands, where the whole path does that.
+    pub(super) fn raw<'a>(&self, facts: &Facts<'a>) -> Option<Result<&'a str, Why>> {
+        let Read::Answer(which, Part::Body(keys)) = self else { return None };
+        Some(which.find(facts).and_then(|answer| part(answer, keys)))
+    }
+
     /// Whether the value, where there is one, is always a text.
     pub(super) fn is_text(&self) -> bool {
-        !self.is_map() && !matches!(self, Read::Claims(_) | Read::Scopes | Read::Source | Read::Item)
+        let other = matches!(
+            self,
+            Read::Claims(_) | Read::Scopes | Read::Item(_) | Read::Answer(_, Part::Status | Part::Body(_))
+        );
+        !self.is_map() && !other
     }
 
     /// Whether the value is a map of texts that has to be made first.
     pub(super) fn is_map(&self) -> bool {
-        matches!(self, Read::Headers | Read::Queries | Read::Cookies | Read::Params)
+        matches!(
+            self,
+            Read::Headers | Read::Queries | Read::Cookies | Read::Params | Read::Answer(_, Part::Headers)
+        )
     }
 
     /// Whether it needs the names of listener, route and parameters.
@@ -267,7 +320,8 @@ impl Read {
             Read::ScopeAt(at) => {
                 facts.identity.ok_or(Why::Absent)?.scopes.get(*at).ok_or(Why::Absent)?.as_str().into()
             }
-            Read::Source | Read::Item => return Err(Why::Absent),
+            Read::Item(keys) => return claim(facts.item.ok_or(Why::Absent)?, keys),
+            Read::Answer(which, part) => return part.get(which.find(facts)?),
         };
         Ok(Val::Text(text))
     }
@@ -280,37 +334,109 @@ impl Read {
             Read::Claims(keys) => match (facts.identity, keys.split_last()) {
                 (None, _) => Ok(false),
                 (Some(_), None) => Ok(true),
-                (Some(identity), Some((last, above))) => match (last, claim_json(&identity.claims, above)?) {
-                    (Key::Name(name), Json::Object(members)) => Ok(members.contains_key(&**name)),
-                    _ => Err(Why::NoMembers),
-                },
+                (Some(identity), Some(_)) => has_key(&identity.claims, keys),
             },
             Read::Header(id, name) => Ok(facts.has_header(*id, name)),
             Read::Query(name) => Ok(facts.has_query(name)),
             Read::Cookie(name) => Ok(facts.has_cookie(name)),
             Read::Param(position) => Ok(facts.params.len() > *position),
-            Read::Source | Read::Item => Err(Why::Absent),
+            Read::Item(keys) => has_key(facts.item.ok_or(Why::Absent)?, keys),
+            Read::Answer(which, part) => which.find(facts).map_or(Ok(false), |answer| part.has(answer)),
             _ => Ok(true),
         }
     }
 
     /// `name in path`.
     pub(super) fn contains(&self, name: &str, facts: &Facts<'_>) -> Result<bool, Why> {
-        let is_name = |item: &Json| matches!(item, Json::String(text) if text == name);
         match self {
             Read::Headers => Ok(facts.has_header(HeaderId::of(name.as_bytes()), name)),
             Read::Queries => Ok(facts.has_query(name)),
             Read::Cookies => Ok(facts.has_cookie(name)),
             Read::Params => Ok(facts.has_param(name)),
             Read::Scopes => Ok(facts.identity.ok_or(Why::Absent)?.scopes.iter().any(|scope| scope == name)),
-            Read::Claims(keys) => match claim_json(&facts.identity.ok_or(Why::Absent)?.claims, keys)? {
-                Json::Array(items) => Ok(items.iter().any(is_name)),
-                Json::Object(members) => Ok(members.contains_key(name)),
-                _ => Err(Why::NoMembers),
-            },
-            Read::Source | Read::Item => Err(Why::Absent),
+            Read::Claims(keys) => holds(claim_json(&facts.identity.ok_or(Why::Absent)?.claims, keys)?, name),
+            Read::Item(keys) => holds(claim_json(facts.item.ok_or(Why::Absent)?, keys)?, name),
+            Read::Answer(which, Part::Headers) => Ok(which.find(facts)?.headers().get(name).is_some()),
+            Read::Answer(which, Part::Body(keys)) => {
+                holds(claim_json(tree(which.find(facts)?)?, keys)?, name)
+            }
             _ => Err(Why::NoMembers),
         }
+    }
+}
+
+impl Which {
+    fn find<'a>(self, facts: &Facts<'a>) -> Result<&'a Answered, Why> {
+        match self {
+            Which::Source(at) => facts.sources.get(at).and_then(|source| source.get()).ok_or(Why::Absent),
+            Which::Response => facts.response.ok_or(Why::Absent),
+        }
+    }
+}
+
+impl Part {
+    fn get<'a>(&'a self, answer: &'a Answered) -> Result<Val<'a>, Why> {
+        Ok(match self {
+            Part::Status => Val::Int(i64::from(answer.status().ok_or(Why::Absent)?)),
+            Part::Headers => Val::Pairs(facts::all_headers(answer.headers())?),
+            Part::Header(id, name) => Val::Text(facts::header(answer.headers(), *id, name)?),
+            Part::Body(keys) => {
+                let raw = part(answer, keys)?;
+                // What is no container is read alone, whatever stands beside it.
+                if !raw.starts_with(['{', '[']) {
+                    return serde_json::from_str(raw).map_err(|_| Why::Unreadable).map(Val::of_scalar);
+                }
+                return claim(tree(answer)?, keys);
+            }
+        })
+    }
+
+    fn has(&self, answer: &Answered) -> Result<bool, Why> {
+        Ok(match self {
+            Part::Status => answer.status().is_some(),
+            Part::Headers => true,
+            Part::Header(_, name) => answer.headers().get(name).is_some(),
+            Part::Body(keys) if keys.is_empty() => answer.body().is_some(),
+            Part::Body(keys) => match part(answer, keys) {
+                Ok(_) => matches!(keys.last(), Some(Key::Name(_))),
+                Err(Why::Absent) => false,
+                Err(why) => return Err(why),
+            },
+        })
+    }
+}
+
+/// The part of a body that the keys lead to, as it stands.
+fn part<'a>(answer: &'a Answered, keys: &[Key]) -> Result<&'a str, Why> {
+    let parts = keys.iter().map(|key| match key {
+        Key::Name(name) => json::Part::Member(name),
+        Key::At(at) => json::Part::Item(*at),
+    });
+    answer.part(parts).ok_or(Why::Absent)?.map_err(|missing| match missing {
+        json::Missing::Absent => Why::Absent,
+        json::Missing::NoParts => Why::NoMembers,
+    })
+}
+
+fn tree(answer: &Answered) -> Result<&Json, Why> {
+    answer.tree().ok_or(Why::Absent)?.ok_or(Why::Unreadable)
+}
+
+/// Whether the last member that the keys lead to is there; what it is a member of must be.
+fn has_key(json: &Json, keys: &[Key]) -> Result<bool, Why> {
+    let Some((last, above)) = keys.split_last() else { return Ok(true) };
+    match (last, claim_json(json, above)?) {
+        (Key::Name(name), Json::Object(members)) => Ok(members.contains_key(&**name)),
+        _ => Err(Why::NoMembers),
+    }
+}
+
+/// `name in value`.
+fn holds(json: &Json, name: &str) -> Result<bool, Why> {
+    match json {
+        Json::Array(items) => Ok(items.iter().any(|item| matches!(item, Json::String(text) if text == name))),
+        Json::Object(members) => Ok(members.contains_key(name)),
+        _ => Err(Why::NoMembers),
     }
 }
 

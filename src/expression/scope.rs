@@ -13,6 +13,8 @@ pub struct Scope {
     pub sources: Vec<String>,
     /// Whether `item` of a `for_each` is known.
     pub item: bool,
+    /// Whether the answer is known, as `response`: in `shape`.
+    pub response: bool,
 }
 
 /// Something that an expression reads.
@@ -42,6 +44,8 @@ pub enum Reference {
     Source(String),
     /// The item of a `for_each`.
     Item,
+    /// The answer on its way out.
+    Response,
 }
 
 impl Reference {

@@ -1,15 +1,16 @@
 //! Texts with values in braces: `/{userId}`, `https://{request.host}/x?from={request.path}`.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
-use crate::exchange::Exchange;
 use crate::exchange::headers::valid_value;
 
 use super::compiled::Expression;
 use super::encode::{self, HOLE, PATH_HOLE, Spot, spots};
 use super::error::{CompileError, EvalError, Span};
 use super::functions::did_you_mean;
+use super::ground::Ground;
 use super::origin::Origin;
 use super::scope::{Reference, Scope};
 
@@ -177,19 +178,20 @@ impl Template {
     /// # Errors
     /// A value that cannot be read, is no text, or would change the shape of the place it goes to
     /// ([`EvalError::is_misplaced`]): an empty or dot segment, a host that is none, a control byte in a header.
-    pub fn render<'a>(&'a self, exchange: &'a Exchange) -> Result<Cow<'a, str>, EvalError> {
+    pub fn render<'a>(&'a self, ground: impl Into<Ground<'a>>) -> Result<Cow<'a, str>, EvalError> {
         if let Some(text) = self.literal() {
             return Ok(Cow::Borrowed(text));
         }
+        let ground = ground.into();
         match self.place {
-            Place::PathOrUrl => self.render_target(exchange).map(Cow::Owned),
-            Place::Text | Place::Header => self.render_text(exchange),
+            Place::PathOrUrl => self.render_target(ground).map(Cow::Owned),
+            Place::Text | Place::Header => self.render_text(ground),
         }
     }
 
-    fn render_text<'a>(&'a self, exchange: &'a Exchange) -> Result<Cow<'a, str>, EvalError> {
+    fn render_text<'a>(&'a self, ground: Ground<'a>) -> Result<Cow<'a, str>, EvalError> {
         let value = |expression: &'a Expression| {
-            let value = expression.text(exchange)?;
+            let value = expression.text(ground)?;
             match self.place == Place::Header && !valid_value(value.as_bytes()) {
                 true => Err(expression.misplaced("would put control bytes into a header")),
                 false => Ok(value),
@@ -208,7 +210,7 @@ impl Template {
         Ok(Cow::Owned(out))
     }
 
-    fn render_target(&self, exchange: &Exchange) -> Result<String, EvalError> {
+    fn render_target(&self, ground: Ground<'_>) -> Result<String, EvalError> {
         let mut out = String::with_capacity(64);
         let mut values: smallvec::SmallVec<[(usize, &Expression); 4]> = smallvec::SmallVec::new();
         for piece in &self.pieces {
@@ -219,21 +221,21 @@ impl Template {
                 }
                 Piece::Hole(expression, spot) => (expression, *spot),
             };
-            let raw = expression.as_param().and_then(|position| exchange.param_at(position));
+            let raw = expression.as_param().and_then(|position| ground.exchange.param_at(position));
             match (spot, raw) {
-                (Spot::Scheme, _) => out.push_str(&expression.text(exchange)?),
+                (Spot::Scheme, _) => out.push_str(&expression.text(ground)?),
                 (Spot::Host, _) => {
-                    let host = expression.text(exchange)?;
+                    let host = expression.text(ground)?;
                     if !encode::is_host(&host) {
                         return Err(expression.misplaced("is no part of a host"));
                     }
                     out.push_str(&host);
                 }
                 (Spot::Root | Spot::Path, _) if expression.is_path() => {
-                    encode::join_path(&expression.text(exchange)?, spot == Spot::Root, &mut out);
+                    encode::join_path(&expression.text(ground)?, spot == Spot::Root, &mut out);
                 }
                 (Spot::Query, _) if expression.is_path() => {
-                    encode::recode(&expression.text(exchange)?, &mut out);
+                    encode::recode(&expression.text(ground)?, &mut out);
                 }
                 (spot, raw) => {
                     if spot == Spot::Path {
@@ -241,7 +243,7 @@ impl Template {
                     }
                     match raw {
                         Some(raw) => encode::recode(raw, &mut out),
-                        None => encode::encode(expression.text(exchange)?.as_bytes(), &mut out),
+                        None => encode::encode(expression.text(ground)?.as_bytes(), &mut out),
                     }
                 }
             }
@@ -253,6 +255,19 @@ impl Template {
             return Err(first.misplaced("would make the target begin with `//`, which names a host"));
         }
         Ok(out)
+    }
+}
+
+impl fmt::Display for Template {
+    /// The template as it could be written.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}"))?,
+                Piece::Hole(expression, _) => write!(f, "{{{}}}", expression.source())?,
+            }
+        }
+        Ok(())
     }
 }
 

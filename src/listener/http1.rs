@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode, Version};
 
-use crate::exchange::{Body, Error, ErrorKind, Frame, Headers, Response};
+use crate::exchange::target::authority_of;
+use crate::exchange::{Body, Error, ErrorKind, Frame, HeaderId, Headers, Response};
 use crate::http1::{ConnectionLine, Framing, RequestHead, encode, parse_request};
 use crate::pipeline::{Arrived, Core, LINGER, Walk};
 use crate::snapshot::{Limits, Pinned, Watcher};
@@ -66,7 +67,7 @@ impl Connection {
             // Only now: a reload may have come while nothing was asked, and a silent connection holds no snapshot.
             let Some(pinned) = self.watcher.pin() else { return };
             let next = match head {
-                Ok(Some(head)) => self.exchange(pinned, head, first_byte).await,
+                Ok(Some(head)) => self.exchange(self.chosen(pinned, &head), head, first_byte).await,
                 Ok(None) => return,
                 Err(error) => {
                     let walk =
@@ -80,6 +81,13 @@ impl Connection {
                 Next::Linger => return self.linger().await,
             }
         }
+    }
+
+    /// The listener that the request is for, where several share the address.
+    fn chosen(&self, pinned: Rc<Pinned>, head: &RequestHead) -> Rc<Pinned> {
+        let buffer = self.wire.buffer();
+        let host = authority_of(&buffer[head.target.clone()]);
+        pinned.for_host(host.or(head.headers.get_id(HeaderId::Host)).unwrap_or_default())
     }
 
     /// Whether no further request is to be taken.
@@ -282,7 +290,7 @@ struct Peer {
 fn framing(answer: &Response, peer: Peer) -> Framing {
     let none = answer.status.is_informational()
         || matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-        || (peer.was_head && answer.headers.has_id(crate::exchange::HeaderId::ContentLength));
+        || (peer.was_head && answer.headers.has_id(HeaderId::ContentLength));
     match answer.body.length() {
         _ if none => Framing::None,
         Some(0) | None if peer.was_head => Framing::None,

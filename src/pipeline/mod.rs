@@ -1,19 +1,20 @@
 //! The walk of one request: admitted, routed, guarded, answered, recorded.
 //!
-//! Start with [`Walk::serve`]: the whole walk is that one function. `admit.rs` stands before it, `finish.rs` after it.
+//! Start with [`Walk::serve`]: the whole walk is that one function. `admit.rs` stands before it, `finish.rs` after it;
+//! `find.rs` chooses the rule.
 
 pub mod admit;
 pub mod core;
+mod find;
 pub mod finish;
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use crate::exchange::problem::problem;
-use crate::exchange::target::TargetError;
-use crate::exchange::{Error, ErrorKind, Exchange, HeaderId, Param, Response};
-use crate::route::Found;
-use crate::snapshot::{Alternative, ListenerPlan, Pinned, Rule};
+use crate::exchange::{Error, ErrorKind, Exchange, HeaderId, Response};
+use crate::policy::Phase;
+use crate::snapshot::{Pinned, Rule};
 
 pub use self::core::Core;
 pub use admit::Arrived;
@@ -36,8 +37,8 @@ impl Walk {
         let exchange = &mut self.exchange;
         let (rule, miss) = match self.refused.take() {
             // What cannot be read is not asked any further: it has neither path nor identity.
-            Some(refused) => return self.answer_error(refused),
-            None => find(&pinned, exchange),
+            Some(refused) => return self.decline(refused).await,
+            None => find::find(&pinned, exchange),
         };
         exchange.rule = Some(rule);
         let Some(rule) = pinned.rule(rule) else { return self.answer_error(ErrorKind::Internal.into()) };
@@ -56,16 +57,49 @@ impl Walk {
         self.sign(answer)
     }
 
+    /// Finds what would answer, and goes no further: the rule, and the error that stands in for its action where the
+    /// request missed. For those who ask, in the place of [`Walk::serve`].
+    ///
+    /// # Errors
+    /// The request is refused before anything looks for a route.
+    pub fn find(&mut self) -> Result<(u32, Option<Error>), Error> {
+        if let Some(refused) = self.refused.take() {
+            return Err(refused);
+        }
+        let found = find::find(&self.pinned, &mut self.exchange);
+        self.exchange.rule = Some(found.0);
+        Ok(found)
+    }
+
+    /// What is refused before it is routed passes no policy, but a page that may read the answer is told so.
+    async fn decline(&mut self, error: Error) -> Response {
+        let pinned = Rc::clone(&self.pinned);
+        let exchange = &mut self.exchange;
+        let mut answer = told(exchange, &error);
+        if let Some(rule) = pinned.rule(find::find(&pinned, exchange).0)
+            && rule.policies.has(Phase::Cors)
+        {
+            rule.policies.outward(rule.policies.through(Phase::Cors), exchange, &mut answer).await;
+        }
+        find::forget(exchange);
+        self.missed();
+        self.sign(answer)
+    }
+
     fn answer_error(&mut self, error: Error) -> Response {
+        let answer = told(&mut self.exchange, &error);
+        self.missed();
+        self.sign(answer)
+    }
+
+    /// A request that was refused before routing is counted with those that no route matched.
+    fn missed(&mut self) {
         if self.exchange.rule.is_none() {
-            // Refused before routing: counted with the requests that no route matched.
             self.exchange.rule = Some(self.pinned.plan.no_route);
             if let Some(rule) = self.pinned.rule(self.pinned.plan.no_route) {
                 rule.metrics.started(self.exchange.core);
             }
         }
-        let answer = told(&mut self.exchange, &error);
-        self.sign(answer)
     }
 
     /// What stands on every answer.
@@ -88,47 +122,6 @@ impl Walk {
     fn rule(&self) -> Option<&Rule> {
         self.exchange.rule.and_then(|rule| self.pinned.rule(rule))
     }
-}
-
-/// The rule that answers, and the error that stands in for its action where the request missed.
-fn find(pinned: &Pinned, exchange: &mut Exchange) -> (u32, Option<Error>) {
-    let plan = &pinned.plan;
-    if plan.hosts.as_ref().is_some_and(|hosts| !hosts.matches(exchange.request.host())) {
-        return (plan.no_route, Some(ErrorKind::NoRoute.into()));
-    }
-    match plan.table.find(exchange.request.target.path(), &exchange.request.method) {
-        Found::Matched(found) => {
-            for span in &found.spans {
-                exchange.params.push(Param { start: span.start as u32, end: span.end as u32 });
-            }
-            if let Some(rest) = found.rest_start {
-                exchange.rest = rest as u32;
-            }
-            // The rules of one pattern have the same names, which the conditions may use.
-            exchange.rule = found.rule.first().map(|alternative| alternative.rule);
-            let holds = |alternative: &&Alternative| {
-                alternative.when.as_ref().is_none_or(|when| when.holds(exchange))
-            };
-            match found.rule.iter().find(holds) {
-                Some(alternative) => (alternative.rule, slash(plan, alternative.rule, exchange)),
-                None => (plan.no_route, Some(ErrorKind::NoRoute.into())),
-            }
-        }
-        Found::MethodNotAllowed { allow, .. } => {
-            let error = Error::new(ErrorKind::MethodNotAllowed).header("allow", allow);
-            (plan.method_not_allowed, Some(error))
-        }
-        Found::NotFound => (plan.no_route, Some(ErrorKind::NoRoute.into())),
-    }
-}
-
-/// Targets are read before a route is known; an encoded slash that only other routes take is refused here.
-fn slash(plan: &ListenerPlan, rule: u32, exchange: &Exchange) -> Option<Error> {
-    if !plan.path_rules.encoded_slash_keep || !exchange.request.target.has_encoded_slash() {
-        return None;
-    }
-    let keeps = plan.rules.get(rule as usize).is_some_and(|rule| rule.keeps_encoded_slash);
-    (!keeps).then(|| TargetError::EncodedSlash.into())
 }
 
 /// Notes an error and puts it into words.

@@ -7,6 +7,7 @@ use http::{Method, StatusCode, Version};
 use super::*;
 use crate::config::load_text;
 use crate::exchange::{Body, CoreId, Headers};
+use crate::snapshot::ListenerPlan;
 use crate::snapshot::compile::{Environment, compile, vocabulary};
 
 /// A walk through a gate of this configuration, whose plan may be spoilt before.
@@ -17,7 +18,9 @@ fn answer(yaml: &str, target: &str, spoil: impl FnOnce(&mut ListenerPlan)) -> (R
     let mut snapshot = compile(&config, None, &environment, &loaded.diagnostics).unwrap();
     let mut plan = Arc::into_inner(snapshot.listeners.remove(0)).unwrap();
     spoil(&mut plan);
-    let pinned = Rc::new(Pinned { snapshot: Arc::new(snapshot), plan: Arc::new(plan) });
+    let name = Arc::clone(&plan.name);
+    snapshot.listeners.push(Arc::new(plan));
+    let pinned = Pinned::new(Arc::new(snapshot), &name).unwrap();
     let core = Rc::new(Core::new(CoreId(0), None, environment.metrics));
     let mut headers = Headers::new();
     headers.append("host", b"gw.test").unwrap();

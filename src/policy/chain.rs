@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Policy, Step};
+use super::{Phase, Policy, Step};
 use crate::exchange::problem::problem;
 use crate::exchange::{Error, Exchange, Response};
 
@@ -22,6 +22,24 @@ impl Chain {
     /// The policies, in the order they run.
     pub fn policies(&self) -> impl Iterator<Item = &dyn Policy> {
         self.policies.iter().map(|policy| &**policy)
+    }
+
+    /// Takes the policies of a phase out.
+    pub fn take(&mut self, phase: Phase) -> Vec<Arc<dyn Policy>> {
+        let all = std::mem::take(&mut self.policies).into_vec();
+        let (taken, left) = all.into_iter().partition(|policy| policy.phase() == phase);
+        self.policies = Vec::into_boxed_slice(left);
+        taken
+    }
+
+    /// Whether a policy stands in this phase.
+    pub fn has(&self, phase: Phase) -> bool {
+        self.policies.iter().any(|policy| policy.phase() == phase)
+    }
+
+    /// How many policies stand in this phase or before it.
+    pub fn through(&self, phase: Phase) -> usize {
+        self.policies.partition_point(|policy| policy.phase() <= phase)
     }
 
     /// Runs the policies on the request until one answers or refuses; `None` where all let it pass. The number tells

@@ -2,16 +2,19 @@
 
 use crate::config::Kind;
 
+use super::guard::cors;
+use super::transform::shape;
 use super::{Build, authenticate, authorize, cache, limit};
 
 /// The kinds, in the order of the language.
-pub static KINDS: &[Kind<Build>] = &[limit::KIND, authenticate::KIND, authorize::KIND, cache::KIND];
+pub static KINDS: &[Kind<Build>] =
+    &[cors::KIND, limit::KIND, authenticate::KIND, authorize::KIND, cache::KIND, shape::KIND];
 
 /// Their names.
-pub const NAMES: &[&str] = &["rate_limit", "auth", "authorize", "cache"];
+pub const NAMES: &[&str] = &["cors", "rate_limit", "auth", "authorize", "cache", "shape"];
 
 /// Kinds of the language that this version does not build.
-pub const LATER: &[&str] = &["ip", "cors", "body", "headers", "deprecated", "shape", "compress"];
+pub const LATER: &[&str] = &["ip", "body", "headers", "deprecated", "compress"];
 
 #[cfg(test)]
 mod tests {

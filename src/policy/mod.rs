@@ -7,10 +7,12 @@ pub mod authenticate;
 pub mod authorize;
 pub mod cache;
 pub mod chain;
+pub mod guard;
 pub mod kinds;
 pub mod limit;
 #[cfg(test)]
 mod testing;
+pub mod transform;
 
 use std::any::Any;
 use std::future::Future;
@@ -42,6 +44,8 @@ pub enum Step<'a> {
 /// Where in the fixed order a policy stands.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Phase {
+    /// Which web origins may ask; what it adds stands on every answer, so it comes before all that may refuse.
+    Cors,
     /// Limits that need no identity, so that a flood of bad credentials is limited too.
     LimitBefore,
     /// Who is it.
@@ -50,8 +54,10 @@ pub enum Phase {
     Authorize,
     /// Limits that need the identity.
     LimitAfter,
-    /// Answers that are given again: the last to see the request, the first to see the answer.
+    /// Answers that are given again: what is kept is what the client gets, shaped.
     Cache,
+    /// What the answer looks like: nearest to the action, so the first to see what it gives.
+    Shape,
 }
 
 /// What guards or changes an exchange.

@@ -62,21 +62,38 @@ impl HostList {
     /// Whether one of the names stands for `authority`, the value of `Host` or `:authority`. Its port, a trailing
     /// dot and case do not count (RFC 9110 section 4.2.3).
     pub fn matches(&self, authority: &str) -> bool {
-        let name = without_port(authority);
-        let name = name.strip_suffix('.').unwrap_or(name).as_bytes();
-        self.hosts.iter().any(|host| match host {
-            Host::Exact(text) => name.eq_ignore_ascii_case(text.as_bytes()),
-            Host::Below(suffix) => {
+        let name = bare(authority);
+        self.hosts.iter().any(|host| host.matches(name))
+    }
+
+    /// How closely the list fits `authority`, to choose among lists: a whole name before `*.`, and there the longer
+    /// one. `None` where no name stands for it.
+    pub fn closeness(&self, authority: &str) -> Option<usize> {
+        let name = bare(authority);
+        self.hosts.iter().filter(|host| host.matches(name)).map(Host::closeness).max()
+    }
+}
+
+impl Host {
+    fn matches(&self, name: &[u8]) -> bool {
+        match self {
+            Self::Exact(text) => name.eq_ignore_ascii_case(text.as_bytes()),
+            Self::Below(suffix) => {
                 let split = name.len().checked_sub(suffix.len());
                 // An empty label in front (`.example.com`) is no name.
                 split.is_some_and(|at| at > 0 && name[at..].eq_ignore_ascii_case(suffix.as_bytes()))
                     && name.first() != Some(&b'.')
             }
-        })
+        }
     }
-}
 
-impl Host {
+    fn closeness(&self) -> usize {
+        match self {
+            Self::Exact(_) => usize::MAX,
+            Self::Below(suffix) => suffix.len(),
+        }
+    }
+
     fn parse(text: &str) -> Result<Self, HostError> {
         if text.starts_with('[') {
             let inner =
@@ -105,6 +122,12 @@ impl Host {
         let lower = rest.to_ascii_lowercase();
         Ok(if star { Self::Below(format!(".{lower}").into()) } else { Self::Exact(lower.into()) })
     }
+}
+
+/// The name alone, without port and trailing dot.
+fn bare(authority: &str) -> &[u8] {
+    let name = without_port(authority);
+    name.strip_suffix('.').unwrap_or(name).as_bytes()
 }
 
 fn without_port(authority: &str) -> &str {

@@ -14,6 +14,6 @@ mod tree;
 pub use host::{HostError, HostList};
 pub use methods::{Methods, MethodsError};
 pub use pattern::{Pattern, PatternError, Segment};
-pub use predicate::{Condition, Expect, Predicate, Subject};
+pub use predicate::{Condition, Expect, Failing, Predicate, Subject};
 pub use table::{Clash, Found, Layer, Matched, Table, TableBuilder};
 pub use tree::Spans;

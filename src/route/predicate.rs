@@ -53,6 +53,23 @@ impl Expect {
     }
 }
 
+/// What of a `match` does not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Failing<'a> {
+    /// `hosts`.
+    Hosts,
+    /// `client_ip`.
+    ClientIp,
+    /// This header.
+    Header(&'a str),
+    /// This query parameter.
+    Query(&'a str),
+    /// This cookie.
+    Cookie(&'a str),
+    /// `when`.
+    When,
+}
+
 /// A compiled `match`. An empty one always holds.
 pub struct Predicate<S: ?Sized> {
     headers: Vec<(Box<str>, Expect)>,
@@ -121,21 +138,41 @@ impl<S: Subject + ?Sized> Predicate<S> {
 
     /// Whether everything asked for holds.
     pub fn holds(&self, subject: &S) -> bool {
-        self.hosts.as_ref().is_none_or(|hosts| subject.host().is_some_and(|host| hosts.matches(host)))
-            && self.client_ip.as_ref().is_none_or(|networks| {
-                let client = subject.client_ip();
-                networks.iter().any(|network| network.contains(client))
-            })
-            && self.headers.iter().all(|(name, expect)| {
-                subject.any_header(name, &mut |value| expect.fits(value)) == expect.wanted()
-            })
-            && self.query.iter().all(|(name, expect)| {
-                subject.query().is_some_and(|query| query_has(query, name, expect)) == expect.wanted()
-            })
-            && self.cookies.iter().all(|(name, expect)| {
-                subject.any_header("cookie", &mut |line| cookie_has(line, name, expect)) == expect.wanted()
-            })
-            && self.when.as_ref().is_none_or(|condition| condition.holds(subject))
+        self.failing(subject).is_none()
+    }
+
+    /// The first of what is asked for that does not hold.
+    pub fn failing(&self, subject: &S) -> Option<Failing<'_>> {
+        if let Some(hosts) = &self.hosts
+            && !subject.host().is_some_and(|host| hosts.matches(host))
+        {
+            return Some(Failing::Hosts);
+        }
+        if let Some(networks) = &self.client_ip {
+            let client = subject.client_ip();
+            if !networks.iter().any(|network| network.contains(client)) {
+                return Some(Failing::ClientIp);
+            }
+        }
+        let header = |(name, expect): &&(Box<str>, Expect)| {
+            subject.any_header(name, &mut |value| expect.fits(value)) != expect.wanted()
+        };
+        if let Some((name, _)) = self.headers.iter().find(header) {
+            return Some(Failing::Header(name));
+        }
+        let query = |(name, expect): &&(Box<str>, Expect)| {
+            subject.query().is_some_and(|query| query_has(query, name, expect)) != expect.wanted()
+        };
+        if let Some((name, _)) = self.query.iter().find(query) {
+            return Some(Failing::Query(name));
+        }
+        let cookie = |(name, expect): &&(Box<str>, Expect)| {
+            subject.any_header("cookie", &mut |line| cookie_has(line, name, expect)) != expect.wanted()
+        };
+        if let Some((name, _)) = self.cookies.iter().find(cookie) {
+            return Some(Failing::Cookie(name));
+        }
+        self.when.as_ref().filter(|condition| !condition.holds(subject)).map(|_| Failing::When)
     }
 }
 

@@ -108,12 +108,7 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
         None => None,
     };
     tokio::task::spawn_local(helpers::tidy(Arc::clone(&control.inner().environment)));
-    let mut listeners = Vec::new();
-    for sockets::Opened { bound, sockets } in opened {
-        control.cores().open(bound.number, &bound.name, sockets);
-        log.info(format_args!("listener {} on {}", bound.name, bound.local));
-        listeners.push((bound.name, bound.local));
-    }
+    let listeners = open(&control, opened, &log);
     if let Some(address) = admin_address {
         log.info(format_args!("admin on {address}"));
     }
@@ -122,9 +117,24 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
     Ok(Gate { control, crashed, reloads })
 }
 
-/// The listeners that a snapshot wants open.
+/// Hands the sockets to the cores, and tells which listener is where.
+fn open(control: &Control, opened: Vec<sockets::Opened>, log: &OperatorLog) -> Vec<(Name, SocketAddr)> {
+    let mut listeners = Vec::new();
+    for sharer in control.snapshot().sharers() {
+        log.info(format_args!("listener {} on {} by its hosts", sharer.name, sharer.address));
+        listeners.push((Name::clone(&sharer.name), sharer.address));
+    }
+    for sockets::Opened { bound, sockets } in opened {
+        control.cores().open(bound.number, &bound.name, sockets);
+        log.info(format_args!("listener {} on {}", bound.name, bound.local));
+        listeners.push((bound.name, bound.local));
+    }
+    listeners
+}
+
+/// The addresses that a snapshot wants open, and for which listener.
 pub(super) fn wanted(snapshot: &Snapshot) -> Vec<(Name, SocketAddr)> {
-    snapshot.listeners.iter().map(|listener| (Name::clone(&listener.name), listener.address)).collect()
+    snapshot.addresses().map(|listener| (Name::clone(&listener.name), listener.address)).collect()
 }
 
 fn bind_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Fault> {

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::config::{Config, Severity};
 use crate::exchange::Name;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{ListenerPlan, Snapshot};
 use crate::telemetry::metrics::Names;
 
 use super::boot::wanted;
@@ -140,6 +140,13 @@ fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Vec<usize>, Failure> {
     inner.next_number.set(first + opened.len());
 
     let (version, made, names) = (snapshot.version, snapshot.made, names(&snapshot));
+    let before = inner.live.get();
+    let known = |plan: &ListenerPlan| {
+        before.sharers().any(|sharer| sharer.name == plan.name && sharer.address == plan.address)
+    };
+    for new in snapshot.sharers().filter(|plan| !known(plan)) {
+        inner.log.info(format_args!("listener {} on {} by its hosts", new.name, new.address));
+    }
     inner.environment.cache.resize(snapshot.sources.config.cache);
     inner.live.swap(Arc::new(snapshot));
     inner.environment.metrics.reloaded(version, made);

@@ -4,6 +4,8 @@
 //! This is the only room that sees configuration and runtime whole.
 
 pub mod compile;
+pub mod explain;
+mod guard;
 pub mod live;
 pub mod reference;
 pub mod schema;
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::action::Action;
-use crate::config::Cidr;
+use crate::config::{Cidr, Span};
 use crate::exchange::target::PathRules;
 use crate::exchange::{Exchange, Name, Place};
 use crate::http1::HeadLimits;
@@ -23,6 +25,7 @@ use crate::route::{HostList, Predicate, Table};
 use crate::telemetry::metrics::RouteMetrics;
 use crate::upstream::Upstream;
 
+pub use guard::Guard;
 pub use live::{Live, Watcher};
 
 /// The bounds of what a listener takes from a client, section "Bounded" of the rules of the edge.
@@ -73,6 +76,17 @@ impl ListenerPlan {
     pub fn trusts(&self, ip: IpAddr) -> bool {
         self.trusted_proxies.iter().any(|cidr| cidr.contains(ip))
     }
+
+    /// Whether both have one address, where the Host of a request chooses. A port that the system is to choose is
+    /// another one for every listener.
+    fn shares(&self, other: &ListenerPlan) -> bool {
+        std::ptr::eq(self, other) || (self.address == other.address && self.address.port() != 0)
+    }
+
+    /// How closely its hosts fit a request's; every host fits a listener that names none, but loosely.
+    fn closeness(&self, host: &str) -> Option<usize> {
+        self.hosts.as_ref().map_or(Some(0), |hosts| hosts.closeness(host))
+    }
 }
 
 /// One of the rules behind a pattern.
@@ -93,6 +107,10 @@ pub struct Rule {
     pub params: Arc<[Name]>,
     /// What runs before and after the action.
     pub policies: Chain,
+    /// The same as it is written, in the order it runs.
+    pub guards: Box<[Guard]>,
+    /// Where the route's alternative is written; `None` for the rules of a miss.
+    pub at: Option<Span>,
     /// What it does.
     pub action: Arc<dyn Action>,
     /// From the head of the request to the head of the answer.
@@ -126,6 +144,26 @@ impl Snapshot {
     pub fn listener(&self, name: &str) -> Option<&Arc<ListenerPlan>> {
         self.listeners.iter().find(|listener| &*listener.name == name)
     }
+
+    /// The listeners that have no sockets of their own: they share the address of another.
+    pub fn sharers(&self) -> impl Iterator<Item = &Arc<ListenerPlan>> {
+        let owners: Vec<_> = self.addresses().map(Arc::as_ptr).collect();
+        self.listeners.iter().filter(move |plan| !owners.contains(&Arc::as_ptr(plan)))
+    }
+
+    /// One listener for each address, in the order of the configuration: the one whose name the address's sockets
+    /// bear. Where several share an address it is the one without `hosts`, else the first.
+    pub fn addresses(&self) -> impl Iterator<Item = &Arc<ListenerPlan>> {
+        self.listeners.iter().enumerate().filter_map(|(at, plan)| {
+            let mut sharing = self.listeners.iter().filter(|other| other.shares(plan));
+            let Some(default) = sharing.clone().find(|other| other.hosts.is_none()) else {
+                return sharing.next().is_none_or(|first| Arc::ptr_eq(first, plan)).then_some(plan);
+            };
+            // It takes the place of the first, so that the order is the file's.
+            let first = self.listeners.iter().position(|other| other.shares(default));
+            (first == Some(at)).then_some(default)
+        })
+    }
 }
 
 /// A snapshot as one exchange holds it: the exchange keeps it alive, and sees this one from start to end.
@@ -134,13 +172,39 @@ pub struct Pinned {
     pub snapshot: Arc<Snapshot>,
     /// The listener the request came in by.
     pub plan: Arc<ListenerPlan>,
+    /// The other listeners on the same address.
+    beside: Box<[Rc<Pinned>]>,
 }
 
 impl Pinned {
     /// Pins a snapshot for one of its listeners.
     pub fn new(snapshot: Arc<Snapshot>, listener: &str) -> Option<Rc<Pinned>> {
         let plan = Arc::clone(snapshot.listener(listener)?);
-        Some(Rc::new(Pinned { snapshot, plan }))
+        let others =
+            snapshot.listeners.iter().filter(|other| other.shares(&plan) && !Arc::ptr_eq(other, &plan));
+        let alone = |plan: &Arc<ListenerPlan>| {
+            let (snapshot, plan) = (Arc::clone(&snapshot), Arc::clone(plan));
+            Rc::new(Pinned { snapshot, plan, beside: Box::default() })
+        };
+        let beside = others.map(alone).collect();
+        Some(Rc::new(Pinned { snapshot, plan, beside }))
+    }
+
+    /// The listener that answers for the host of a request, among those on the same address: the closest one. Where
+    /// none does it is this one.
+    pub fn for_host(self: Rc<Self>, host: &[u8]) -> Rc<Pinned> {
+        if self.beside.is_empty() {
+            return self;
+        }
+        let host = std::str::from_utf8(host).unwrap_or_default();
+        let mut best = (self.plan.closeness(host), &self);
+        for other in &self.beside {
+            let closeness = other.plan.closeness(host);
+            if closeness > best.0 {
+                best = (closeness, other);
+            }
+        }
+        Rc::clone(best.1)
     }
 
     /// The rule with this number.

@@ -23,7 +23,7 @@ pub const FIELDS: &[(&str, &str)] = &[
     ("identity", "Who the client is, after authentication"),
     (
         "note",
-        "The first expression that could not be evaluated without that being an error, its place, and why",
+        "The first expression that could not be evaluated without that being an error, its place, and why; or that a preflight came from a foreign origin",
     ),
     ("error", "The gateway's own error, as in the table of errors"),
     ("reason", "A word that refines the error"),

@@ -3,6 +3,7 @@
 //! A counter has one writer, so counting is a load and a store and never a locked instruction. Labels come from the
 //! configuration alone (listener, route, upstream) or from a table of ours: what clients send makes no new series.
 
+mod aggregates;
 mod cells;
 mod render;
 
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use aggregates::{AggregateMetrics, SOURCE_OUTCOMES, SourceMetrics};
 pub use cells::{LimitMetrics, ListenerMetrics, Outcome, RouteMetrics, UpstreamMetrics, Verdict};
 
 use crate::exchange::{CoreId, ErrorKind, Name};
@@ -25,6 +27,7 @@ pub struct Metrics {
     listeners: Mutex<BTreeMap<Name, Arc<ListenerMetrics>>>,
     upstreams: Mutex<BTreeMap<Name, Arc<UpstreamMetrics>>>,
     limits: Mutex<BTreeMap<Name, Arc<LimitMetrics>>>,
+    aggregates: aggregates::Aggregates,
     errors: PerCore<ErrorCells>,
     access_log_dropped: Arc<AtomicU64>,
     reloads: Reloads,
@@ -57,6 +60,7 @@ impl Metrics {
             listeners: Mutex::default(),
             upstreams: Mutex::default(),
             limits: Mutex::default(),
+            aggregates: aggregates::Aggregates::default(),
             errors: PerCore::new(cores),
             access_log_dropped: Arc::default(),
             reloads: Reloads::default(),
@@ -86,6 +90,17 @@ impl Metrics {
         Arc::clone(entry(&mut lock(&self.limits), limit, || Arc::new(LimitMetrics::new(self.cores))))
     }
 
+    /// The numbers of an aggregate. For load time.
+    pub fn aggregate(&self, listener: &Name, route: &Name) -> Arc<AggregateMetrics> {
+        self.aggregates.route(self.cores, (Name::clone(listener), Name::clone(route)))
+    }
+
+    /// The numbers of a source of an aggregate. For load time.
+    pub fn source(&self, listener: &Name, route: &Name, source: &Name) -> Arc<SourceMetrics> {
+        let place = (Name::clone(listener), Name::clone(route));
+        self.aggregates.source(self.cores, place, Name::clone(source))
+    }
+
     /// Forgets the numbers of names that the configuration has no more. The unmatched requests of a listener stay as
     /// long as the listener does.
     pub fn retain(&self, names: &Names) {
@@ -98,6 +113,7 @@ impl Metrics {
         lock(&self.upstreams).retain(|upstream, _| names.upstreams.contains(upstream));
         // A limit that only this map still holds is of no snapshot any more.
         lock(&self.limits).retain(|_, numbers| Arc::strong_count(numbers) > 1);
+        self.aggregates.retain();
     }
 
     /// Counts an error that the gate made.

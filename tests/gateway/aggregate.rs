@@ -178,7 +178,7 @@ fn a_body_that_is_no_json_fails_the_call() {
         "01",
         "\"a\nb\"",
         " ",
-        "\u{feff}{}",
+        "\u{feff}",
     ] {
         fails("invalid_json", move |turn| turn.answer(200, &[JSON], body));
     }

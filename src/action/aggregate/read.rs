@@ -1,12 +1,18 @@
 //! Reads an aggregate from the configuration.
 
+mod ask;
+mod source;
+
 use std::sync::Arc;
 
 use crate::action::{Action, Build, Env};
-use crate::config::{Diagnostic, Field, Key, Kind, Schema, Section, shape, target};
-use crate::expression::{Place, load};
+use crate::config::{Diagnostic, Field, Key, Kind, Schema, Section, shape};
+use crate::exchange::Name;
+use crate::expression::{Reference, Scope};
+use crate::shaping::read::{SHAPE, Written};
 
-use super::{Aggregate, Source};
+use super::written::WrittenSource;
+use super::{Aggregate, check, graph};
 
 /// The action `aggregate`.
 pub const KIND: Kind<Build> = Kind {
@@ -19,44 +25,24 @@ pub const KIND: Kind<Build> = Kind {
 const AGGREGATE: &[Key] = &[
     Key::optional(
         "mode",
-        || shape::choice(&["all"]),
-        "`all`: the first failure fails the call (the default)",
+        || shape::choice(&["all", "partial"]),
+        "`all`: the first failure fails the call (the default); `partial`: what there is, and what failed is told",
     ),
     Key::needed(
         "sources",
-        || shape::map(shape::object(SOURCE)),
+        || shape::map(shape::object(source::SOURCE)),
         "What is called, side by side; a member each",
     ),
-    Key::later("shape"),
-    Key::later("errors_key"),
+    Key::optional("shape", || shape::object(SHAPE), "What becomes of the answer"),
+    Key::optional(
+        "errors_key",
+        shape::text,
+        "The member of a partial answer that tells what failed (default `_errors`), or `none`",
+    ),
 ];
 
-const SOURCE: &[Key] = &[
-    Key::needed("upstream", shape::text, "Who answers: an upstream or a URL"),
-    Key::needed("path", shape::text, "The path there: a template"),
-    Key::optional("timeout", shape::duration, "For the whole answer of this source"),
-    Key::optional("max_body", shape::size, "The largest answer (default 1MiB)"),
-    Key::later("method"),
-    Key::later("headers"),
-    Key::later("query"),
-    Key::later("body"),
-    Key::later("forward_headers"),
-    Key::later("required"),
-    Key::later("fallback"),
-    Key::later("accept"),
-    Key::later("cache"),
-    Key::later("stale_if_error"),
-    Key::later("shared"),
-    Key::later("merge"),
-    Key::later("when"),
-    Key::later("for_each"),
-    Key::later("concurrency"),
-    Key::later("max_items"),
-    Key::later("deadline_header"),
-];
-
-/// A source's largest answer where nothing is written.
-const MAX_BODY: u64 = 1024 * 1024;
+/// The member that tells what failed, where no other is named.
+const ERRORS_KEY: &str = "_errors";
 
 /// The sources of one aggregate, at most: each is a call for every call of a client.
 const MAX_SOURCES: usize = 64;
@@ -67,7 +53,9 @@ fn schema() -> Schema {
 
 fn build(field: Field<'_>, env: &Env<'_>) -> Option<Arc<dyn Action>> {
     let section = Section::open(field, AGGREGATE)?;
-    section.read("mode", (), |mode| mode.choice(&[("all", ())], &["partial"]));
+    let partial = section.read("mode", false, |mode| mode.choice(&[("all", false), ("partial", true)], &[]));
+    let errors_key = errors_key(&section);
+    let shape = section.get("shape").map(Written::read);
     let sources = section.get("sources")?;
     let entries = sources.entries()?;
     if entries.is_empty() || entries.len() > MAX_SOURCES {
@@ -77,44 +65,82 @@ fn build(field: Field<'_>, env: &Env<'_>) -> Option<Arc<dyn Action>> {
         );
         return None;
     }
-    let read: Vec<Option<Source>> = entries
+    let names: Vec<String> = entries.iter().map(|(name, _)| name.value.to_owned()).collect();
+    let scope = Scope { sources: names.clone(), ..env.scope.clone() };
+    let read: Vec<Option<WrittenSource>> = entries
         .into_iter()
         .map(|(name, field)| {
-            let first = name.value.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
-            let good =
-                first && name.value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte));
+            let good = good_name(name.value);
             if !good {
                 let what = format!("`{}` cannot name a source", name.value);
                 let help = "a name begins with a letter and goes on with letters, digits, `_` and `-`";
                 field.out().add(Diagnostic::error(name.span, what).help(help));
             }
-            source(name.value, field, env).filter(|_| good)
+            source::read(Name::from(name.value), name.span, field, &scope, env).filter(|_| good)
         })
         .collect();
-    let sources = read.into_iter().collect::<Option<Vec<Source>>>()?;
-    Some(Arc::new(Aggregate { sources }))
+    let mut read = read.into_iter().collect::<Option<Vec<WrittenSource>>>()?;
+    let needs: Vec<Vec<usize>> = read.iter().map(|written| written.source.needs.clone()).collect();
+    if let Some(circle) = graph::circle(&needs) {
+        let told: Vec<String> =
+            circle.iter().chain(&circle[..1]).map(|at| format!("`{}`", read[*at].source.name)).collect();
+        let what = format!("sources wait for each other: {}", told.join(" needs "));
+        field.out().add(Diagnostic::error(read[circle[0]].span, what).help("let one of them do without"));
+        return None;
+    }
+    // `None` inside: written, and wrong.
+    let (shape, written) = match shape {
+        None => (None, None),
+        Some(written) => {
+            let field = section.get("shape")?;
+            let written = written?;
+            (Some(written.compile(field, &scope)?), Some(written))
+        }
+    };
+    let reads: Vec<Reference> = shape
+        .iter()
+        .filter_map(|shape| shape.body.as_ref())
+        .flat_map(|body| body.references().to_vec())
+        .collect();
+    let reads = graph::needs(&names, &reads);
+    for at in needs.into_iter().flatten().chain(reads) {
+        read[at].source.is_read = true;
+    }
+    let checked = check::Checked {
+        sources: &read,
+        partial,
+        errors_key: errors_key.as_deref(),
+        shape: written.as_ref(),
+        timeout: env.timeout,
+    };
+    if !check::check(&checked, field.out()) {
+        return None;
+    }
+    let guard = |shape: &crate::shaping::Shape| match &errors_key {
+        Some(key) => Arc::new(shape.guarded(key)),
+        None => Arc::new(shape.guarded("")),
+    };
+    let shapes = shape.iter().chain(env.shape.as_deref()).map(guard).collect();
+    let (listener, route) = (env.listener, env.route);
+    Some(Arc::new(Aggregate {
+        sources: read.into_iter().map(|written| written.source).collect(),
+        partial,
+        errors_key: errors_key.filter(|_| partial),
+        shapes,
+        metrics: env.metrics.aggregate(listener, route),
+    }))
 }
 
-fn source(name: &str, field: Field<'_>, env: &Env<'_>) -> Option<Source> {
-    let section = Section::open(field, SOURCE)?;
-    let called = section.get("upstream").and_then(target).and_then(|target| (env.called)(&target));
-    let path = section.get("path").and_then(|path| {
-        let text = path.filled()?;
-        if !text.as_str().starts_with(['/', '{']) {
-            path.error("the path of a source starts with `/`", format!("write `/{}`", text.as_str()));
-            return None;
-        }
-        load::template(&text, env.scope, Place::PathOrUrl, path.out())
-    });
-    let timeout = section.get("timeout").and_then(|timeout| timeout.positive_duration());
-    let max_body = section.read("max_body", MAX_BODY, |size| size.size());
-    let called = called?;
-    Some(Source {
-        name: name.into(),
-        number: called.number,
-        upstream: called.upstream,
-        path: path?,
-        timeout,
-        max_body,
-    })
+fn errors_key(section: &Section<'_>) -> Option<String> {
+    let Some(field) = section.get("errors_key") else { return Some(ERRORS_KEY.to_owned()) };
+    match field.filled() {
+        Some(text) if text.as_str() == "none" => None,
+        Some(text) => Some(text.into_string()),
+        None => Some(ERRORS_KEY.to_owned()),
+    }
+}
+
+fn good_name(name: &str) -> bool {
+    let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
+    first && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }

@@ -7,6 +7,8 @@ mod request;
 mod response;
 mod run;
 
+pub(super) use response::public_cookie;
+
 use std::sync::Arc;
 use std::time::Duration;
 

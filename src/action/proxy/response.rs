@@ -64,6 +64,25 @@ pub(super) fn hide(
     answer.headers = lines;
 }
 
+/// A `Set-Cookie` of a service that was not called for one public path: its Domain becomes the public one. `None` where it stays
+/// as it is.
+pub(in crate::action) fn public_cookie(
+    settings: &crate::upstream::Settings,
+    exchange: &Exchange,
+    text: &str,
+) -> Option<String> {
+    let map = Map {
+        authority: &settings.authority,
+        host: &settings.host,
+        endpoint: None,
+        public: "",
+        inner: &settings.base_path,
+        scheme: exchange.client.scheme.as_str(),
+        public_host: exchange.request.host(),
+    };
+    map.cookie(text)
+}
+
 /// What follows `http://`, `https://` or `//`.
 fn after_scheme(text: &str) -> Option<&str> {
     ["http://", "https://", "//"].iter().find_map(|scheme| {

@@ -1,5 +1,6 @@
 //! One call: the head out, the answer back.
 
+use crate::action::describe::{Description, untold};
 use crate::action::{Action, LocalBoxFuture};
 use crate::exchange::{Error, Exchange, Response};
 use crate::upstream::{Attempts, Deadline};
@@ -25,5 +26,22 @@ impl Proxy {
 impl Action for Proxy {
     fn run<'a>(&'a self, exchange: &'a mut Exchange) -> LocalBoxFuture<'a, Result<Response, Error>> {
         Box::pin(self.forward(exchange))
+    }
+
+    fn describe(&self, exchange: &mut Exchange) -> Description {
+        let settings = self.upstream.settings();
+        let mut told = Description::new("upstream")
+            .fact("upstream", &*settings.name)
+            .fact("url", format!("http://{}{}", settings.authority, settings.base_path));
+        match request::outgoing(self, exchange) {
+            Ok((request, _)) => {
+                told = told.fact("asks", format!("{} {}", request.method, request.target.as_str()));
+                let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+                told.headers =
+                    request.headers.iter().map(|(_, name, value)| (text(name), text(value))).collect();
+                told
+            }
+            Err(error) => told.fact("asks", untold(&error)),
+        }
     }
 }

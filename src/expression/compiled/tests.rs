@@ -3,6 +3,7 @@ mod agreement;
 use serde_json::json;
 
 use super::*;
+use crate::exchange::Exchange;
 use crate::exchange::testing::Builder;
 use crate::expression::parse::ENV;
 
@@ -13,6 +14,7 @@ fn scope() -> Scope {
         rest: true,
         sources: vec!["user".into()],
         item: false,
+        response: false,
     }
 }
 

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::exchange::Exchange;
 use crate::exchange::testing::Builder;
 
 fn scope() -> Scope {

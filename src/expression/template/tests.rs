@@ -2,6 +2,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::exchange::Exchange;
 use crate::exchange::target::{PathRules, Target};
 use crate::exchange::testing::Builder;
 

@@ -22,7 +22,7 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use tokio::net::TcpStream;
 
-use crate::exchange::{Body, Response};
+use crate::exchange::{Body, HeaderId, Response};
 use crate::net::Timer;
 use crate::pipeline::{Arrived, Core, Walk};
 use crate::snapshot::Watcher;
@@ -131,6 +131,8 @@ async fn stream_of(
     let walk = match lines(&head, &limits) {
         Err(error) => Walk::refuse(core, pinned, peer, started, error),
         Ok(headers) => {
+            let pinned = pinned.for_host(headers.get_id(HeaderId::Host).unwrap_or_default());
+            let limits = pinned.plan.limits;
             let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
             let body = if body.is_end_stream() {
                 Body::Empty

@@ -125,7 +125,7 @@ impl RateLimit {
     pub(super) fn ask(&self, place: u16, exchange: &mut Exchange) -> Result<Option<Asked>, Error> {
         let settings = &self.0;
         if let Some(skip) = &settings.skip {
-            match skip.bool(exchange) {
+            match skip.bool(&*exchange) {
                 Ok(true) => {
                     self.said(exchange, Verdict::Skipped);
                     return Ok(None);
@@ -141,7 +141,7 @@ impl RateLimit {
     fn tier(&self, exchange: &mut Exchange) -> u16 {
         let tiers = &self.0.tiers;
         for (tier, (when, _)) in tiers.iter().enumerate() {
-            match when.as_ref().map(|when| when.bool(exchange)) {
+            match when.as_ref().map(|when| when.bool(&*exchange)) {
                 None | Some(Ok(true)) => return u16::try_from(tier).unwrap_or(u16::MAX),
                 Some(Ok(false)) => {}
                 Some(Err(error)) => note(exchange, &error),
@@ -153,7 +153,7 @@ impl RateLimit {
     /// A number that cannot be read, or is below zero, counts as 1: nobody gets in for less by sending nonsense.
     fn cost(&self, exchange: &mut Exchange) -> u64 {
         let Some(cost) = &self.0.cost else { return 1 };
-        let number = match cost.value(exchange) {
+        let number = match cost.value(&*exchange) {
             Ok(value) => value.as_f64().filter(|number| *number >= 0.0),
             Err(error) => {
                 note(exchange, &error);
@@ -177,7 +177,7 @@ impl RateLimit {
             settings.address.write(exchange.client.ip, &mut key);
             return Ok(Some(key));
         };
-        let absent = match expression.text(exchange) {
+        let absent = match expression.text(&*exchange) {
             Ok(text) if !text.is_empty() => {
                 key.push(BY_KEY);
                 key.extend_from_slice(text.as_bytes());

@@ -54,3 +54,12 @@ fn wrong_names_are_named() {
         assert_eq!(HostList::parse(&["ok", name]), Err((1, error)), "{name}");
     }
 }
+
+#[test]
+fn the_closest_name_wins() {
+    let list = HostList::parse(&["*.test", "*.shop.test", "www.shop.test"]).unwrap();
+    let of = |host| list.closeness(host);
+    assert_eq!(of("other.example"), None);
+    assert!(of("a.test").is_some() && of("a.test") < of("a.shop.test"));
+    assert_eq!(of("WWW.shop.test:81"), Some(usize::MAX));
+}

@@ -91,12 +91,14 @@ fn add(
 /// The rule of a request that misses: the listener's policies still guard it, so nobody probes for routes.
 fn miss(rules: &mut Rules<'_, '_>, listener: &Listener) -> u32 {
     let scope = Scope { identity: true, ..Scope::default() };
-    let policies = rules.definitions.chain(listener, ("", &Policies::default()), &scope, rules.out);
+    let (policies, guards) = rules.definitions.chain(listener, ("", &Policies::default()), &scope, rules.out);
     rules.list.push(Rule {
         name: "".into(),
         print: 0,
         params: Arc::default(),
         policies,
+        guards,
+        at: None,
         action: Arc::new(Miss),
         timeout: crate::config::RouteBody::TIMEOUT,
         keeps_encoded_slash: false,

@@ -13,7 +13,7 @@ use crate::policy::authenticate::jwt::Jwt;
 use crate::policy::chain::Chain;
 use crate::policy::{Env, Phase, Policy, authenticate, kinds, limit};
 
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Guard, Snapshot};
 use crate::store::registry::Configured;
 
 use super::environment::Environment;
@@ -109,7 +109,8 @@ impl<'a> Definitions<'a> {
         (owner, route): (&str, &Policies),
         scope: &Scope,
         out: &Diagnostics,
-    ) -> Chain {
+    ) -> (Chain, Box<[Guard]>) {
+        let mut guards = Vec::new();
         let (mut list, mut whole, mut auth) = (Vec::new(), true, None);
         let mut readers = Vec::new();
         for in_force in in_force(&self.config.policies, &listener.policies, route) {
@@ -128,6 +129,7 @@ impl<'a> Definitions<'a> {
                 if policy.as_ref().is_some_and(|policy| policy.reads_identity()) {
                     readers.push((kind.name, part.policy.kind.span));
                 }
+                guards.extend(policy.as_ref().map(|policy| Guard::new(kind.name, policy.phase(), part)));
                 list.extend(policy);
             }
             if kind.name == authenticate::KIND.name {
@@ -141,7 +143,8 @@ impl<'a> Definitions<'a> {
         if let Some(auth) = auth.filter(|_| whole) {
             unlimited(auth, &list, out);
         }
-        Chain::new(limit::combine(list))
+        guards.sort_by_key(|guard| guard.phase);
+        (Chain::new(limit::combine(list)), guards.into())
     }
 }
 

@@ -12,7 +12,11 @@ use crate::config::{
 use crate::exchange::Exchange;
 use crate::exchange::target::PathRules;
 use crate::expression::{Expression, Place, Scope, load};
+use crate::policy::Phase;
+use crate::policy::chain::Chain;
+use crate::policy::transform::shape::ShapeAnswer;
 use crate::route::{Condition, Expect, HostList, Predicate};
+use crate::shaping::Shape;
 use crate::snapshot::{Alternative, Rule};
 use crate::telemetry::OperatorLog;
 use crate::telemetry::log::Level;
@@ -56,13 +60,20 @@ pub(super) fn alternatives(owner: &str, route: &Route, rules: &mut Rules<'_, '_>
 
 fn rule(owner: &str, route: &Route, body: &RouteBody, scope: &Scope, rules: &mut Rules<'_, '_>) -> Rule {
     let keeps = body.path.unwrap_or(rules.listener.path).keep_encoded_slash;
-    let policies = rules.definitions.chain(rules.listener, (owner, &body.policies), scope, rules.out);
-    let action = action(route, body, scope, keeps, rules).unwrap_or_else(|| Arc::new(Miss));
+    let (mut policies, guards) =
+        rules.definitions.chain(rules.listener, (owner, &body.policies), scope, rules.out);
+    let shape = match &body.action.value {
+        config::Action::Aggregate(_) => own_shape(&mut policies),
+        _ => None,
+    };
+    let action = action(route, body, scope, (keeps, shape), rules).unwrap_or_else(|| Arc::new(Miss));
     Rule {
         name: Arc::clone(&route.name.value),
         print: body.print,
         params: scope.params.iter().map(|name| name.as_str().into()).collect(),
         policies,
+        guards,
+        at: Some(body.at),
         action,
         timeout: body.timeout.unwrap_or(RouteBody::TIMEOUT),
         keeps_encoded_slash: keeps,
@@ -70,11 +81,20 @@ fn rule(owner: &str, route: &Route, body: &RouteBody, scope: &Scope, rules: &mut
     }
 }
 
+/// The shape among the policies of an aggregate, which applies it itself.
+fn own_shape(policies: &mut Chain) -> Option<Arc<Shape>> {
+    let taken = policies.take(Phase::Shape);
+    taken.iter().find_map(|policy| {
+        let policy: &dyn std::any::Any = &**policy;
+        policy.downcast_ref::<ShapeAnswer>().map(|policy| Arc::clone(&policy.shape))
+    })
+}
+
 fn action(
     route: &Route,
     body: &RouteBody,
     scope: &Scope,
-    keeps: bool,
+    (keeps, shape): (bool, Option<Arc<Shape>>),
     rules: &mut Rules<'_, '_>,
 ) -> Option<Arc<dyn Action>> {
     let out = rules.out;
@@ -113,7 +133,16 @@ fn action(
     let field = Field::new(name, body.action.span, node, out);
     let upstreams = std::cell::RefCell::new(&mut *rules.upstreams);
     let called = |target: &config::Target| upstreams.borrow_mut().called(target);
-    let env = action::Env { scope, cache: &rules.environment.cache, called: &called };
+    let env = action::Env {
+        scope,
+        listener: &rules.listener.name.value,
+        route: &route.name.value,
+        timeout: body.timeout.unwrap_or(RouteBody::TIMEOUT),
+        metrics: &rules.environment.metrics,
+        shape,
+        cache: &rules.environment.cache,
+        called: &called,
+    };
     let kind = config::Kind::find(action::kinds::KINDS, name)?;
     (kind.build)(field, &env)
 }

@@ -3,6 +3,7 @@
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
 
+use super::aggregates::SOURCE_OUTCOMES;
 use super::cells::{BOUND_LABELS, CLASSES, OUTCOMES, RouteSum, VERDICTS};
 use super::{Metrics, lock};
 use crate::exchange::ErrorKind;
@@ -24,6 +25,7 @@ impl Metrics {
         listeners(&mut page, self);
         upstreams(&mut page, self);
         limits(&mut page, self);
+        aggregates(&mut page, self);
         process(&mut page, self);
         page.0
     }
@@ -116,6 +118,29 @@ fn upstreams(page: &mut Page, metrics: &Metrics) {
         let Some(sums) = numbers.sum() else { continue };
         for (outcome, count) in OUTCOMES.iter().zip(sums) {
             page.sample(name, &[&label("upstream", upstream), ",outcome=\"", outcome, "\""], count);
+        }
+    }
+}
+
+fn aggregates(page: &mut Page, metrics: &Metrics) {
+    let labels =
+        |listener: &str, route: &str| format!("{},{}", label("listener", listener), label("route", route));
+    let name = "portcullis_aggregate_sources_total";
+    page.family(name, "counter", "Sources of aggregates, by what they came to.");
+    for (((listener, route), source), numbers) in lock(&metrics.aggregates.sources).iter() {
+        let labels = format!("{},{}", labels(listener, route), label("source", source));
+        for (outcome, count) in SOURCE_OUTCOMES.iter().zip(numbers.sum()) {
+            if count > 0 {
+                page.sample(name, &[&labels, ",outcome=\"", outcome, "\""], count);
+            }
+        }
+    }
+    let name = "portcullis_aggregate_clashes_total";
+    page.family(name, "counter", "Members of merged sources that were dropped, for their names were taken.");
+    for ((listener, route), numbers) in lock(&metrics.aggregates.routes).iter() {
+        let count = numbers.sum();
+        if count > 0 {
+            page.sample(name, &[&labels(listener, route)], count);
         }
     }
 }

@@ -1,0 +1,223 @@
+//! One call of a source: through the cache, through the upstream's door, and what counts as an answer.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use smallvec::smallvec;
+
+use crate::cache::control::CacheControl;
+use crate::cache::{Entry, Key, identity_parts};
+use crate::coding::{Coding, Decoder, codings};
+use crate::exchange::{Body, Exchange, Frame, HeaderId, Request, Response};
+use crate::expression::Ground;
+use crate::json;
+use crate::upstream::{Attempts, Deadline};
+
+use super::outcome::{Carried, Failure, Fault, Given, Origin, Said};
+use super::source::{Source, Unasked};
+
+/// What the calls of an aggregate came to, for log and metrics.
+#[derive(Clone, Copy, Default, Debug)]
+pub(super) struct Tally {
+    /// Attempts of all sources.
+    pub(super) attempts: u32,
+    /// The slowest head.
+    pub(super) time: Duration,
+    /// Where the last call went.
+    pub(super) endpoint: Option<SocketAddr>,
+}
+
+/// What the calls of one source share.
+pub(super) struct Line<'a> {
+    /// The source.
+    pub(super) source: &'a Source,
+    /// On whose behalf.
+    pub(super) exchange: &'a Exchange,
+    /// When nobody waits any more.
+    pub(super) end: Instant,
+    /// The bytes of bodies that may still come.
+    pub(super) room: &'a Cell<u64>,
+    /// Where attempts are counted.
+    pub(super) tally: &'a Cell<Tally>,
+}
+
+impl Line<'_> {
+    /// Calls the service once, or takes what it said before.
+    ///
+    /// # Errors
+    /// Why the source failed, or why the whole call is refused.
+    pub(super) async fn call(&self, ground: Ground<'_>) -> Result<Given, Unasked> {
+        let request = self.source.request(self.exchange, ground)?;
+        let Some(caching) = self.source.cache.as_ref() else {
+            return self.ask(request).await.map_err(Unasked::Failed);
+        };
+        let key = self.key(&request, caching.shared);
+        let kept = caching.store.get(&key);
+        let now = Instant::now();
+        if let Some(entry) = kept.as_ref().filter(|entry| entry.is_fresh(now)) {
+            return Ok(self.kept(entry, Origin::Cached, now));
+        }
+        match self.ask(request).await {
+            Ok(given) => {
+                self.keep(key, &given);
+                Ok(given)
+            }
+            Err(failure) => {
+                let now = Instant::now();
+                let stale = kept.filter(|entry| failure.fault.is_trouble() && entry.is_kept(now));
+                let stale = stale.ok_or(Unasked::Failed(failure))?;
+                Ok(self.kept(&stale, Origin::Stale, now))
+            }
+        }
+    }
+
+    /// What tells one answer from another: what is asked, what is said beside it, and who the client is to the service.
+    /// What the gate says of this one request alone is no part of it.
+    fn key(&self, request: &Request, shared: bool) -> Key {
+        let settings = self.source.upstream.settings();
+        let target = request.target.as_str();
+        let mut parts: Vec<&[u8]> = vec![settings.name.as_bytes(), target.as_bytes()];
+        let identity = self.exchange.identity.as_ref();
+        let is_identity = |name: &[u8]| {
+            identity.is_some_and(|known| known.headers.iter().any(|(own, _)| own.as_bytes() == name))
+        };
+        for (id, name, value) in request.headers.iter() {
+            if !id.gateway_owned() && !is_identity(name) {
+                parts.extend([name, value]);
+            }
+        }
+        parts.push(match &request.body {
+            Body::Bytes(bytes) => bytes,
+            _ => b"",
+        });
+        parts.push(if shared { b"shared" } else { b"own" });
+        if !shared {
+            parts.extend(identity_parts(self.exchange));
+        }
+        Key::of(parts)
+    }
+
+    fn kept(&self, entry: &Entry, origin: Origin, now: Instant) -> Given {
+        let age = now.saturating_duration_since(entry.stored).as_secs();
+        let said = Said { headers: entry.headers.clone(), age };
+        Given { status: entry.status, said: smallvec![said], body: Carried::One(entry.body.clone()), origin }
+    }
+
+    fn keep(&self, key: Key, given: &Given) {
+        let (Some(caching), Carried::One(body), [said]) = (&self.source.cache, &given.body, &*given.said)
+        else {
+            return;
+        };
+        let told = CacheControl::read(&said.headers);
+        if told.no_store || (told.private && caching.shared) || said.headers.has_id(HeaderId::SetCookie) {
+            return;
+        }
+        caching.store.put(
+            key,
+            Entry {
+                status: given.status,
+                headers: said.headers.clone(),
+                body: body.clone(),
+                stored: Instant::now(),
+                age: Duration::ZERO,
+                lifetime: caching.ttl,
+                keep: caching.stale_if_error,
+            },
+        );
+    }
+
+    /// Calls the service and reads its whole answer.
+    async fn ask(&self, mut request: Request) -> Result<Given, Failure> {
+        if let Some(name) = &self.source.ask.deadline_header {
+            let left = self.end.saturating_duration_since(Instant::now()).as_millis();
+            // A name that was judged at load and digits make a line.
+            let _ = request.headers.set(name, left.to_string().as_bytes());
+        }
+        match tokio::time::timeout_at(self.end.into(), self.read(request)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Failure::new(Fault::Timeout, "not complete in time")),
+        }
+    }
+
+    async fn read(&self, request: Request) -> Result<Given, Failure> {
+        let mut attempts = Attempts::default();
+        let deadline = Deadline { at: self.end, lifted: self.source.lifted };
+        let called = self.source.upstream.call(self.exchange.core, request, deadline, &mut attempts).await;
+        let before = self.tally.get();
+        self.tally.set(Tally {
+            attempts: before.attempts + attempts.count,
+            time: before.time.max(attempts.time),
+            endpoint: attempts.endpoint,
+        });
+        let answer = called.map_err(|error| Failure::of(&error))?;
+        let status = answer.status;
+        if !self.source.accepts(status) {
+            return Err(Failure::new(Fault::Status(status), format_args!("answered {}", status.as_u16())));
+        }
+        let Response { headers, body, .. } = answer;
+        let body = if body.is_empty() {
+            Bytes::new()
+        } else {
+            let codings = codings(&headers).map_err(|error| Failure::new(Fault::InvalidJson, error))?;
+            collect(body, &codings, self.room).await?
+        };
+        let json = match body.strip_prefix(json::BOM) {
+            _ if body.is_empty() => Bytes::from_static(b"null"),
+            Some(_) => body.slice(json::BOM.len()..),
+            None => body,
+        };
+        json::check(&json).map_err(|error| Failure::new(Fault::InvalidJson, error))?;
+        let said = Said { headers, age: 0 };
+        Ok(Given { status, said: smallvec![said], body: Carried::One(json), origin: Origin::Service })
+    }
+}
+
+/// Reads a whole body, decoded, while there is room; what it takes of the room is gone for others.
+async fn collect(mut body: Body, codings: &[Coding], room: &Cell<u64>) -> Result<Bytes, Failure> {
+    let too_large = || Failure::new(Fault::TooLarge, "larger than `max_body`");
+    if body.length().is_some_and(|length| codings.is_empty() && length > room.get()) {
+        return Err(too_large());
+    }
+    let take = |bytes: usize| match room.get().checked_sub(bytes as u64) {
+        Some(left) => {
+            room.set(left);
+            Ok(())
+        }
+        None => Err(too_large()),
+    };
+    let mut decoder = (!codings.is_empty()).then(|| Decoder::new(codings));
+    // Coded bytes are not held, but nobody is made to read them without end either.
+    let mut coded = room.get();
+    let (mut first, mut all, mut decoded) = (Bytes::new(), BytesMut::new(), Vec::new());
+    let broken = |fault: crate::coding::Fault| match fault {
+        crate::coding::Fault::TooLarge => too_large(),
+        crate::coding::Fault::Broken(why) => Failure::new(Fault::InvalidJson, why),
+    };
+    while let Some(frame) = body.frame().await {
+        let Frame::Data(data) = frame.map_err(|error| Failure::of(&error))? else { continue };
+        if let Some(decoder) = &mut decoder {
+            coded = coded.checked_sub(data.len() as u64).ok_or_else(too_large)?;
+            let before = decoded.len();
+            let limit = usize::try_from(room.get()).unwrap_or(usize::MAX);
+            decoder.push(&data, &mut decoded, limit).map_err(broken)?;
+            take(decoded.len() - before)?;
+            continue;
+        }
+        take(data.len())?;
+        if first.is_empty() && all.is_empty() {
+            first = data;
+            continue;
+        }
+        all.extend_from_slice(&std::mem::take(&mut first));
+        all.extend_from_slice(&data);
+    }
+    if let Some(decoder) = &mut decoder {
+        let before = decoded.len();
+        decoder.finish(&mut decoded, usize::try_from(room.get()).unwrap_or(usize::MAX)).map_err(broken)?;
+        take(decoded.len() - before)?;
+        return Ok(decoded.into());
+    }
+    Ok(if all.is_empty() { first } else { all.freeze() })
+}

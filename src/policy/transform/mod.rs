@@ -1,0 +1,3 @@
+//! Policies that change what passes.
+
+pub mod shape;

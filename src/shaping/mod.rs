@@ -1,0 +1,87 @@
+//! Shapes: what becomes of a JSON answer on its way to the client.
+//!
+//! Start with [`Shape`]. `read.rs` reads one from the configuration, `stream.rs` runs it over a body that comes in pieces,
+//! `head.rs` makes the head true again. The rules themselves are the room `json`'s.
+
+mod head;
+pub mod read;
+mod stream;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::exchange::{Body, Error, ErrorKind};
+use crate::expression::{Expression, Ground};
+use crate::json::{Path, Rules, Selection, Selector};
+
+pub use head::{mend, weaken};
+pub use stream::{PIECE, selected, with_tail};
+
+/// The largest answer that `body` reads, in bytes: it becomes a tree.
+pub const MAX_READ: u64 = 1024 * 1024;
+
+/// What a shape does, compiled.
+#[derive(Debug)]
+pub struct Shape {
+    /// The rules as written.
+    pub rules: Rules,
+    /// `unwrap`, `keep`, `omit`, `rename` and `wrap`, where one of them is written.
+    pub selection: Option<Arc<Selection>>,
+    /// `body`: makes the whole anew.
+    pub body: Option<Arc<Expression>>,
+}
+
+impl Shape {
+    /// The same shape, which gives the whole answer no member of that name: for a member that the gate itself adds.
+    #[must_use]
+    pub fn guarded(&self, name: &str) -> Shape {
+        let mut rules = self.rules.clone();
+        let mut selection = self.selection.clone();
+        // Only what is unwrapped is a service's own object.
+        if !rules.unwrap.is_empty() {
+            rules.omit.push(Path::of(name));
+            // One path more makes no conflict.
+            selection = Selection::new(&rules).ok().map(Arc::new).or(selection);
+        }
+        Shape { rules, selection, body: self.body.clone() }
+    }
+
+    /// Applies the rules but `body` to a whole answer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UpstreamFailure`]: the answer is no JSON.
+    pub fn select(&self, json: Bytes) -> Result<Bytes, Error> {
+        let Some(selection) = &self.selection else { return Ok(json) };
+        let mut selector = Selector::new(Arc::clone(selection));
+        let mut out = Vec::with_capacity(json.len());
+        selector.feed(&json, &mut out).and_then(|()| selector.finish(&mut out)).map_err(invalid)?;
+        Ok(out.into())
+    }
+
+    /// As [`Shape::select`], for an answer that comes in pieces: the answer that comes out, whole where it is short. Ends
+    /// with the first bytes that can be sent on, so that what is wrong from the start can still be told.
+    ///
+    /// # Errors
+    /// As [`Shape::select`], or what broke the answer off.
+    pub async fn select_stream(&self, body: Body) -> Result<Body, Error> {
+        match &self.selection {
+            Some(selection) => selected(body, Arc::clone(selection)).await,
+            None => Ok(body),
+        }
+    }
+
+    /// Makes the answer anew by `body`, where it is written.
+    ///
+    /// # Errors
+    /// [`ErrorKind::UpstreamFailure`]: something that it reads is not there.
+    pub fn remake(&self, ground: Ground<'_>) -> Result<Option<serde_json::Value>, Error> {
+        let Some(body) = &self.body else { return Ok(None) };
+        let made = body.value(ground);
+        made.map(Some).map_err(|error| Error::new(ErrorKind::UpstreamFailure).reason("shape").source(error))
+    }
+}
+
+fn invalid(error: crate::json::Invalid) -> Error {
+    Error::new(ErrorKind::UpstreamFailure).reason("shape").source(error)
+}
