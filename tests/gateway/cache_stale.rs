@@ -345,3 +345,29 @@ fn what_was_asked_before_a_change_is_not_kept_after_it() {
     assert_eq!(after.text(), "2", "the old one was not kept");
     is_hit(&gateway.get("/a"));
 }
+
+#[test]
+fn what_is_kept_is_shaped_already() {
+    let origin = Origin::serve(|turn| match turn.request().headers.one("if-none-match") {
+        Some("W/\"v1\"") => turn.answer(304, &[("Cache-Control", "max-age=60"), ("ETag", "\"v1\"")], ""),
+        _ => {
+            let headers = [STALE[0], STALE[1], ("Content-Type", "application/json"), ("ETag", "\"v1\"")];
+            turn.answer(200, &headers, "{\"id\":1,\"secret\":2}");
+        }
+    });
+    let gateway = Gateway::start(
+        &[&origin],
+        "
+        policies: { cache: {}, shape: { keep: [id] } }
+        routes: { /*: { upstream: ORIGIN1 } }
+        ",
+    );
+    for told in ["fwd=uri-miss; stored", "fwd=stale; fwd-status=304; stored"] {
+        let answer = gateway.get("/a");
+        assert_eq!((answer.text().as_str(), said(&answer)), ("{\"id\":1}", told));
+    }
+    let hit = gateway.get("/a");
+    is_hit(&hit);
+    assert_eq!((hit.text().as_str(), hit.header("content-type")), ("{\"id\":1}", Some("application/json")));
+    assert_eq!(hit.header("etag"), Some("W/\"v1\""), "it is not byte for byte what the service has");
+}

@@ -128,9 +128,21 @@ impl Cached {
     }
 }
 
-/// Lines that belong to the content that they came with: a 304 has none.
+/// Lines that belong to the content that they came with, which may have been shaped since: a 304 has none, and does not
+/// renew them (RFC 9111 section 3.2). The entity tag is the same but for its strength.
 fn of_content(name: &[u8]) -> bool {
-    matches!(name, b"content-length" | b"content-encoding" | b"content-type" | b"content-range")
+    matches!(
+        name,
+        b"accept-ranges"
+            | b"content-digest"
+            | b"content-encoding"
+            | b"content-length"
+            | b"content-range"
+            | b"content-type"
+            | b"digest"
+            | b"etag"
+            | b"repr-digest"
+    )
 }
 
 /// Gives it a date, where the service did not (RFC 9110 section 6.6.1): each time it is given it is the same.
