@@ -16,6 +16,7 @@ mod aggregate_table;
 mod aggregate_told;
 mod authorize;
 mod cache;
+mod cache_keys;
 mod cache_stale;
 mod cli;
 mod clients;
