@@ -7,6 +7,7 @@ mod admin;
 mod aggregate;
 mod aggregate_bodies;
 mod aggregate_cache;
+mod aggregate_checks;
 mod aggregate_edges;
 mod aggregate_graph;
 mod aggregate_json;
