@@ -18,7 +18,9 @@ fn answer(yaml: &str, target: &str, spoil: impl FnOnce(&mut ListenerPlan)) -> (R
     let mut snapshot = compile(&config, None, &environment, &loaded.diagnostics).unwrap();
     let mut plan = Arc::into_inner(snapshot.listeners.remove(0)).unwrap();
     spoil(&mut plan);
-    let pinned = Rc::new(Pinned { snapshot: Arc::new(snapshot), plan: Arc::new(plan) });
+    let name = Arc::clone(&plan.name);
+    snapshot.listeners.push(Arc::new(plan));
+    let pinned = Pinned::new(Arc::new(snapshot), &name).unwrap();
     let core = Rc::new(Core::new(CoreId(0), None, environment.metrics));
     let mut headers = Headers::new();
     headers.append("host", b"gw.test").unwrap();
