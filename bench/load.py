@@ -9,6 +9,7 @@ import tempfile
 HERE = os.path.dirname(os.path.abspath(__file__))
 LONGEST = 10  # seconds a run may last
 PR_SET_TIMERSLACK = 29
+WARM = 0.5  # seconds that `paced load` does not count
 
 
 class Failed(Exception):
@@ -130,7 +131,8 @@ class Paced:
         if line is None:
             raise Failed("paced gave no result: " + " / ".join(output.split("\n")[-4:]))
         raw = json.loads(line[len("RESULT "):])
-        run = {key: raw[key] for key in ("requests", "p50", "p99", "late")}
+        run = {key: raw[key] for key in ("requests", "p50", "p99", "late", "unsent")}
+        run["rps"] = raw["requests"] / (self.seconds - WARM)
         run["errors"] = {key: raw[key] for key in ("status", "timeout", "broken") if raw[key]}
         if not raw["requests"]:
             run["errors"]["no request done"] = 1

@@ -7,6 +7,7 @@
 //!
 //! Requests are due at even distances, in turns on all connections. A latency counts from the moment when its request
 //! was due, so that an answer which holds up the next request is told by both. The first half second is not counted.
+//! A rate beyond what can be carried is a closed loop: what could not be sent in time is `unsent`.
 
 use std::env;
 use std::fs;
@@ -29,6 +30,7 @@ struct Seen {
     status: u64,
     timeout: u64,
     broken: u64,
+    unsent: u64,
 }
 
 /// Which requests of the whole load are one connection's: the `first`, and every `step` after it.
@@ -39,6 +41,7 @@ struct Share {
     step: u32,
     total: u32,
     rate: f64,
+    end: Instant,
 }
 
 fn main() -> ExitCode {
@@ -66,11 +69,12 @@ fn load(port: &str, path: &str, rate: &str, seconds: &str, connections: &str) ->
     let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\r\n");
     let streams = (0..step).map(|_| connect(port)).collect::<io::Result<Vec<_>>>()?;
     let begin = Instant::now() + Duration::from_millis(20);
+    let end = begin + Duration::from_secs_f64(seconds);
     let total = (rate * seconds) as u32;
     let threads: Vec<_> = (0u32..)
         .zip(streams)
         .map(|(first, stream)| {
-            let (share, request) = (Share { begin, first, step, total, rate }, request.clone());
+            let (share, request) = (Share { begin, first, step, total, rate, end }, request.clone());
             thread::spawn(move || carry(stream, request.as_bytes(), share))
         })
         .collect();
@@ -82,6 +86,7 @@ fn load(port: &str, path: &str, rate: &str, seconds: &str, connections: &str) ->
         all.status += seen.status;
         all.timeout += seen.timeout;
         all.broken += seen.broken;
+        all.unsent += seen.unsent;
     }
     tell(all);
     Ok(())
@@ -105,6 +110,10 @@ fn carry(mut stream: TcpStream, request: &[u8], share: Share) -> Seen {
             thread::sleep(rest);
         }
         let sent = Instant::now();
+        if sent > share.end {
+            seen.unsent = u64::from((share.total - number).div_ceil(share.step));
+            break;
+        }
         match stream.write_all(request).and_then(|()| answer(&mut stream, &mut memory)) {
             Ok(status) => seen.status += u64::from(status != b'2'),
             Err(fault) => {
@@ -115,7 +124,7 @@ fn carry(mut stream: TcpStream, request: &[u8], share: Share) -> Seen {
                 return seen;
             }
         }
-        if since >= WARM {
+        if sent - share.begin >= WARM {
             seen.took.push(nanoseconds(due.elapsed()));
             seen.late.push(nanoseconds(sent - due));
         }
@@ -163,12 +172,11 @@ fn end(data: &[u8]) -> io::Result<Option<usize>> {
 /// Prints one line of JSON after `RESULT `, as load.lua does; times in microseconds.
 fn tell(mut all: Seen) {
     let (p50, p99, late) = (share(&mut all.took, 50), share(&mut all.took, 99), share(&mut all.late, 50));
+    let Seen { status, timeout, broken, unsent, .. } = all;
+    let requests = all.took.len();
     println!(
-        "RESULT {{\"requests\":{},\"p50\":{p50:.1},\"p99\":{p99:.1},\"late\":{late:.1},\"status\":{},\"timeout\":{},\"broken\":{}}}",
-        all.took.len(),
-        all.status,
-        all.timeout,
-        all.broken
+        "RESULT {{\"requests\":{requests},\"p50\":{p50:.1},\"p99\":{p99:.1},\"late\":{late:.1},\
+         \"status\":{status},\"timeout\":{timeout},\"broken\":{broken},\"unsent\":{unsent}}}"
     );
 }
 

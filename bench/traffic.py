@@ -237,7 +237,7 @@ class Traffic:
     def _spent(self, peer):
         """CPU seconds so far: of the gateway, of the upstream, of the load, of Redis, and of the whole machine."""
         redis = peer.redis.cpu() if peer.redis else 0
-        return peer.process.cpu(), self.bench.upstream.cpu(), _own(), redis, machine_busy()
+        return peer.process.cpu(), self.bench.upstream.cpu(), own(), redis, machine_busy()
 
     def report(self):
         """Prints the tables."""
@@ -292,7 +292,7 @@ def cell(runs, base, key, digits=2, tie=None):
     return table.cell([r[key] for r in runs], [r[key] for r in base], digits, tie)
 
 
-def _own():
+def own():
     """CPU seconds of this process and of the load generators it has waited for."""
     mine, waited = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
     return mine.ru_utime + mine.ru_stime + waited.ru_utime + waited.ru_stime

@@ -159,6 +159,7 @@ fn exchange(token: &str) -> Exchange {
         place: Rc::new(Nowhere),
         quotas: Default::default(),
         permits: Vec::new(),
+        cached: None,
         record: Record::new(now),
     }
 }

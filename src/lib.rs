@@ -6,11 +6,11 @@
 pub mod exchange;
 
 pub mod config;
+pub mod json;
 
 pub mod coding;
 pub mod expression;
 pub mod http1;
-pub mod json;
 pub mod net;
 
 pub mod cache;

@@ -1,41 +1,28 @@
-//! temp
-use crate::exchange::{Body, Headers};
-use smallvec::SmallVec;
-#[derive(Clone, Copy, Debug)]
-pub enum Coding {
-    Gzip,
-}
-#[derive(Debug)]
-pub struct UnknownCoding;
-impl std::fmt::Display for UnknownCoding {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("unknown")
-    }
-}
-pub fn codings(h: &Headers) -> Result<SmallVec<[Coding; 2]>, UnknownCoding> {
-    if h.get("content-encoding").is_some_and(|c| c != b"identity") {
-        Err(UnknownCoding)
-    } else {
-        Ok(SmallVec::new())
-    }
-}
-pub struct Decoder;
-#[derive(Debug)]
-pub enum Fault {
-    Broken(String),
-    TooLarge,
-}
-impl Decoder {
-    pub fn new(_: &[Coding]) -> Decoder {
-        Decoder
-    }
-    pub fn push(&mut self, _: &[u8], _: &mut Vec<u8>, _: usize) -> Result<(), Fault> {
-        Ok(())
-    }
-    pub fn finish(&mut self, _: &mut Vec<u8>, _: usize) -> Result<(), Fault> {
-        Ok(())
-    }
-}
-pub fn decoded(b: Body, _: &[Coding]) -> Body {
-    b
-}
+//! The content codings of answers (RFC 9110 section 8.4), decoding only: `gzip` (RFC 1952), `deflate` (zlib, RFC 1950),
+//! `br` (RFC 7932) and `zstd` (RFC 8878).
+//!
+//! The gate asks its services for plain answers; what comes coded all the same is decoded here before it is read.
+//! A few bytes may stand for gigabytes, so nothing here writes further than it was allowed to:
+//! - [`codings`] reads Content-Encoding,
+//! - [`Decoder`] undoes it piece by piece, into a buffer with a bound,
+//! - [`decoded`] is a body that is decoded as it is pulled.
+//!
+//! What memory a decoder keeps does not depend on how long the answer is: the window of its format (32 KiB for
+//! `gzip` and `deflate`, at most 16 MiB for `br` and for `zstd`) and its tables. What it says depends on the bytes
+//! alone, not on how the network cut them up. A body without any byte is a body without any byte in every coding, as
+//! answers without content are often labelled as well.
+
+mod body;
+mod brotli;
+mod decoder;
+mod fault;
+mod inflate;
+mod names;
+#[cfg(test)]
+mod testing;
+mod zstd;
+
+pub use body::decoded;
+pub use decoder::Decoder;
+pub use fault::Fault;
+pub use names::{Coding, UnknownCoding, codings};

@@ -7,7 +7,7 @@ use super::shape;
 /// The bounds of the store of answers; one for the process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CacheBounds {
-    /// The most bytes of all answers together; 0 keeps none.
+    /// The most bytes of all answers together.
     pub max_size: u64,
     /// The most bytes of one answer, its head included.
     pub max_entry: u64,

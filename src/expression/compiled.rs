@@ -179,7 +179,13 @@ impl Expression {
     /// # Errors
     /// As [`Expression::bool`]; null counts as absent, a list or a map is no text.
     pub fn text<'a>(&'a self, ground: impl Into<Ground<'a>>) -> Result<Cow<'a, str>, EvalError> {
-        self.eval(ground.into())?.into_text().map_err(|why| self.fault(why))
+        let ground = ground.into();
+        // A number that a service has written keeps its digits.
+        let is_number = |raw: &&str| raw.starts_with(|first: char| first == '-' || first.is_ascii_digit());
+        if let Some(digits) = self.raw(ground).and_then(Result::ok).filter(is_number) {
+            return Ok(Cow::Borrowed(digits));
+        }
+        self.eval(ground)?.into_text().map_err(|why| self.fault(why))
     }
 
     /// Evaluates to a JSON value; bytes are base64.
@@ -188,6 +194,23 @@ impl Expression {
     /// As [`Expression::bool`]; a number that JSON does not know (NaN, infinity) is an error.
     pub fn value<'a>(&'a self, ground: impl Into<Ground<'a>>) -> Result<Json, EvalError> {
         self.eval(ground.into())?.into_json().map_err(|why| self.fault(why))
+    }
+
+    /// Evaluates to JSON text: what a service has written stays as it is.
+    ///
+    /// # Errors
+    /// As [`Expression::value`].
+    pub(super) fn json_text<'a>(&'a self, ground: Ground<'a>) -> Result<Cow<'a, str>, EvalError> {
+        match self.raw(ground) {
+            Some(raw) => raw.map(Cow::Borrowed).map_err(|why| self.fault(why)),
+            None => self.value(ground).map(|value| Cow::Owned(value.to_string())),
+        }
+    }
+
+    /// What is read of a service's body, where the expression does that and nothing else.
+    fn raw<'a>(&self, ground: Ground<'a>) -> Option<Result<&'a str, Why>> {
+        let read = self.read().filter(|read| matches!(read, Read::Answer(..)))?;
+        read.raw(&Facts::of(ground, false))
     }
 
     /// The path, where the expression is one and nothing else.

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use serde_json::Value as Json;
 
 use crate::exchange::{Exchange, Headers};
+use crate::json::{self, Missing, Part};
 
 /// What is read. Made from an exchange alone where no service has been asked yet.
 #[derive(Clone, Copy)]
@@ -71,6 +72,16 @@ impl Answered {
     /// The body as it came.
     pub fn body(&self) -> Option<&Bytes> {
         self.body.as_ref()
+    }
+
+    /// A part of the body as it stands: `None` where there is no body.
+    pub(super) fn part<'p>(
+        &self,
+        parts: impl IntoIterator<Item = Part<'p>>,
+    ) -> Option<Result<&str, Missing>> {
+        let body = self.body.as_ref()?;
+        // What has been checked is UTF-8, and its tokens end where characters do.
+        Some(json::find(body, parts).map(|part| std::str::from_utf8(part).unwrap_or_default()))
     }
 
     /// The body as a tree: `None` where there is none, `Some(None)` where it cannot be read (no JSON, nested deeper than

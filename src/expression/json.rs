@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use serde::de::IgnoredAny;
 
-use super::compiled::Expression;
 use super::error::{CompileError, EvalError, Span};
 use super::ground::Ground;
 use super::origin::Origin;
@@ -160,12 +159,10 @@ impl JsonTemplate {
         for piece in &self.pieces {
             match piece {
                 Piece::Raw(text) => out.push_str(text),
-                Piece::Text(template) => {
-                    match template.single().map(|value| Expression::value(value, ground)) {
-                        Some(value) => out.push_str(&value?.to_string()),
-                        None => out.push_str(&quoted(&template.render(ground)?)),
-                    }
-                }
+                Piece::Text(template) => match template.single().map(|value| value.json_text(ground)) {
+                    Some(value) => out.push_str(&value?),
+                    None => out.push_str(&quoted(&template.render(ground)?)),
+                },
             }
         }
         Ok(out)

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use serde_json::Value as Json;
 
 use crate::exchange::HeaderId;
+use crate::json;
 
 use super::error::{Span, Why};
 use super::facts::{self, Facts};
@@ -117,7 +118,7 @@ pub(super) fn resolve(root: &str, keys: &[Key], scope: &Scope) -> Result<(Read, 
         "item" if scope.item => Ok((Read::Item(keys.to_vec()), Reference::Item)),
         "item" => unknown("`item` is not known here", Some("only a source with `for_each` has it".into())),
         "response" if scope.response => {
-            Ok((Read::Answer(Which::Response, part(root, keys)?), Reference::Response))
+            Ok((Read::Answer(Which::Response, part_of(root, keys)?), Reference::Response))
         }
         "response" => {
             unknown("`response` is not known here", Some("only the `body` of a shape has it".into()))
@@ -242,12 +243,12 @@ fn source(keys: &[Key], scope: &Scope) -> Result<(Read, Reference), Unknown> {
         let mend = did_you_mean(name, scope.sources.iter().map(String::as_str));
         return unknown(format!("there is no source `{name}`"), mend);
     };
-    let part = part(&format!("sources.{name}"), &keys[1..])?;
+    let part = part_of(&format!("sources.{name}"), &keys[1..])?;
     Ok((Read::Answer(Which::Source(position), part), Reference::Source(name.to_string())))
 }
 
 /// What is read of an answer.
-fn part(of: &str, keys: &[Key]) -> Result<Part, Unknown> {
+fn part_of(of: &str, keys: &[Key]) -> Result<Part, Unknown> {
     let what = member(of, keys, &["status", "headers", "body"])?;
     let below = &keys[1..];
     match what {
@@ -264,6 +265,12 @@ fn part(of: &str, keys: &[Key]) -> Result<Part, Unknown> {
 }
 
 impl Read {
+    /// What is read of a service's body as it stands, where the whole path does that.
+    pub(super) fn raw<'a>(&self, facts: &Facts<'a>) -> Option<Result<&'a str, Why>> {
+        let Read::Answer(which, Part::Body(keys)) = self else { return None };
+        Some(which.find(facts).and_then(|answer| part(answer, keys)))
+    }
+
     /// Whether the value, where there is one, is always a text.
     pub(super) fn is_text(&self) -> bool {
         let other = matches!(
@@ -373,7 +380,14 @@ impl Part {
             Part::Status => Val::Int(i64::from(answer.status().ok_or(Why::Absent)?)),
             Part::Headers => Val::Pairs(facts::all_headers(answer.headers())?),
             Part::Header(id, name) => Val::Text(facts::header(answer.headers(), *id, name)?),
-            Part::Body(keys) => return claim(tree(answer)?, keys),
+            Part::Body(keys) => {
+                let raw = part(answer, keys)?;
+                // What is no container is read alone, whatever stands beside it.
+                if !raw.starts_with(['{', '[']) {
+                    return serde_json::from_str(raw).map_err(|_| Why::Unreadable).map(Val::of_scalar);
+                }
+                return claim(tree(answer)?, keys);
+            }
         })
     }
 
@@ -383,9 +397,25 @@ impl Part {
             Part::Headers => true,
             Part::Header(_, name) => answer.headers().get(name).is_some(),
             Part::Body(keys) if keys.is_empty() => answer.body().is_some(),
-            Part::Body(keys) => has_key(tree(answer)?, keys)?,
+            Part::Body(keys) => match part(answer, keys) {
+                Ok(_) => matches!(keys.last(), Some(Key::Name(_))),
+                Err(Why::Absent) => false,
+                Err(why) => return Err(why),
+            },
         })
     }
+}
+
+/// The part of a body that the keys lead to, as it stands.
+fn part<'a>(answer: &'a Answered, keys: &[Key]) -> Result<&'a str, Why> {
+    let parts = keys.iter().map(|key| match key {
+        Key::Name(name) => json::Part::Member(name),
+        Key::At(at) => json::Part::Item(*at),
+    });
+    answer.part(parts).ok_or(Why::Absent)?.map_err(|missing| match missing {
+        json::Missing::Absent => Why::Absent,
+        json::Missing::NoParts => Why::NoMembers,
+    })
 }
 
 fn tree(answer: &Answered) -> Result<&Json, Why> {

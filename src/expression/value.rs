@@ -37,13 +37,29 @@ impl<'a> Val<'a> {
         match json {
             Json::Null => Val::Null,
             Json::Bool(truth) => Val::Bool(*truth),
-            Json::Number(number) => match (number.as_i64(), number.as_u64()) {
-                (Some(int), _) => Val::Int(int),
-                (None, Some(uint)) => Val::Uint(uint),
-                (None, None) => Val::Double(number.as_f64().unwrap_or(f64::NAN)),
-            },
+            Json::Number(number) => Val::of_number(number),
             Json::String(text) => Val::Text(Cow::Borrowed(text)),
             Json::Array(_) | Json::Object(_) => Val::Json(json),
+        }
+    }
+
+    fn of_number(number: &serde_json::Number) -> Val<'a> {
+        match (number.as_i64(), number.as_u64()) {
+            (Some(int), _) => Val::Int(int),
+            (None, Some(uint)) => Val::Uint(uint),
+            (None, None) => Val::Double(number.as_f64().unwrap_or(f64::NAN)),
+        }
+    }
+
+    /// A JSON value that is neither a list nor an object.
+    pub(super) fn of_scalar(json: Json) -> Val<'a> {
+        match json {
+            Json::String(text) => Val::Text(Cow::Owned(text)),
+            Json::Null => Val::Null,
+            Json::Bool(truth) => Val::Bool(truth),
+            Json::Number(number) => Val::of_number(&number),
+            // Nobody asks it of a container.
+            Json::Array(_) | Json::Object(_) => Val::Null,
         }
     }
 

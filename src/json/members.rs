@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::scan::text_end;
+use super::text::same_name;
 use super::{BOM, Scanner, is_blank};
 
 /// A member: where its name (without quotes) and its value stand.
@@ -45,4 +46,54 @@ pub fn members(json: &[u8]) -> Option<Vec<Member>> {
         }
     }
     Some(found)
+}
+
+/// One step to a part of a value.
+#[derive(Clone, Copy, Debug)]
+pub enum Part<'a> {
+    /// The member of that name; the last one, where there are several.
+    Member(&'a str),
+    /// The item at that place, from 0.
+    Item(usize),
+}
+
+/// Where nothing is found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Missing {
+    /// There is no such member or item.
+    Absent,
+    /// What it is asked of has no members, or no items.
+    NoParts,
+}
+
+/// A part of a value that [`super::check`] has passed, as it stands, without the blanks around it.
+///
+/// # Errors
+/// It is not there.
+pub fn find<'j, 'p>(json: &'j [u8], parts: impl IntoIterator<Item = Part<'p>>) -> Result<&'j [u8], Missing> {
+    let mut value = json.strip_prefix(BOM).unwrap_or(json).trim_ascii();
+    for part in parts {
+        value = match (value.first(), part) {
+            (Some(b'{'), Part::Member(name)) => {
+                let found = members(value).unwrap_or_default();
+                let named = |member: &&Member| same_name(&value[member.name.clone()], name.as_bytes());
+                let member = found.iter().rev().find(named).ok_or(Missing::Absent)?;
+                &value[member.value.clone()]
+            }
+            (Some(b'['), Part::Item(at)) => item(value, at).ok_or(Missing::Absent)?,
+            (Some(b'{'), Part::Item(_)) => return Err(Missing::Absent),
+            _ => return Err(Missing::NoParts),
+        };
+    }
+    Ok(value)
+}
+
+fn item(list: &[u8], wanted: usize) -> Option<&[u8]> {
+    let mut rest = list.get(1..)?.trim_ascii_start();
+    for _ in 0..wanted {
+        let end = Scanner::new(0).feed(rest).ok()??;
+        rest = rest[end..].trim_ascii_start().strip_prefix(b",")?.trim_ascii_start();
+    }
+    let end = Scanner::new(0).feed(rest).ok()??;
+    Some(&rest[..end])
 }

@@ -12,7 +12,7 @@ mod utf8;
 
 use std::fmt;
 
-pub use members::{Member, members};
+pub use members::{Member, Missing, Part, find, members};
 pub use path::{Path, PathError, Step};
 pub use scan::{MAX_DEPTH, Scanner};
 pub use select::{Conflict, Rules, Selection, Selector};

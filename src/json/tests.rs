@@ -127,6 +127,22 @@ fn members_are_found_where_they_stand() {
 }
 
 #[test]
+fn parts_are_found_as_they_stand() {
+    let json = br#" {"a":[1.10, {"b":{}}, "x"],"c":1,"c":2,"\u0064":null} "#;
+    let found =
+        |parts: &[Part<'_>]| find(json, parts.iter().copied()).map(|part| std::str::from_utf8(part).unwrap());
+    assert_eq!(found(&[Part::Member("a"), Part::Item(0)]), Ok("1.10"));
+    assert_eq!(found(&[Part::Member("a"), Part::Item(1), Part::Member("b")]), Ok("{}"));
+    assert_eq!(found(&[Part::Member("c")]), Ok("2"));
+    assert_eq!(found(&[Part::Member("d")]), Ok("null"));
+    assert_eq!(found(&[]), Ok(std::str::from_utf8(json).unwrap().trim()));
+    assert_eq!(found(&[Part::Member("e")]), Err(Missing::Absent));
+    assert_eq!(found(&[Part::Member("a"), Part::Item(3)]), Err(Missing::Absent));
+    assert_eq!(found(&[Part::Member("c"), Part::Member("x")]), Err(Missing::NoParts));
+    assert_eq!(find(b"[]", [Part::Item(0)]), Err(Missing::Absent));
+}
+
+#[test]
 fn names_are_read_as_they_are_meant() {
     assert_eq!(&*unescaped(br#"a\u00e9\ud83d\ude00\n\"\/"#), "aé😀\n\"/".as_bytes());
     assert_eq!(&*unescaped(br"\ud800x\udc00"), "\u{fffd}x\u{fffd}".as_bytes());

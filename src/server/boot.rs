@@ -108,6 +108,17 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
         None => None,
     };
     tokio::task::spawn_local(helpers::tidy(Arc::clone(&control.inner().environment)));
+    let listeners = open(&control, opened, &log);
+    if let Some(address) = admin_address {
+        log.info(format_args!("admin on {address}"));
+    }
+    log.info("ready");
+    ready(&Ready { listeners, admin: admin_address });
+    Ok(Gate { control, crashed, reloads })
+}
+
+/// Hands the sockets to the cores, and tells which listener is where.
+fn open(control: &Control, opened: Vec<sockets::Opened>, log: &OperatorLog) -> Vec<(Name, SocketAddr)> {
     let mut listeners = Vec::new();
     for sharer in control.snapshot().sharers() {
         log.info(format_args!("listener {} on {} by its hosts", sharer.name, sharer.address));
@@ -118,12 +129,7 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
         log.info(format_args!("listener {} on {}", bound.name, bound.local));
         listeners.push((bound.name, bound.local));
     }
-    if let Some(address) = admin_address {
-        log.info(format_args!("admin on {address}"));
-    }
-    log.info("ready");
-    ready(&Ready { listeners, admin: admin_address });
-    Ok(Gate { control, crashed, reloads })
+    listeners
 }
 
 /// The addresses that a snapshot wants open, and for which listener.

@@ -68,11 +68,13 @@ impl Written {
             None => None,
         };
         let written = Written { keep, omit: omit?, rename: rename?, unwrap, wrap, body };
-        if written.is_empty() {
+        // A key that nobody knows was reported already.
+        if written.is_empty() && field.entries()?.is_empty() {
             field.error("this shape changes nothing", "write one of its keys, or remove it");
             return None;
         }
-        written.contradictions(field).then_some(written)
+        written.contradictions(field);
+        Some(written)
     }
 
     fn is_empty(&self) -> bool {
@@ -84,14 +86,12 @@ impl Written {
             && self.body.is_none()
     }
 
-    /// Reports what can never come to anything; whether all is well.
-    fn contradictions(&self, field: Field<'_>) -> bool {
-        let mut good = true;
+    /// Reports what can never come to anything.
+    fn contradictions(&self, field: Field<'_>) {
         for (kept, span) in self.keep.iter().flatten() {
             if let Some((omitted, _)) = self.omit.iter().find(|(omitted, _)| omitted.holds(kept)) {
                 let what = format!("`{kept}` is kept, but `omit: {omitted}` drops it");
                 field.out().add(Diagnostic::error(*span, what).help("remove one of them"));
-                good = false;
             }
         }
         for (path, _, span) in &self.rename {
@@ -101,10 +101,8 @@ impl Written {
             if !kept || omitted {
                 let what = format!("`{path}` has a new name, but it is dropped");
                 field.out().add(Diagnostic::error(*span, what).help("keep it, or remove the new name"));
-                good = false;
             }
         }
-        good
     }
 
     /// Compiles the rules.

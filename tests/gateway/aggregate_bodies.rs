@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use crate::support::parts::{
-    JSON, bomb, brotli, gzip, in_pieces, json_origin, page_table, told_words, zlib, zstd,
+    JSON, bomb, brotli, gzip, hollow, in_pieces, json_origin, page_table, told_words, zlib, zstd,
 };
 use crate::support::{Answer, Closed, Gateway, Origin, Turn, until};
 
@@ -177,10 +177,13 @@ fn codings_nobody_asked_for_are_undone() {
     let unsaid = gzip(body);
     cases.push(case("gzip unsaid", INVALID, move |turn| turn.answer(200, &[JSON], &unsaid)));
     let twice = brotli(&gzip(body));
-    cases.push(case("two lines", whole, move |turn| {
+    cases.push(case("two lines", whole.clone(), move |turn| {
         turn.answer(200, &[JSON, ("Content-Encoding", "gzip"), ("Content-Encoding", "br")], &twice);
     }));
     cases.extend(coded("gzip", bomb(100 << 20), &TOO_LARGE));
+    // Within its bound once it is decoded, and over it before.
+    cases.extend(coded("gzip", hollow(body, 10), &whole));
+    cases.extend(coded("gzip", hollow(body, 300_000), &TOO_LARGE));
     hold("", cases);
 }
 

@@ -11,8 +11,8 @@ use source::{Source, sources};
 
 /// The rooms by their floor: a room imports only from lower floors, and rooms on one floor do not know each other.
 const FLOORS: &[&[&str]] = &[
-    &["exchange", "config"],
-    &["coding", "expression", "http1", "json", "net"],
+    &["exchange", "config", "json"],
+    &["coding", "expression", "http1", "net"],
     &["cache", "route", "shaping", "store", "telemetry"],
     &["upstream"],
     &["action", "policy"],

@@ -88,6 +88,10 @@ impl Line<'_> {
                 parts.extend([name, value]);
             }
         }
+        parts.push(match &request.body {
+            Body::Bytes(bytes) => bytes,
+            _ => b"",
+        });
         parts.push(if shared { b"shared" } else { b"own" });
         if !shared {
             parts.extend(identity_parts(self.exchange));
@@ -184,6 +188,8 @@ async fn collect(mut body: Body, codings: &[Coding], room: &Cell<u64>) -> Result
         None => Err(too_large()),
     };
     let mut decoder = (!codings.is_empty()).then(|| Decoder::new(codings));
+    // Coded bytes are not held, but nobody is made to read them without end either.
+    let mut coded = room.get();
     let (mut first, mut all, mut decoded) = (Bytes::new(), BytesMut::new(), Vec::new());
     let broken = |fault: crate::coding::Fault| match fault {
         crate::coding::Fault::TooLarge => too_large(),
@@ -192,6 +198,7 @@ async fn collect(mut body: Body, codings: &[Coding], room: &Cell<u64>) -> Result
     while let Some(frame) = body.frame().await {
         let Frame::Data(data) = frame.map_err(|error| Failure::of(&error))? else { continue };
         if let Some(decoder) = &mut decoder {
+            coded = coded.checked_sub(data.len() as u64).ok_or_else(too_large)?;
             let before = decoded.len();
             let limit = usize::try_from(room.get()).unwrap_or(usize::MAX);
             decoder.push(&data, &mut decoded, limit).map_err(broken)?;

@@ -6,7 +6,7 @@ use crate::config::{Diagnostic, Diagnostics, Span, nearest};
 use crate::json::{self, Path};
 use crate::shaping::read::Written;
 
-use super::read::WrittenSource;
+use super::written::WrittenSource;
 
 /// An aggregate as it is written.
 pub(super) struct Checked<'a> {

@@ -132,6 +132,10 @@ impl Table<'_> {
             Some(for_each) => each(&line, for_each, ground).await,
         };
         match outcome {
+            Ok(given) if source.merge && !given.body.is_liftable() => {
+                let why = "neither an object nor null, which `merge` could lift";
+                Ok(Outcome::Failed(Failure::new(Fault::InvalidJson, why)))
+            }
             Ok(given) => Ok(Outcome::Given(given)),
             Err(Unasked::Failed(failure)) => Ok(Outcome::Failed(failure)),
             Err(Unasked::Refused(error)) => Err(error),

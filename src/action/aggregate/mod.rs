@@ -16,6 +16,7 @@ mod join;
 mod outcome;
 mod read;
 mod source;
+mod written;
 
 use std::sync::{Arc, OnceLock};
 

@@ -5,6 +5,7 @@ use http::StatusCode;
 use smallvec::SmallVec;
 
 use crate::exchange::{Error, ErrorKind, Headers};
+use crate::json::is_blank;
 use crate::telemetry::metrics::SOURCE_OUTCOMES;
 
 /// How a source failed.
@@ -120,6 +121,12 @@ pub(super) enum Carried {
 }
 
 impl Carried {
+    /// Whether it has members that could be lifted, or is nothing at all.
+    pub(super) fn is_liftable(&self) -> bool {
+        let Carried::One(json) = self else { return false };
+        matches!(json.iter().find(|byte| !is_blank(**byte)), Some(b'{' | b'n'))
+    }
+
     /// In one piece.
     pub(super) fn whole(&self) -> Bytes {
         match self {

@@ -6,12 +6,13 @@ mod source;
 use std::sync::Arc;
 
 use crate::action::{Action, Build, Env};
-use crate::config::{Diagnostic, Field, Key, Kind, Schema, Section, Span, shape};
+use crate::config::{Diagnostic, Field, Key, Kind, Schema, Section, shape};
 use crate::exchange::Name;
 use crate::expression::{Reference, Scope};
 use crate::shaping::read::{SHAPE, Written};
 
-use super::{Aggregate, Source, check, graph};
+use super::written::WrittenSource;
+use super::{Aggregate, check, graph};
 
 /// The action `aggregate`.
 pub const KIND: Kind<Build> = Kind {
@@ -48,20 +49,6 @@ const MAX_SOURCES: usize = 64;
 
 fn schema() -> Schema {
     shape::object(AGGREGATE)
-}
-
-/// A source with what the checks must know of how it is written.
-pub(super) struct WrittenSource {
-    /// The source.
-    pub(super) source: Source,
-    /// Where its name stands.
-    pub(super) span: Span,
-    /// Where `required` and `fallback` stand.
-    pub(super) required_at: Option<Span>,
-    /// Where `fallback` stands.
-    pub(super) fallback_at: Option<Span>,
-    /// Where `timeout` stands.
-    pub(super) timeout_at: Option<Span>,
 }
 
 fn build(field: Field<'_>, env: &Env<'_>) -> Option<Arc<dyn Action>> {

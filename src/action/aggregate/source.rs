@@ -129,7 +129,7 @@ impl Source {
         let path = ask.path.render(ground).map_err(|error| self.unasked(&ask.path, error))?;
         let base = &self.upstream.settings().base_path;
         let target = if ask.query.is_empty() && base.is_empty() {
-            self.target(&path)?
+            self.target(&path)
         } else {
             let mut text = format!("{base}{path}");
             for (name, value) in &ask.query {
@@ -139,8 +139,8 @@ impl Source {
                 text.push('=');
                 encode_value(value_text.as_bytes(), &mut text);
             }
-            self.target(&text)?
-        };
+            self.target(&text)
+        }?;
         let headers = self.headers(exchange, ground)?;
         let body = match &ask.body {
             Content::None => Body::Empty,
@@ -189,8 +189,13 @@ impl Source {
     }
 
     fn target(&self, text: &str) -> Result<Target, Unasked> {
-        Target::from_rewritten(text, PathRules::default())
-            .map_err(|error| Unasked::Refused(self.refusal(&error)))
+        Target::from_rewritten(text, PathRules::default()).map_err(|error| {
+            let mut templates = self.ask.query.iter().map(|(_, value)| value).chain([&self.ask.path]);
+            if templates.any(|template| template.references().any(is_said)) {
+                return self.absent(&error);
+            }
+            Unasked::Refused(self.refusal(&error))
+        })
     }
 
     fn refusal(&self, why: &dyn std::fmt::Display) -> Error {
@@ -206,10 +211,14 @@ impl Source {
 
     /// A value that would change the shape of the request is the client's fault, unless a service has said it.
     fn unasked(&self, template: &Template, error: EvalError) -> Unasked {
-        let said = |reference: &Reference| matches!(reference, Reference::Source(_) | Reference::Item);
-        if error.is_misplaced() && !template.references().any(said) {
+        if error.is_misplaced() && !template.references().any(is_said) {
             return Unasked::Refused(self.refusal(&error));
         }
         self.absent(&error)
     }
+}
+
+/// Whether a service has said it, so that the client is not to blame for it.
+fn is_said(reference: &Reference) -> bool {
+    matches!(reference, Reference::Source(_) | Reference::Item)
 }

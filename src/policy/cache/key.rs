@@ -45,6 +45,10 @@ impl Cached {
             None => {
                 let target = &exchange.request.target;
                 parts.extend([b"target".as_slice(), &host, target.path().as_bytes()]);
+                // A trusted proxy's word of the host goes on to the service, which may write it into its answer.
+                for id in [HeaderId::XForwardedHost, HeaderId::XForwardedPort] {
+                    parts.push(exchange.request.headers.get_id(id).unwrap_or_default());
+                }
                 match target.query() {
                     Some(query) => parts.extend([b"query".as_slice(), query.as_bytes()]),
                     None => parts.push(b"none"),
@@ -136,12 +140,14 @@ impl Place {
         Some(Place { primary, key, names: varying })
     }
 
-    /// Puts the answer there.
-    pub(super) fn put(self, cache: &Cache, entry: Entry) {
+    /// Puts the answer there, where there is room.
+    pub(super) fn put(self, cache: &Cache, entry: Entry) -> bool {
         let useful = entry.lifetime.saturating_add(entry.keep);
-        if cache.put(self.key, entry) && self.key != self.primary {
+        let stored = cache.put(self.key, entry);
+        if stored && self.key != self.primary {
             self.enter(cache, useful);
         }
+        stored
     }
 
     /// Enters the variant into the directory. Two at the same time may lose one entry: then that variant is bounded by

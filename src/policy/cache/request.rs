@@ -11,7 +11,7 @@ use crate::exchange::{ErrorKind, Exchange, HeaderId, Headers, Request};
 use crate::policy::Step;
 
 use super::judge::{Asker, Leeway};
-use super::visit::{Asked, Visit};
+use super::visit::{Asked, Passed};
 use super::{Cached, key, serve};
 
 impl Cached {
@@ -63,7 +63,7 @@ impl Cached {
         let headers = exchange.request.headers.clone();
         let ask = entry.as_ref().filter(|_| !head);
         let conditional = ask.is_some_and(|entry| ask_if_changed(entry, &mut exchange.request.headers));
-        exchange.cached = Some(Box::new(Visit::Asked(Asked {
+        exchange.cached = Some(Box::new(Asked {
             primary,
             key: found.key,
             resource,
@@ -79,7 +79,7 @@ impl Cached {
             stale: entry,
             conditional,
             claim,
-        })));
+        }));
         Step::Continue
     }
 
@@ -91,7 +91,7 @@ impl Cached {
 }
 
 fn pass<'a>(exchange: &mut Exchange) -> Step<'a> {
-    exchange.cached = Some(Box::new(Visit::Passed));
+    exchange.cached = Some(Box::new(Passed));
     Step::Continue
 }
 

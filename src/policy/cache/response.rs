@@ -10,16 +10,15 @@ use crate::exchange::{Body, Exchange, HeaderId, Headers, Response};
 
 use super::judge::{Leeway, Term, term};
 use super::tee::{Copying, Pending};
-use super::visit::{Asked, Visit};
+use super::visit::Asked;
 use super::{Cached, key, serve};
 
 impl Cached {
     pub(super) fn settle(&self, exchange: &mut Exchange, answer: &mut Response) {
-        let visit = exchange.cached.take().and_then(|visit| visit.downcast::<Visit>().ok());
-        match visit.map(|visit| *visit) {
+        match exchange.cached.take().map(|cached| cached.downcast::<Asked>()) {
             None => self.changed(exchange, answer),
-            Some(Visit::Passed) => serve::tell(&mut answer.headers, "fwd=bypass", None, ""),
-            Some(Visit::Asked(asked)) => self.answered(asked, exchange, answer),
+            Some(Ok(asked)) => self.answered(*asked, exchange, answer),
+            Some(Err(_)) => serve::tell(&mut answer.headers, "fwd=bypass", None, ""),
         }
     }
 
@@ -37,23 +36,24 @@ impl Cached {
     fn answered(&self, mut asked: Asked, exchange: &Exchange, answer: &mut Response) {
         let (cache, now) = (&self.settings.cache, Instant::now());
         let (why, told) = (asked.why, answer.status);
+        let failed = matches!(told.as_u16(), 500 | 502 | 503 | 504);
         if let Some(stale) = asked.stale.take() {
             if told == StatusCode::NOT_MODIFIED && asked.conditional {
                 return self.renewed(&asked, &stale, answer, now);
             }
-            let failed = matches!(told.as_u16(), 500 | 502 | 503 | 504);
             if failed && self.stands_in(&stale, now) {
                 cache.count(&asked.key, Outcome::Stale);
                 *answer = serve::kept(&stale, &asked.headers, now);
                 return serve::tell(&mut answer.headers, "fwd=stale", Some(told), "");
             }
-            // What has come is newer, and what was there is not given any more, whether that is kept or not.
-            if !failed && asked.keeps {
-                cache.remove(&asked.key);
-            }
         }
         cache.count(&asked.key, Outcome::Miss);
-        let stored = asked.keeps && self.keep(asked, exchange, answer, now);
+        let (key, keeps) = (asked.key, asked.keeps);
+        let stored = keeps && self.keep(asked, exchange, answer, now);
+        // What has come is newer than what was there, which is not given any more.
+        if keeps && !stored && !failed {
+            cache.remove(&key);
+        }
         let told = Some(told).filter(|_| why == "stale");
         serve::tell(&mut answer.headers, &["fwd=", why].concat(), told, if stored { "; stored" } else { "" });
     }
@@ -119,11 +119,7 @@ impl Cached {
                     _ => bytes::Bytes::new(),
                 };
                 answer.body = whole;
-                let fits = bytes.len() as u64 <= cache.max_entry();
-                if fits {
-                    pending.finish(cache, bytes);
-                }
-                fits
+                pending.finish(cache, bytes)
             }
         }
     }

@@ -22,12 +22,11 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Keeps it, unless what it tells of was changed after it was asked for.
-    pub(super) fn finish(self, cache: &Cache, body: Bytes) {
-        if !cache.is_invalidated(self.resource, self.asked) {
-            self.place.put(cache, self.entry.with_body(body));
-        }
-        drop(self.claim);
+    /// Keeps it, unless what it tells of was changed after it was asked for; whether it has.
+    pub(super) fn finish(self, cache: &Cache, body: Bytes) -> bool {
+        // Released once this one is there.
+        let _claim = self.claim;
+        !cache.is_invalidated(self.resource, self.asked) && self.place.put(cache, self.entry.with_body(body))
     }
 }
 

@@ -8,13 +8,8 @@ use crate::exchange::Headers;
 
 use super::judge::Asker;
 
-/// How a request was found to stand to the store.
-pub(super) enum Visit {
-    /// It is none that could be answered from there.
-    Passed,
-    /// The service was asked.
-    Asked(Asked),
-}
+/// A request that could not be answered from the store, whatever is there.
+pub(super) struct Passed;
 
 /// A request that the service was asked.
 pub(super) struct Asked {

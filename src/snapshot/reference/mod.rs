@@ -63,7 +63,7 @@ pub fn markdown() -> String {
         .collect();
     let text = format!(
         "They run in a fixed order whatever the order in the file: `cors`, then limits that name no `identity`, then `auth`, then \
-         `authorize`, then limits that do. For each kind the nearest of route, listener and file wins whole; `none` \
+         `authorize`, then limits that do, then `cache`, then `shape` on the answer. For each kind the nearest of route, listener and file wins whole; `none` \
          removes it. {} may be lists, in which `inherit` stands for what they replace.",
         lists.join(" and ")
     );

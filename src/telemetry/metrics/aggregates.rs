@@ -1,10 +1,9 @@
 //! The numbers of aggregates: what their sources came to, and members that were dropped for their names.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::cells::{Count, PerCore};
-use super::lock;
 use crate::exchange::{CoreId, Name};
 
 /// What a source can come to, as the label `outcome`, the body's `error` and the header's `s=` tell it.
@@ -84,4 +83,8 @@ impl Aggregates {
         lock(&self.routes).retain(|_, numbers| Arc::strong_count(numbers) > 1);
         lock(&self.sources).retain(|_, numbers| Arc::strong_count(numbers) > 1);
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -124,6 +124,13 @@ pub(crate) fn bomb(blanks: u64) -> Vec<u8> {
     all
 }
 
+/// gzip that is long and decodes to nothing but that text: so many empty stored blocks come before it.
+pub(crate) fn hollow(body: &[u8], blocks: usize) -> Vec<u8> {
+    let mut all = gzip(body);
+    all.splice(10..10, [0, 0, 0, 0xff, 0xff].repeat(blocks));
+    all
+}
+
 #[derive(Default)]
 struct Bits {
     done: Vec<u8>,

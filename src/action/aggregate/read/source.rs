@@ -13,7 +13,7 @@ use crate::expression::{Reference, Scope, load};
 
 use super::super::graph;
 use super::super::source::{Caching, ForEach, Source};
-use super::WrittenSource;
+use super::super::written::WrittenSource;
 use super::ask;
 
 /// The keys of a source.
@@ -113,6 +113,13 @@ pub(super) fn read(
     let accept = section.read("accept", Vec::new(), |list| list.list_of(status));
     let flag = |key: &str| section.read(key, false, |field| field.boolean());
     let (required, merge) = (flag("required"), flag("merge"));
+    if let Some(field) = section.get("for_each").filter(|_| merge) {
+        out.add(
+            Diagnostic::error(field.label(), "a list has no members that `merge` could lift")
+                .help("remove one of them"),
+        );
+        return None;
+    }
     let fallback = fallback(&section);
     let expose = section.read("expose", Vec::new(), |list| list.list_of(exposed));
     let ask = ask?;
