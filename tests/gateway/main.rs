@@ -21,6 +21,7 @@ mod cli;
 mod clients;
 mod cors;
 mod edge;
+mod explain;
 mod h2;
 mod headers;
 mod hosts;
