@@ -107,36 +107,6 @@ fn routes_lists_what_is_served() {
     assert!(text(&out.stderr).contains("did you mean `default`?"), "{}", text(&out.stderr));
 }
 
-#[test]
-fn routes_of_one_listener_are_its_own_and_what_is_left_of_the_shared_ones() {
-    let config = "
-        listeners:
-          web:
-            listen: 127.0.0.1:8081
-            routes: { '/api/*': { respond: { status: 202 } }, /own: { respond: { status: 204 } } }
-          phone: { listen: 127.0.0.1:8082 }
-        routes: { GET /api/*: { respond: { status: 200 } }, /all: { respond: { status: 200 } } }";
-    let list = |name: &str| {
-        let out = run(&["routes", "-c", "CONFIG", "--listener", name], config);
-        assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
-        text(&out.stdout)
-    };
-    let web = "listener web on 127.0.0.1:8081\n\
-               \x20 /api/*  listener over file  respond\n\
-               \x20 /own    listener            respond\n\
-               \x20 /all    file                respond\n";
-    assert_eq!(list("web"), web);
-    let phone = "listener phone on 127.0.0.1:8082\n  GET /api/*  respond\n  /all        respond\n";
-    assert_eq!(list("phone"), phone);
-    let out = run(&["routes", "-c", "CONFIG", "--listener", "web", "--output", "json"], config);
-    let told: Value = serde_json::from_slice(&out.stdout).unwrap();
-    let listeners = told["listeners"].as_array().unwrap();
-    let of = |at: usize| (&listeners[0]["routes"][at]["route"], &listeners[0]["routes"][at]["of"]);
-    assert_eq!((listeners.len(), &listeners[0]["name"]), (1, &json!("web")));
-    assert_eq!(of(0), (&json!("/api/*"), &json!("listener over file")));
-    assert_eq!(of(2), (&json!("/all"), &json!("file")));
-}
-
 /// The parts of JSON Schema that the generated schema uses; another word fails the test.
 struct Schema(Value);
 

@@ -22,6 +22,7 @@ mod clients;
 mod cors;
 mod edge;
 mod explain;
+mod frontends;
 mod h2;
 mod headers;
 mod hosts;
