@@ -1,4 +1,5 @@
-//! One gate for several kinds of client: `examples/bff.yaml` as it stands, but for its ports.
+//! One gate for several kinds of client: the configuration `bff.yaml` beside this file as it stands, but for its ports,
+//! and `examples/bff.yaml`, which bounds more.
 
 use std::path::Path;
 
@@ -28,10 +29,13 @@ impl Services {
         }
     }
 
-    /// The example in front of them. What may be slow on a busy machine may take longer: no test is of time.
-    fn example(&self) -> String {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/bff.yaml");
-        let mut text = std::fs::read_to_string(path).unwrap();
+    /// The gate in front of them. What may be slow on a busy machine may take longer: no test is of time.
+    fn bff(&self) -> String {
+        self.before(include_str!("bff.yaml"))
+    }
+
+    fn before(&self, text: &str) -> String {
+        let mut text = text.to_owned();
         for (port, origin) in [("3001", &self.users), ("3002", &self.orders), ("3003", &self.catalog)] {
             text = text.replace(&format!("127.0.0.1:{port}"), &origin.address().to_string());
         }
@@ -39,14 +43,14 @@ impl Services {
             text = text.replace(&format!("127.0.0.1:{port}"), "127.0.0.1:0");
         }
         for time in ["timeout: 2s", "timeout: 300ms", "timeout: 200ms"] {
-            assert!(text.contains(time), "{time} in the example");
+            assert!(text.contains(time), "{time} in it");
             text = text.replace(time, "timeout: 20s");
         }
         text
     }
 
     fn gateway(&self) -> Gateway {
-        Gateway::prepare(&[]).env("JWT_SECRET", SECRET).start(&self.example())
+        Gateway::prepare(&[]).env("JWT_SECRET", SECRET).start(&self.bff())
     }
 }
 
@@ -69,11 +73,31 @@ impl User {
 }
 
 #[test]
-fn the_example_is_good() {
-    let services = Services::new(200);
-    let out =
-        Gateway::prepare(&[]).env("JWT_SECRET", SECRET).run(&["check", "-c", "CONFIG"], &services.example());
-    assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+fn the_example_gives_the_same_and_bounds_addresses_too() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/bff.yaml");
+    let services = Services::new(500);
+    let text = services.before(&std::fs::read_to_string(path).unwrap());
+    let example = Gateway::prepare(&[]).env("JWT_SECRET", SECRET).start(&text);
+    let (plain, limits) = (services.gateway(), [("mobile", "phone"), ("web", "page")]);
+    for (listener, limit) in limits {
+        let answer = User::new(&example, listener, "42").get("/home/42");
+        let same = User::new(&plain, listener, "42").get("/home/42");
+        let said = |answer: &Answer| {
+            let mut body = answer.json();
+            body.as_object_mut().unwrap().remove("request_id");
+            (answer.status, body)
+        };
+        assert_eq!(said(&answer), said(&same), "{listener}");
+        let policy = answer.header("ratelimit-policy").unwrap();
+        assert!(policy.contains(limit) || policy.contains("address"), "{policy}");
+        assert_eq!(
+            Client::connect(example.listener(listener)).get("/api/orders/7").problem(401),
+            "missing token"
+        );
+        let refused = Client::connect(example.listener(listener)).get("/api/catalog/7");
+        assert_eq!(refused.problem(401), "missing token");
+        assert!(refused.header("ratelimit-policy").unwrap().starts_with("\"address\"; q=3000; w=60"));
+    }
 }
 
 #[test]
@@ -177,7 +201,7 @@ fn a_reload_of_one_listener_leaves_the_other_as_it_is() {
     let remaining = |answer: &Answer| answer.header("ratelimit").map(str::to_owned);
     let before = phone.get("/home/42");
     assert!(page.get("/home/42").json()["recommendedProducts"].is_array());
-    let changed = services.example().replace("recommendations: recommendedProducts", "recommendations: tips");
+    let changed = services.bff().replace("recommendations: recommendedProducts", "recommendations: tips");
     gateway.replace_config(&changed);
     gateway.signal("HUP");
     until("the page has changed", || page.get("/home/42").json()["tips"].is_array());
