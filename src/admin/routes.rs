@@ -29,16 +29,25 @@ pub fn listing(snapshot: &Snapshot) -> Value {
     json!({ "version": snapshot.version, "listeners": listeners })
 }
 
+/// Of the listener, in the place of what the file has for the same pattern.
+const OVER_SHARED: &str = "listener over file";
+
 fn routes(config: &Config, listener: &Listener, plan: &ListenerPlan) -> Vec<Value> {
-    let own: HashSet<String> = listener.routes.iter().map(|route| route.key.pattern.shape()).collect();
-    let shared = config.routes.iter().filter(|route| !own.contains(&route.key.pattern.shape()));
+    let shapes = |routes: &[Route]| -> HashSet<String> {
+        routes.iter().map(|route| route.key.pattern.shape()).collect()
+    };
+    let (own, shared) = (shapes(&listener.routes), shapes(&config.routes));
+    let left = config.routes.iter().filter(|route| !own.contains(&route.key.pattern.shape()));
+    let of_listener = listener.routes.iter().map(|route| {
+        (route, if shared.contains(&route.key.pattern.shape()) { OVER_SHARED } else { "listener" })
+    });
     let mut list = Vec::new();
-    for route in listener.routes.iter().chain(shared) {
+    for (route, of) in of_listener.chain(left.map(|route| (route, "file"))) {
         for body in &route.alternatives {
             // Rules are made in this same order.
             let chain = plan.rules.get(list.len()).filter(|rule| rule.name == route.name.value);
             let chain = chain.map(|rule| &rule.policies);
-            list.push(entry(config, listener, route, body, chain));
+            list.push(entry(config, listener, (route, of), body, chain));
         }
     }
     list
@@ -47,13 +56,14 @@ fn routes(config: &Config, listener: &Listener, plan: &ListenerPlan) -> Vec<Valu
 fn entry(
     config: &Config,
     listener: &Listener,
-    route: &Route,
+    (route, of): (&Route, &str),
     body: &RouteBody,
     chain: Option<&Chain>,
 ) -> Value {
     let (action, upstreams) = action(&body.action.value);
     json!({
         "route": &*route.name.value,
+        "of": of,
         "pattern": &*route.key.pattern.text,
         "methods": route.methods(),
         "conditional": body.condition.is_some(),

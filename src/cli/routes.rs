@@ -56,11 +56,16 @@ pub(super) fn table(listing: &Value) -> String {
             out.push('\n');
         }
         let _ = writeln!(out, "listener {} on {}", text(&listener["name"]), text(&listener["address"]));
-        let rows: Vec<[String; 3]> = items(&listener["routes"]).iter().map(row).collect();
+        let routes = items(&listener["routes"]);
+        let rows: Vec<[String; 3]> = routes.iter().map(row).collect();
+        // Whose a route is says something only where there are both kinds.
+        let mixed = routes.iter().any(|route| text(&route["of"]).starts_with("listener"));
         let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let (first, second) = (width(0), width(1));
-        for [route, action, policies] in &rows {
-            let line = format!("  {route:first$}  {action:second$}  {policies}");
+        let whose = routes.iter().map(|route| text(&route["of"]).len()).max().unwrap_or(0);
+        for (route, [key, action, policies]) in routes.iter().zip(&rows) {
+            let of = if mixed { format!("{:whose$}  ", text(&route["of"])) } else { String::new() };
+            let line = format!("  {key:first$}  {of}{action:second$}  {policies}");
             let _ = writeln!(out, "{}", line.trim_end());
         }
     }

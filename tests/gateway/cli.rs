@@ -102,9 +102,9 @@ fn routes_lists_what_is_served() {
     let told: Value = serde_json::from_slice(&out.stdout).unwrap();
     assert_eq!(told["listeners"][0]["routes"].as_array().map(Vec::len), Some(2));
     assert_eq!(run(&["routes", "-c", "CONFIG"], BAD).status.code(), Some(1));
-    let out = run(&["routes", "-c", "CONFIG", "--listener", "other"], GOOD);
-    assert_eq!(out.status.code(), Some(2));
-    assert!(text(&out.stderr).contains("default"), "{}", text(&out.stderr));
+    let out = run(&["routes", "-c", "CONFIG", "--listener", "defualt"], GOOD);
+    assert_eq!((out.status.code(), out.stdout.len()), (Some(2), 0));
+    assert!(text(&out.stderr).contains("did you mean `default`?"), "{}", text(&out.stderr));
 }
 
 /// The parts of JSON Schema that the generated schema uses; another word fails the test.

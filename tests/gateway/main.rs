@@ -23,6 +23,8 @@ mod cli;
 mod clients;
 mod cors;
 mod edge;
+mod explain;
+mod frontends;
 mod h2;
 mod headers;
 mod hosts;

@@ -38,10 +38,11 @@ routes:
                  conditional,
                  action: &str,
                  upstreams: &[&str]| {
-        json!({ "route": route, "pattern": pattern, "methods": methods, "conditional": conditional, "action": action,
+        json!({ "route": route, "of": "file", "pattern": pattern, "methods": methods, "conditional": conditional, "action": action,
             "upstreams": upstreams, "timeout": "30s", "policies": [limits, user] })
     };
     let mut own = route("/own/*", "/own/*", &[], false, "upstream", &["http://127.0.0.1:1/base"]);
+    own["of"] = json!("listener over file");
     own["timeout"] = json!("1500ms");
     own["policies"] = json!([limits]);
     let all = |conditional, action: &str, upstreams: &[&str]| {

@@ -13,7 +13,8 @@ pub(super) fn intro(ready: &Ready, token: &str, user: &str) -> String {
         "  /api/users/*                   -> users     token, 100 requests a minute\n",
         "  /api/orders/*                  -> orders    token, 100 requests a minute\n",
         "  /api/catalog/*                 -> catalog   100 requests a minute\n",
-        "  GET /api/dashboard/{userId}    -> all three at once, for the token's own user alone\n\n",
+        "  GET /api/dashboard/{userId}    -> all three at once, for the token's own user alone\n",
+        "  GET /api/home/{userId}         -> the same for a phone: small, and whatever is there\n\n",
     ));
     let _ = writeln!(out, "A token for user {user}:\n{token}\n\nTry these in another terminal:\n");
     let bearer = format!("-H 'Authorization: Bearer {token}' ");
@@ -24,6 +25,7 @@ pub(super) fn intro(ready: &Ready, token: &str, user: &str) -> String {
     line("an order", &bearer, "/api/orders/1001");
     line("the catalog needs no token", "", "/api/catalog/DK-0042");
     line("three services, one answer", &bearer, &format!("/api/dashboard/{user}"));
+    line("a section is missing, and the answer says so", &bearer, &format!("/api/home/{user}"));
     line("401: no token", "", &format!("/api/users/{user}"));
     line("403: somebody else's dashboard", &bearer, "/api/dashboard/7");
     line("404: no such route", &bearer, "/api/nowhere");

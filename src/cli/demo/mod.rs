@@ -92,7 +92,8 @@ fn secret() -> io::Result<String> {
     Ok(URL_SAFE_NO_PAD.encode(bytes))
 }
 
-/// The meaning of `examples/edge.yaml`, with this process's ports and secret.
+/// The meaning of `examples/edge.yaml`, with this process's ports and secret, and an answer that lacks a part: there are no
+/// offers.
 fn configuration(port: u16, admin: u16, secret: &str, services: &Services) -> String {
     let Services { users, orders, catalog } = services;
     format!(
@@ -129,6 +130,15 @@ routes:
         user:            {{ upstream: users,   path: "/{{userId}}" }}
         orders:          {{ upstream: orders,  path: "/by-user/{{userId}}" }}
         recommendations: {{ upstream: catalog, path: "/recommend/{{userId}}" }}
+  GET /api/home/{{userId}}:
+    policies: {{ authorize: identity.id == params.userId }}
+    aggregate:
+      mode: partial
+      sources:
+        user:   {{ upstream: users,   path: "/{{userId}}", required: true }}
+        orders: {{ upstream: orders,  path: "/by-user/{{sources.user.body.id}}" }}
+        offers: {{ upstream: catalog, path: "/offers/for/{{userId}}", fallback: [] }}
+      shape: {{ keep: [user.name, "orders[].id", offers] }}
 "#
     )
 }

@@ -9,7 +9,9 @@ fn the_configuration_is_good_and_means_what_the_example_means() {
     let compiled =
         Source::Text { path: PathBuf::from("demo.yaml"), text }.compile(None, &Environment::new(1));
     assert_eq!(compiled.diagnostics.render(false), "");
-    let demo = crate::admin::routes::listing(&compiled.snapshot.unwrap());
+    let mut demo = crate::admin::routes::listing(&compiled.snapshot.unwrap());
+    let routes = demo["listeners"][0]["routes"].as_array_mut().unwrap();
+    assert_eq!(routes.pop().unwrap()["route"], "GET /api/home/{userId}");
 
     let example = include_str!("../../../examples/edge.yaml").replace("${JWT_SECRET}", &"s".repeat(43));
     let example =
@@ -31,6 +33,6 @@ fn every_line_to_try_is_whole() {
         server::Ready { listeners: vec![("default".into(), "127.0.0.1:8081".parse().unwrap())], admin: None };
     let text = intro::intro(&ready, "a.b.c", USER);
     let lines: Vec<&str> = text.lines().filter(|line| line.starts_with("curl ")).collect();
-    assert_eq!(lines.len(), 7);
+    assert_eq!(lines.len(), 8);
     assert!(lines.iter().all(|line| line.contains("http://127.0.0.1:8081/api/")), "{text}");
 }

@@ -160,7 +160,8 @@ fn graph(out: &mut String, sources: &[DescribedSource]) {
             let needs = first.needs.clone();
             match needs.as_slice() {
                 [] => line(out, 1, "at once"),
-                needs => line(out, 1, &format!("as soon as {} came to something", needs.join(" and "))),
+                [one] => line(out, 1, &format!("once {one} has come to something")),
+                needs => line(out, 1, &format!("once {} have come to something", needs.join(" and "))),
             }
             let (same, rest): (Vec<_>, Vec<_>) = now.into_iter().partition(|source| source.needs == needs);
             stage(out, 2, &same);
