@@ -5,7 +5,10 @@
 
 pub mod breaker;
 pub mod budget;
+pub mod hedge;
+pub mod latency;
 mod origin;
+pub mod outlier;
 pub mod pool;
 pub mod resolve;
 mod tally;
