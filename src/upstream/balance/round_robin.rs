@@ -7,8 +7,8 @@
 //!
 //! Each thread counts for itself (from a start of its own, so that a quiet gate does not begin at the first endpoint
 //! on every core). What holds is therefore: of the calls of one thread every endpoint gets its part to within two
-//! calls, in any stretch without a change of the set; of the calls of n threads to within 2n. Beyond 32 threads some
-//! share a count and may now and then take the same turn.
+//! calls and its part of one round, in any stretch without a change of the set; of the calls of n threads to within n
+//! times that. Beyond 32 threads some share a count and may now and then take the same turn.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -32,7 +32,13 @@ impl Default for RoundRobin {
 
 impl RoundRobin {
     /// Goes on by at most one round, and gives the endpoint whose turn it is.
-    fn round(&self, count: &mut u64, scale: u64, len: usize, of: &dyn Fn(usize) -> Candidate) -> Option<usize> {
+    fn round(
+        &self,
+        count: &mut u64,
+        scale: u64,
+        len: usize,
+        of: &dyn Fn(usize) -> Candidate,
+    ) -> Option<usize> {
         for _ in 0..len {
             let (round, index) = (*count / len as u64, (*count % len as u64) as usize);
             *count += 1;
@@ -77,8 +83,9 @@ impl Balancer for RoundRobin {
         if picked.is_none() {
             // The greatest are out, or none is left: the scale is that of those that are usable.
             let usable = (0..len).map(|index| (index, of(index))).filter(|(_, candidate)| candidate.usable);
-            let (greatest, scale) =
-                usable.map(|(index, candidate)| (index, candidate.share())).max_by_key(|(_, share)| *share)?;
+            let (greatest, scale) = usable
+                .map(|(index, candidate)| (index, candidate.share()))
+                .max_by_key(|(_, share)| *share)?;
             self.scale.store(scale, Ordering::Relaxed);
             picked = self.round(&mut count, scale, len, of).or(Some(greatest));
         }
