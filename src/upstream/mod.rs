@@ -4,6 +4,7 @@
 //! core, and kept over a reload while its section of the configuration is unchanged.
 
 pub mod balance;
+pub mod concurrency;
 pub mod pool;
 pub mod resolve;
 mod tally;
