@@ -10,6 +10,7 @@ pub mod latency;
 mod origin;
 pub mod outlier;
 pub mod balance;
+pub mod concurrency;
 pub mod pool;
 pub mod resolve;
 mod tally;
