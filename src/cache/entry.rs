@@ -8,7 +8,7 @@ use http::StatusCode;
 use crate::exchange::Headers;
 
 /// What an entry takes beside its head and body: its key twice, the places in the shard, the counts of references.
-const OVERHEAD: u64 = 320;
+const OVERHEAD: u64 = 384;
 /// What a line of a head takes beside its text.
 const LINE: u64 = 16;
 

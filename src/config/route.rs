@@ -45,7 +45,7 @@ impl Route {
 pub struct RouteBody {
     /// Where it stands.
     pub at: super::span::Span,
-    /// A number made of everything that it says, the same for every process that reads it.
+    /// A number made of everything that it says, wherever it stands.
     pub print: u64,
     /// What else must hold.
     pub condition: Option<Match>,

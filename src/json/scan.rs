@@ -15,8 +15,6 @@ pub struct Scanner {
     outer: usize,
     /// For every open container whether it is an object.
     objects: [u64; MAX_DEPTH / 64],
-    /// Whether the text at hand is a member's name.
-    name: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -27,9 +25,17 @@ enum State {
     Name,
     Colon,
     After,
-    Text,
-    Escape,
-    Hex(u8),
+    /// A member's name, or a value.
+    Text {
+        name: bool,
+    },
+    Escape {
+        name: bool,
+    },
+    Hex {
+        left: u8,
+        name: bool,
+    },
     Number(Number),
     Word(&'static [u8]),
     Done,
@@ -70,7 +76,7 @@ impl Number {
 impl Scanner {
     /// For a value that stands inside so many containers.
     pub fn new(outer: usize) -> Scanner {
-        Scanner { state: State::Value, depth: 0, outer, objects: [0; MAX_DEPTH / 64], name: false }
+        Scanner { state: State::Value, depth: 0, outer, objects: [0; MAX_DEPTH / 64] }
     }
 
     /// Begins anew, for another value inside so many containers.
@@ -87,108 +93,138 @@ impl Scanner {
     /// The bytes are no JSON.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<Option<usize>, Invalid> {
         let mut at = 0;
+        // Kept out of memory while bytes last: a token is a few of them.
+        let mut state = self.state;
+        let mut object = self.in_object();
         loop {
-            match self.state {
-                State::Text => {
+            match state {
+                State::Text { name } => {
                     at = text_end(bytes, at);
-                    let Some(&byte) = bytes.get(at) else { return Ok(None) };
+                    let Some(&byte) = bytes.get(at) else { break };
                     at += 1;
-                    match byte {
-                        b'"' if self.name => self.state = State::Colon,
-                        b'"' if self.ended() => return Ok(Some(at)),
-                        b'"' => {}
-                        b'\\' => self.state = State::Escape,
+                    state = match byte {
+                        b'"' if !name => self.ended(),
+                        // The colon mostly stands right behind a name.
+                        b'"' if bytes.get(at) == Some(&b':') => {
+                            at += 1;
+                            State::Value
+                        }
+                        b'"' => State::Colon,
+                        b'\\' => State::Escape { name },
                         byte => return Err(Invalid::Byte(byte)),
-                    }
+                    };
                 }
                 State::Number(number) => {
                     let (number, end) = digits(number, bytes, at);
                     at = end;
-                    self.state = State::Number(number);
-                    match bytes.get(at) {
-                        None => return Ok(None),
+                    state = match bytes.get(at) {
+                        None => State::Number(number),
                         Some(&byte) if !number.may_end() => return Err(Invalid::Byte(byte)),
-                        Some(_) if self.ended() => return Ok(Some(at)),
-                        Some(_) => {}
+                        Some(_) => self.ended(),
+                    };
+                    if at == bytes.len() {
+                        break;
                     }
                 }
-                State::Done => return Ok(Some(at)),
-                State::Word([]) => {
-                    if self.ended() {
-                        return Ok(Some(at));
-                    }
+                State::Done => {
+                    self.state = state;
+                    return Ok(Some(at));
                 }
-                state => {
-                    if !matches!(state, State::Escape | State::Hex(_) | State::Word(_)) {
-                        while bytes.get(at).copied().is_some_and(is_blank) {
-                            at += 1;
-                        }
+                State::Word([]) => state = self.ended(),
+                State::Word([first, rest @ ..]) => {
+                    let Some(&byte) = bytes.get(at) else { break };
+                    if byte != *first {
+                        return Err(Invalid::Byte(byte));
                     }
-                    let Some(&byte) = bytes.get(at) else { return Ok(None) };
                     at += 1;
-                    if self.step(state, byte)? {
-                        return Ok(Some(at));
+                    state = State::Word(rest);
+                }
+                State::Escape { name } => {
+                    let Some(&byte) = bytes.get(at) else { break };
+                    at += 1;
+                    state = match byte {
+                        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => State::Text { name },
+                        b'u' => State::Hex { left: 4, name },
+                        byte => return Err(Invalid::Byte(byte)),
+                    };
+                }
+                State::Hex { left, name } => {
+                    let Some(&byte) = bytes.get(at) else { break };
+                    at += 1;
+                    if !byte.is_ascii_hexdigit() {
+                        return Err(Invalid::Byte(byte));
                     }
+                    state =
+                        if left == 1 { State::Text { name } } else { State::Hex { left: left - 1, name } };
+                }
+                State::Value
+                | State::FirstItem
+                | State::FirstName
+                | State::Name
+                | State::Colon
+                | State::After => {
+                    while bytes.get(at).copied().is_some_and(is_blank) {
+                        at += 1;
+                    }
+                    let Some(&byte) = bytes.get(at) else { break };
+                    at += 1;
+                    state = self.token(state, byte, &mut object)?;
                 }
             }
         }
+        self.state = state;
+        Ok(None)
     }
 
-    /// One byte where a token begins or ends; whether the value has ended with it.
+    /// One byte where a token begins, or ends a container.
     #[inline]
-    fn step(&mut self, state: State, byte: u8) -> Result<bool, Invalid> {
-        self.state = match (state, byte) {
-            (State::Value | State::FirstItem, b'"') => {
-                self.name = false;
-                State::Text
-            }
-            (State::Value | State::FirstItem, b'{') => {
-                self.open(true)?;
-                State::FirstName
-            }
-            (State::Value | State::FirstItem, b'[') => {
-                self.open(false)?;
-                State::FirstItem
-            }
-            (State::Value | State::FirstItem, b'1'..=b'9') => State::Number(Number::Whole),
-            (State::Value | State::FirstItem, b'0') => State::Number(Number::Zero),
-            (State::Value | State::FirstItem, b'-') => State::Number(Number::Minus),
-            (State::Value | State::FirstItem, b't') => State::Word(b"rue"),
-            (State::Value | State::FirstItem, b'f') => State::Word(b"alse"),
-            (State::Value | State::FirstItem, b'n') => State::Word(b"ull"),
-            (State::FirstName | State::Name, b'"') => {
-                self.name = true;
-                State::Text
-            }
-            (State::Colon, b':') => State::Value,
+    fn token(&mut self, state: State, byte: u8, object: &mut bool) -> Result<State, Invalid> {
+        Ok(match (state, byte) {
             (State::After, b',') => {
-                if self.in_object() {
+                if *object {
                     State::Name
                 } else {
                     State::Value
                 }
             }
-            (State::After | State::FirstName, b'}') if self.in_object() => return Ok(self.close()),
-            (State::After | State::FirstItem, b']') if !self.in_object() => return Ok(self.close()),
-            (State::Escape, b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => State::Text,
-            (State::Escape, b'u') => State::Hex(4),
-            (State::Hex(left), byte) if byte.is_ascii_hexdigit() => {
-                if left == 1 {
-                    State::Text
-                } else {
-                    State::Hex(left - 1)
-                }
+            (State::FirstName | State::Name, b'"') => State::Text { name: true },
+            (State::Value | State::FirstItem, byte) if byte != b']' || state == State::Value => {
+                self.value(byte, object)?
             }
-            (State::Word([first, rest @ ..]), byte) if byte == *first => State::Word(rest),
+            (State::Colon, b':') => State::Value,
+            (State::After | State::FirstName, b'}') if *object => self.close(object),
+            (State::After | State::FirstItem, b']') if !*object => self.close(object),
             (_, byte) => return Err(Invalid::Byte(byte)),
-        };
-        Ok(false)
+        })
     }
 
-    /// Notes that a value is complete; whether it was the one.
-    fn ended(&mut self) -> bool {
-        self.state = if self.depth == 0 { State::Done } else { State::After };
-        self.depth == 0
+    #[inline]
+    fn value(&mut self, first: u8, object: &mut bool) -> Result<State, Invalid> {
+        Ok(match first {
+            b'"' => State::Text { name: false },
+            b'{' => {
+                self.open(true)?;
+                *object = true;
+                State::FirstName
+            }
+            b'[' => {
+                self.open(false)?;
+                *object = false;
+                State::FirstItem
+            }
+            b'1'..=b'9' => State::Number(Number::Whole),
+            b'0' => State::Number(Number::Zero),
+            b'-' => State::Number(Number::Minus),
+            b't' => State::Word(b"rue"),
+            b'f' => State::Word(b"alse"),
+            b'n' => State::Word(b"ull"),
+            byte => return Err(Invalid::Byte(byte)),
+        })
+    }
+
+    /// Notes that a value is complete.
+    fn ended(&self) -> State {
+        if self.depth == 0 { State::Done } else { State::After }
     }
 
     fn open(&mut self, object: bool) -> Result<(), Invalid> {
@@ -205,8 +241,9 @@ impl Scanner {
         Ok(())
     }
 
-    fn close(&mut self) -> bool {
+    fn close(&mut self, object: &mut bool) -> State {
         self.depth -= 1;
+        *object = self.in_object();
         self.ended()
     }
 
@@ -232,11 +269,40 @@ impl Scanner {
 /// Goes on with a number as far as the bytes belong to it.
 fn digits(mut number: Number, bytes: &[u8], mut at: usize) -> (Number, usize) {
     while let Some(&byte) = bytes.get(at) {
+        // Most numbers are whole.
+        if number == Number::Whole && byte.is_ascii_digit() {
+            at += 1;
+            continue;
+        }
         let Some(next) = number.next(byte) else { break };
         number = next;
         at += 1;
     }
     (number, at)
+}
+
+/// Where a value that is no container ends, where it lies in these bytes whole and has no escapes, and something follows it: most values.
+/// `None` tells nothing.
+#[inline]
+pub(super) fn short_end(bytes: &[u8], at: usize) -> Option<usize> {
+    let rest = bytes.get(at..)?;
+    let length = match rest.first()? {
+        b'"' => {
+            let end = text_end(rest, 1);
+            (rest.get(end) == Some(&b'"')).then_some(end + 1)?
+        }
+        b't' if rest.starts_with(b"true") => 4,
+        b'f' if rest.starts_with(b"false") => 5,
+        b'n' if rest.starts_with(b"null") => 4,
+        first @ b'0'..=b'9' => {
+            let begun = if *first == b'0' { Number::Zero } else { Number::Whole };
+            let (number, end) = digits(begun, rest, 1);
+            number.may_end().then_some(end)?
+        }
+        _ => return None,
+    };
+    // What cannot follow a value is left to those who tell what is wrong.
+    matches!(rest.get(length)?, b',' | b'}' | b']').then_some(at + length)
 }
 
 /// Where the first quote, backslash or control byte stands: eight bytes at a time.

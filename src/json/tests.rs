@@ -312,3 +312,26 @@ proptest! {
         prop_assert_eq!(select(&Rules::default(), text.as_bytes(), size).is_ok(), check(text.as_bytes()).is_ok());
     }
 }
+
+#[test]
+fn every_vector_is_judged_as_it_says() {
+    let file = include_str!("../../tests/vectors/json.txt");
+    let mut seen = 0;
+    for line in file.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let mut parts = line.splitn(3, '\t');
+        let (verdict, why, text) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap_or(""));
+        let mut bytes = Vec::new();
+        let mut rest = text;
+        while let Some(at) = rest.find("\\x") {
+            bytes.extend_from_slice(&rest.as_bytes()[..at]);
+            bytes.push(u8::from_str_radix(&rest[at + 2..at + 4], 16).unwrap());
+            rest = &rest[at + 4..];
+        }
+        bytes.extend_from_slice(rest.as_bytes());
+        let json = bytes.strip_prefix(BOM).unwrap_or(&bytes);
+        assert_eq!(verdicts(json), verdict == "valid", "{why}: {text}");
+        assert_eq!(select(&Rules::default(), &bytes, 3).is_ok(), verdict == "valid", "{why}: {text}");
+        seen += 1;
+    }
+    assert!(seen > 500);
+}

@@ -162,3 +162,21 @@ fn a_merged_list_of_calls_cannot_be_lifted() {
     assert_eq!(told_words(&answer), "user=ok it=invalid_json");
     assert_eq!(answer.text(), r#"{"user":[1,2],"_errors":{"it":{"error":"invalid_json","status":502}}}"#);
 }
+
+#[test]
+fn where_an_answer_is_made_no_object_its_head_tells_what_failed() {
+    let user = json_origin(r#"{"l":[1.10, 2],"n":5}"#);
+    let fails = Origin::serve(|turn| turn.answer(500, &[JSON], "{}"));
+    for (shape, text) in [
+        ("unwrap: user.l", "[1.10,2]"),
+        ("unwrap: user.n", "5"),
+        ("unwrap: it.x", "null"),
+        ("body: '[1]'", "[1]"),
+    ] {
+        let answer =
+            Gateway::start(&[&user, &fails], &two(&format!("shape: {{ {shape} }},"), "", "path: /")).get("/");
+        assert_eq!((answer.status, answer.text().replace(' ', "").as_str()), (200, text), "{shape}");
+        assert_eq!(told_words(&answer), "user=ok it=status", "{shape}");
+        assert_eq!(answer.header("cache-control"), Some("no-store"), "{shape}");
+    }
+}

@@ -1,5 +1,5 @@
-//! What is stale: asked for anew, given while the service fails, or while somebody else fetches. An answer that comes with
-//! an `Age` beyond its lifetime is stale at once: no test waits.
+//! What is stale: asked for anew, given while the service fails, or while somebody else fetches; and what is over because
+//! it was changed. An answer that comes with an `Age` beyond its lifetime is stale at once: no test waits.
 
 use crate::cache::{is_hit, said, status};
 use crate::support::{Gate, Gateway, Origin};
@@ -120,7 +120,9 @@ fn a_new_answer_takes_the_place_of_the_old_one() {
             0 => turn.answer(200, &[STALE[0], STALE[1], ("ETag", &tag)], "old"),
             1 => turn.answer(200, &[("Cache-Control", "max-age=60"), ("ETag", &tag)], "new"),
             2 => turn.answer(200, &[STALE[0], STALE[1], ("ETag", &tag)], "old"),
-            3 => turn.answer(200, &[("Cache-Control", "no-store")], "secret"),
+            3 => turn.answer(429, &[], "not now"),
+            4 => turn.answer(503, &[], "away"),
+            5 => turn.answer(200, &[("Cache-Control", "no-store")], "secret"),
             _ => turn.answer(503, &[], "away"),
         }
     });
@@ -131,9 +133,10 @@ fn a_new_answer_takes_the_place_of_the_old_one() {
     let hit = gateway.get("/a");
     is_hit(&hit);
     assert_eq!(hit.text(), "new");
-    // What came after it, and was not to be kept, ends it too.
-    gateway.get("/b");
-    assert_eq!(gateway.get("/b").text(), "secret");
+    // What came after it, and was not to be kept, ends it too; a refusal does not.
+    for text in ["old", "not now", "old", "secret"] {
+        assert_eq!(gateway.get("/b").text(), text);
+    }
     let answer = gateway.get("/b");
     assert_eq!((answer.status, said(&answer)), (503, "fwd=uri-miss"));
 }
@@ -272,4 +275,99 @@ fn who_leaves_leaves_the_fetching_to_the_next() {
     drop(leaving);
     gateway.log(3);
     assert_eq!(gateway.get("/a").text(), "new");
+}
+
+#[test]
+fn an_unsafe_method_that_succeeds_ends_what_was_known() {
+    let origin = Origin::serve(|turn| {
+        turn.read_body();
+        let status = if turn.request().target().contains("fail") { 409 } else { 200 };
+        turn.answer(
+            status,
+            &[("Cache-Control", "max-age=60"), ("Vary", "accept")],
+            turn.number().to_string(),
+        );
+    });
+    let gateway = Gateway::start(
+        &[&origin],
+        "
+        policies: { cache: {} }
+        routes:
+          GET /items/*: { upstream: ORIGIN1 }
+          POST,PUT,PATCH,DELETE,OPTIONS /items/*: { upstream: ORIGIN1 }
+          GET /loose/{id}: { upstream: ORIGIN1 }
+          PUT /loose/{id}: { upstream: ORIGIN1, policies: { cache: none } }
+        ",
+    );
+    let mut client = gateway.client();
+    for (method, target, ends) in [
+        ("POST", "/items/1", true),
+        ("PUT", "/items/1", true),
+        ("PATCH", "/items/1?x=2", true),
+        ("DELETE", "/items/1", true),
+        ("OPTIONS", "/items/1", false),
+        ("PUT", "/items/1?fail", false),
+        ("PUT", "/items/2", false),
+    ] {
+        for asked in ["/items/1", "/items/1?x=1"] {
+            client.get(asked);
+            is_hit(&client.get(asked));
+        }
+        assert!(!client.request(method, target, &[], b"new").headers.has("cache-status"));
+        for asked in ["/items/1", "/items/1?x=1"] {
+            assert_eq!(!said(&client.get(asked)).starts_with("hit"), ends, "{method} {target}");
+        }
+    }
+    client.get("/loose/1");
+    client.request("PUT", "/loose/1", &[], b"new");
+    is_hit(&client.get("/loose/1"));
+}
+
+#[test]
+fn what_was_asked_before_a_change_is_not_kept_after_it() {
+    let gate = Gate::new();
+    let opened = gate.clone();
+    let origin = Origin::serve(move |turn| {
+        turn.read_body();
+        if turn.number() == 0 {
+            turn.wait(&opened);
+        }
+        turn.answer(200, &[("Cache-Control", "max-age=60")], turn.number().to_string());
+    });
+    let gateway = Gateway::start(&[&origin], OPEN);
+    let mut slow = gateway.client();
+    slow.send("GET /a HTTP/1.1\r\nHost: gw.test\r\n\r\n");
+    origin.wait_count(1);
+    assert_eq!(gateway.request("PUT", "/a", &[], b"new").status, 200);
+    gate.open();
+    assert_eq!(slow.read().text(), "0");
+    let after = gateway.get("/a");
+    assert_eq!(after.text(), "2", "the old one was not kept");
+    is_hit(&gateway.get("/a"));
+}
+
+#[test]
+fn what_is_kept_is_shaped_already() {
+    let origin = Origin::serve(|turn| match turn.request().headers.one("if-none-match") {
+        Some("W/\"v1\"") => turn.answer(304, &[("Cache-Control", "max-age=60"), ("ETag", "\"v1\"")], ""),
+        _ => {
+            let headers = [STALE[0], STALE[1], ("Content-Type", "application/json"), ("ETag", "\"v1\"")];
+            turn.answer(200, &headers, "{\"id\":1,\"secret\":2}");
+        }
+    });
+    let gateway = Gateway::start(
+        &[&origin],
+        "
+        policies: { cache: {}, shape: { keep: [id] } }
+        routes: { /*: { upstream: ORIGIN1 } }
+        ",
+    );
+    for told in ["fwd=uri-miss; stored", "fwd=stale; fwd-status=304; stored"] {
+        let answer = gateway.get("/a");
+        assert_eq!((answer.text().as_str(), said(&answer)), ("{\"id\":1}", told));
+    }
+    let hit = gateway.get("/a");
+    is_hit(&hit);
+    assert_eq!((hit.text().as_str(), hit.header("content-type")), ("{\"id\":1}", Some("application/json")));
+    assert_eq!(hit.header("etag"), Some("W/\"v1\""), "it is not byte for byte what the service has");
 }

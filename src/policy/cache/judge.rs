@@ -97,7 +97,7 @@ pub(super) fn term(
 }
 
 /// Final statuses whose answers are whole and mean the same to everybody who asks again.
-fn may_be_kept(status: StatusCode) -> bool {
+pub(super) fn may_be_kept(status: StatusCode) -> bool {
     may_be_guessed(status) || matches!(status.as_u16(), 302 | 303 | 307 | 404 | 405 | 410 | 414 | 501)
 }
 

@@ -8,7 +8,7 @@ use crate::cache::control::CacheControl;
 use crate::cache::{Entry, Outcome};
 use crate::exchange::{Body, Exchange, HeaderId, Headers, Response};
 
-use super::judge::{Leeway, Term, term};
+use super::judge::{Leeway, Term, may_be_kept, term};
 use super::tee::{Copying, Pending};
 use super::visit::Asked;
 use super::{Cached, key, serve};
@@ -36,11 +36,11 @@ impl Cached {
     fn answered(&self, mut asked: Asked, exchange: &Exchange, answer: &mut Response) {
         let (cache, now) = (&self.settings.cache, Instant::now());
         let (why, told) = (asked.why, answer.status);
-        let failed = matches!(told.as_u16(), 500 | 502 | 503 | 504);
         if let Some(stale) = asked.stale.take() {
             if told == StatusCode::NOT_MODIFIED && asked.conditional {
                 return self.renewed(&asked, &stale, answer, now);
             }
+            let failed = matches!(told.as_u16(), 500 | 502 | 503 | 504);
             if failed && self.stands_in(&stale, now) {
                 cache.count(&asked.key, Outcome::Stale);
                 *answer = serve::kept(&stale, &asked.headers, now);
@@ -50,8 +50,8 @@ impl Cached {
         cache.count(&asked.key, Outcome::Miss);
         let (key, keeps) = (asked.key, asked.keeps);
         let stored = keeps && self.keep(asked, exchange, answer, now);
-        // What has come is newer than what was there, which is not given any more.
-        if keeps && !stored && !failed {
+        // What has come is newer than what was there, which is not given any more. A refusal says nothing of it.
+        if keeps && !stored && may_be_kept(told) {
             cache.remove(&key);
         }
         let told = Some(told).filter(|_| why == "stale");
@@ -72,6 +72,7 @@ impl Cached {
         let renews = |name: &[u8]| !of_content(name) && answer.headers.iter().any(|(_, new, _)| new == name);
         headers.extend_from(&stale.headers, |_, name, _| !renews(name));
         headers.extend_from(&answer.headers, |_, name, _| !of_content(name));
+        dated(&mut headers);
         let term = self.term(stale.status, &headers, asked, now);
         if CacheControl::read(&answer.headers).no_store {
             cache.remove(&asked.key);
@@ -101,6 +102,7 @@ impl Cached {
         if !answer.body.ends_surely() {
             return false;
         }
+        dated(&mut answer.headers);
         let who = exchange.identity.as_deref();
         let place = key::varying(&answer.headers)
             .and_then(|names| key::Place::of(cache, asked.primary, names, &asked.headers, who));
@@ -108,7 +110,8 @@ impl Cached {
         let entry = entry(answer.status, &answer.headers, now, term);
         let pending = Pending { place, entry, resource: asked.resource, asked: asked.at, claim: asked.claim };
         match answer.body.take() {
-            Body::Stream(stream) => {
+            // Of one without content nobody asks for the end.
+            Body::Stream(stream) if stream.remaining() != Some(0) => {
                 let (body, copied) = Copying::start(Body::Stream(stream), cache, pending);
                 answer.body = body;
                 copied
@@ -125,18 +128,34 @@ impl Cached {
     }
 }
 
-/// Lines that belong to the content that they came with: a 304 has none.
+/// Lines that belong to the content that they came with, which may have been shaped since: a 304 has none, and does not
+/// renew them (RFC 9111 section 3.2). The entity tag is the same but for its strength.
 fn of_content(name: &[u8]) -> bool {
-    matches!(name, b"content-length" | b"content-encoding" | b"content-type" | b"content-range")
+    matches!(
+        name,
+        b"accept-ranges"
+            | b"content-digest"
+            | b"content-encoding"
+            | b"content-length"
+            | b"content-range"
+            | b"content-type"
+            | b"digest"
+            | b"etag"
+            | b"repr-digest"
+    )
 }
 
-/// An entry without content. Its age is told anew each time, and its date is the one it has now.
-fn entry(status: StatusCode, from: &Headers, now: Instant, term: Term) -> Entry {
-    let mut headers = Headers::with_capacity(24, 1024);
-    headers.extend_from(from, |id, name, _| id != HeaderId::ContentLength && name != b"age");
+/// Gives it a date, where the service did not (RFC 9110 section 6.6.1): each time it is given it is the same.
+fn dated(headers: &mut Headers) {
     if !headers.has_id(HeaderId::Date) {
         headers.push_id(HeaderId::Date, httpdate::fmt_http_date(SystemTime::now()).as_bytes());
     }
+}
+
+/// An entry without content. Its age is told anew each time.
+fn entry(status: StatusCode, from: &Headers, now: Instant, term: Term) -> Entry {
+    let mut headers = Headers::with_capacity(24, 1024);
+    headers.extend_from(from, |id, name, _| id != HeaderId::ContentLength && name != b"age");
     let Term { age, lifetime, keep } = term;
     Entry { status, headers, body: bytes::Bytes::new(), stored: now, age, lifetime, keep }
 }
