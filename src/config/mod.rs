@@ -67,6 +67,9 @@ pub use span::{FileId, Files, Span, Spanned};
 pub use suggest::nearest;
 pub use text::Text;
 pub use units::{duration, duration_text};
-pub use upstream::{Timeouts, Upstream, UpstreamSettings};
+pub use upstream::{
+    Balance, Breaker, Concurrency, Discover, Endpoint, Endpoints, Health, Hedge, Outliers, Probe, Retry,
+    RetryOn, Timeouts, Upstream, UpstreamSettings,
+};
 pub use url::{Host, HostPattern, Url};
 pub use web_origin::OriginPattern;
