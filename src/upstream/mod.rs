@@ -11,6 +11,8 @@ mod origin;
 pub mod outlier;
 pub mod pool;
 pub mod resolve;
+#[cfg(test)]
+mod simulation;
 mod tally;
 pub mod transport;
 
