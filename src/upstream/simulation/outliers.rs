@@ -1,5 +1,8 @@
 //! Endpoints that fail among many that do not.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use super::*;
 use crate::upstream::outlier::{Outlier, OutlierSettings, most_ejected};
 
@@ -19,6 +22,8 @@ fn run(failing: usize, settings: Option<OutlierSettings>) -> Seen {
     let (clock, mut random) = (Clock::new(), fastrand::Rng::with_seed(13));
     let set: Vec<_> = (0..ENDPOINTS).map(|_| Outlier::new()).collect();
     let mut seen = Seen::default();
+    // The ends of the ejections under way.
+    let mut ends = BinaryHeap::new();
     for request in 0..REQUESTS {
         let now = clock.at(arrival(request));
         let mut picked = random.usize(..ENDPOINTS);
@@ -32,10 +37,13 @@ fn run(failing: usize, settings: Option<OutlierSettings>) -> Seen {
         seen.failed += 1;
         seen.late += u64::from(request >= REQUESTS / 2);
         let Some(settings) = settings else { continue };
-        let out = || set.iter().filter(|endpoint| endpoint.ejected_until(now).is_some()).count();
         let most = most_ejected(settings.max_ejected, ENDPOINTS);
-        if set[picked].failure(now, &settings, || out() < most) {
-            seen.out = seen.out.max(out());
+        while ends.peek().is_some_and(|Reverse(end)| *end <= now) {
+            ends.pop();
+        }
+        if set[picked].failure(now, &settings, || ends.len() < most) {
+            ends.extend(set[picked].ejected_until(now).map(Reverse));
+            seen.out = seen.out.max(ends.len());
             seen.wronged += u64::from(picked >= failing);
         }
     }
