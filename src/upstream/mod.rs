@@ -21,6 +21,8 @@ mod rules;
 pub mod set;
 mod tally;
 pub mod transport;
+#[cfg(test)]
+mod simulation;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
