@@ -3,6 +3,9 @@
 //! An upstream owns its connection pools (one a core) and the limits of waiting. It is built once, shared by every
 //! core, and kept over a reload while its section of the configuration is unchanged.
 
+pub mod background;
+pub mod discovery;
+pub mod health;
 pub mod pool;
 pub mod resolve;
 mod tally;
