@@ -70,7 +70,8 @@ pub fn document_from_text(path: &Path, text: &str, env: Environment<'_>) -> Docu
 
 /// Reads a text of any shape that is no configuration: references in it mean nothing.
 pub fn tree_from_text(path: &Path, text: &str) -> Document {
-    let mut loader = Loader { env: &|_| None, files: Files::default(), problems: Vec::new(), watch: Vec::new() };
+    let mut loader =
+        Loader { env: &|_| None, files: Files::default(), problems: Vec::new(), watch: Vec::new() };
     let root = loader.parsed(path, text.to_owned());
     loader.finish(root, false)
 }

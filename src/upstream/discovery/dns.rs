@@ -15,7 +15,6 @@ use super::resolver::{Resolver, Target};
 use super::{Found, MAX_ENDPOINTS, Pace, Sink, Teller};
 use crate::upstream::background::{Guard, guarded};
 
-
 /// Keeps a name followed; dropping it ends that.
 #[derive(Debug)]
 pub struct Following {

@@ -49,13 +49,7 @@ pub fn file(
     guarded(follow(resolver, reader, every, pace, Teller::new(sink)))
 }
 
-async fn follow(
-    resolver: Resolver,
-    mut reader: Reader,
-    every: Duration,
-    pace: Pace,
-    mut teller: Teller,
-) {
+async fn follow(resolver: Resolver, mut reader: Reader, every: Duration, pace: Pace, mut teller: Teller) {
     let mut entries: Vec<Entry> = Vec::new();
     let mut hosts: Vec<Host> = Vec::new();
     let mut read = false;
@@ -221,9 +215,7 @@ fn entries(path: &Path, text: &str) -> Result<Vec<Entry>, String> {
     }
     let mut seen = HashSet::new();
     match all.iter().find(|entry| !seen.insert((entry.host.as_str(), entry.port))) {
-        Some(twice) => {
-            Err(format!("{}: {}:{} stands there twice", path.display(), twice.host, twice.port))
-        }
+        Some(twice) => Err(format!("{}: {}:{} stands there twice", path.display(), twice.host, twice.port)),
         None => Ok(all),
     }
 }

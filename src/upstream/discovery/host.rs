@@ -67,14 +67,8 @@ pub(super) struct Host {
 impl Host {
     /// A name that has to be asked for at once, or an address.
     pub(super) fn new(name: &str, port: u16, now: Instant) -> Host {
-        let mut host = Host {
-            name: name.to_owned(),
-            port,
-            v4: Vec::new(),
-            v6: Vec::new(),
-            failures: 0,
-            due: Some(now),
-        };
+        let mut host =
+            Host { name: name.to_owned(), port, v4: Vec::new(), v6: Vec::new(), failures: 0, due: Some(now) };
         match name.parse() {
             Ok(IpAddr::V4(address)) => (host.v4, host.due) = (vec![address], None),
             Ok(IpAddr::V6(address)) => (host.v6, host.due) = (vec![address], None),

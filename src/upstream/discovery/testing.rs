@@ -130,7 +130,8 @@ fn data(record: &Record) -> (u16, Vec<u8>) {
         Record::Address(IpAddr::V4(address)) => (A, address.octets().to_vec()),
         Record::Address(IpAddr::V6(address)) => (AAAA, address.octets().to_vec()),
         Record::Service { priority, weight, port, target } => {
-            let mut data: Vec<u8> = [*priority, *weight, *port].into_iter().flat_map(u16::to_be_bytes).collect();
+            let mut data: Vec<u8> =
+                [*priority, *weight, *port].into_iter().flat_map(u16::to_be_bytes).collect();
             for label in target.split('.').filter(|label| !label.is_empty()) {
                 data.push(label.len() as u8);
                 data.extend(label.bytes());
@@ -178,7 +179,8 @@ pub(super) async fn next_failure(told: &mut Told) -> String {
 
 /// A set as text: `address*weight`.
 pub(super) fn shown(set: &[Found]) -> Vec<String> {
-    let mut all: Vec<String> = set.iter().map(|found| format!("{}*{}", found.address, found.weight)).collect();
+    let mut all: Vec<String> =
+        set.iter().map(|found| format!("{}*{}", found.address, found.weight)).collect();
     all.sort();
     all
 }

@@ -5,13 +5,17 @@ fn with_search(server: &Server, search: &[&str], ndots: usize) -> Resolver {
     let search = search.iter().map(|domain| Name::from_utf8(domain).unwrap()).collect();
     let servers = vec![name_server(server.address)];
     let config = ResolverConfig::from_parts(None, search, servers);
-    let options = ResolverOpts { ndots, attempts: 0, ..ResolverOpts::default() };
+    let mut options = ResolverOpts::default();
+    (options.ndots, options.attempts) = (ndots, 0);
     let current = build(config, options, Hosts::default(), Looks::default()).unwrap();
     Resolver::with(Source::Fixed, current)
 }
 
 fn last_octets(answer: &Answer<Ipv4Addr>) -> Vec<u8> {
-    answer.as_ref().map(|(all, _)| all.iter().map(|address| address.octets()[3]).collect()).unwrap_or_default()
+    answer
+        .as_ref()
+        .map(|(all, _)| all.iter().map(|address| address.octets()[3]).collect())
+        .unwrap_or_default()
 }
 
 #[tokio::test]
