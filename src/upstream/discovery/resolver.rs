@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use hickory_resolver::config::{
-    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts,
+    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts, ServerOrderingStrategy,
 };
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
@@ -130,7 +130,7 @@ impl Resolver {
         let mut absent = None;
         for name in current.candidates(name) {
             let found = current.both(&name).await;
-            let is_absent = |ttl: &Failed| matches!(ttl, Failed::Absent { .. });
+            let is_absent = |failed: &Failed| matches!(failed, Failed::Absent { .. });
             // Only a name that surely is not there makes room for the next: another service may bear that one.
             match (&found.v4, &found.v6) {
                 (Err(v4), Err(v6)) if is_absent(v4) && is_absent(v6) => absent = absent.or(Some(found)),
@@ -332,6 +332,10 @@ fn build(
     options.timeout = options.timeout.min(TIMEOUT);
     // Who asks keeps the answers: a second store would only hide that a name has moved.
     options.cache_size = 0;
+    // In their order, one after the other, as the system's own resolver asks them: the first may know names that the
+    // others deny.
+    options.server_ordering_strategy = ServerOrderingStrategy::UserProvidedOrder;
+    options.num_concurrent_reqs = 1;
     options.use_hosts_file = ResolveHosts::Never;
     let config = ResolverConfig::from_name_servers(servers);
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());

@@ -1,8 +1,9 @@
-//! A name server for tests: answers by hand, over UDP.
+//! A name server for tests: answers by hand, over UDP and TCP.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
-use std::sync::{Arc, Mutex};
+use std::io::{Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -26,6 +27,8 @@ pub(super) const SRV: u16 = 33;
 pub(super) enum Say {
     /// Records with this lifetime in seconds.
     Records(u32, Vec<Record>),
+    /// The same, but only over TCP: over UDP they are cut off.
+    Large(u32, Vec<Record>),
     /// An answer with this code and, in an SOA record, how long it holds.
     Code(u8, Option<u32>),
     Nothing,
@@ -55,10 +58,12 @@ pub(super) struct Server {
 
 impl Server {
     pub(super) fn start() -> Server {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let (socket, listener) = sockets();
         let address = socket.local_addr().unwrap();
         let (zone, asked) = (Zone::default(), Arc::new(Mutex::new(Vec::new())));
         let (known, seen) = (Arc::downgrade(&zone), Arc::clone(&asked));
+        let over_tcp = Arc::downgrade(&zone);
+        std::thread::spawn(move || serve_tcp(&listener, &over_tcp));
         socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
         std::thread::spawn(move || {
             let mut packet = [0; 1500];
@@ -67,7 +72,7 @@ impl Server {
                 let (name, kind, end) = question(&packet[..length]);
                 seen.lock().unwrap().push((name.clone(), kind));
                 let say = zone.lock().unwrap().get(&(name, kind)).cloned().unwrap_or(Say::Code(3, None));
-                if let Some(answer) = answer(&packet[..end], &say) {
+                if let Some(answer) = answer(&packet[..end], &say, false) {
                     let _ = socket.send_to(&answer, from);
                 }
             }
@@ -97,16 +102,56 @@ fn question(packet: &[u8]) -> (String, u16, usize) {
     (labels.join(".").to_lowercase(), u16::from_be_bytes([packet[at + 1], packet[at + 2]]), at + 5)
 }
 
-fn answer(question: &[u8], say: &Say) -> Option<Vec<u8>> {
+/// A port that is free for both protocols.
+fn sockets() -> (UdpSocket, TcpListener) {
+    loop {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        if let Ok(listener) = TcpListener::bind(socket.local_addr().unwrap()) {
+            return (socket, listener);
+        }
+    }
+}
+
+/// Answers the questions of one connection, if ever one comes.
+fn serve_tcp(listener: &TcpListener, zone: &Weak<Mutex<HashMap<(String, u16), Say>>>) {
+    let Ok((mut stream, _)) = listener.accept() else { return };
+    let mut length = [0; 2];
+    while stream.read_exact(&mut length).is_ok() {
+        let mut packet = vec![0; usize::from(u16::from_be_bytes(length))];
+        stream.read_exact(&mut packet).unwrap();
+        let (name, kind, end) = question(&packet);
+        let Some(zone) = zone.upgrade() else { return };
+        let say = zone.lock().unwrap().get(&(name, kind)).cloned().unwrap_or(Say::Code(3, None));
+        let Some(answer) = answer(&packet[..end], &say, true) else { continue };
+        let mut framed = (answer.len() as u16).to_be_bytes().to_vec();
+        framed.extend(answer);
+        stream.write_all(&framed).unwrap();
+    }
+}
+
+fn answer(question: &[u8], say: &Say, whole: bool) -> Option<Vec<u8>> {
     let (code, answers, authorities) = match say {
         Say::Nothing => return None,
-        Say::Records(_, records) => (0, records.len() as u8, 0),
+        Say::Large(..) if !whole => (0, 0, 0),
+        Say::Records(_, records) | Say::Large(_, records) => (0, records.len() as u8, 0),
         Say::Code(code, ttl) => (*code, 0, u8::from(ttl.is_some())),
     };
     let mut out = question.to_vec();
-    out[2..12].copy_from_slice(&[0x81, 0x80 | code, 0, 1, 0, answers, 0, authorities, 0, 0]);
+    let cut = matches!(say, Say::Large(..)) && !whole;
+    out[2..12].copy_from_slice(&[
+        if cut { 0x83 } else { 0x81 },
+        0x80 | code,
+        0,
+        1,
+        0,
+        answers,
+        0,
+        authorities,
+        0,
+        0,
+    ]);
     match say {
-        Say::Records(ttl, records) => {
+        Say::Records(ttl, records) | Say::Large(ttl, records) if !cut => {
             for record in records {
                 let (kind, data) = data(record);
                 write(&mut out, kind, *ttl, &data);

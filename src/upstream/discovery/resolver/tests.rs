@@ -1,4 +1,4 @@
-use super::super::testing::{A, AAAA, Say, Server};
+use super::super::testing::{A, AAAA, Record, Say, Server};
 use super::*;
 
 fn with_search(server: &Server, search: &[&str], ndots: usize) -> Resolver {
@@ -66,4 +66,13 @@ async fn a_server_that_says_nothing_is_not_waited_for_long() {
     let found = resolver.addresses("up.test").await;
     assert_eq!(last_octets(&found.v4), [2]);
     assert!(matches!(found.v6, Err(Failed::Broken(_))));
+}
+
+#[tokio::test]
+async fn what_is_cut_off_is_asked_for_again_over_tcp() {
+    let server = Server::start();
+    let all = (1..=200).map(|n| Record::Address(Ipv4Addr::new(127, 0, 1, n).into())).collect();
+    server.set("many.test", A, Say::Large(9, all));
+    let resolver = Resolver::with_nameserver(server.address).unwrap();
+    assert_eq!(last_octets(&resolver.addresses("many.test").await.v4).len(), 200);
 }
