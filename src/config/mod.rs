@@ -52,7 +52,7 @@ pub use inherit::{InForce, Origin, Part, in_force};
 pub use json::{Json, write_string};
 pub use kind::Kind;
 pub use listener::{Limits, Listener};
-pub use load::{Document, document, document_from_text};
+pub use load::{Document, document, document_from_text, tree_from_text};
 pub use model::{AccessLog, Config, Definition, LogFormat};
 pub use names::Name;
 pub use open::{Loaded, load, load_text};

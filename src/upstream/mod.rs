@@ -4,12 +4,15 @@
 //! core, and kept over a reload while its section of the configuration is unchanged.
 
 mod attempt;
+pub mod background;
 pub mod balance;
 pub mod breaker;
 pub mod budget;
 mod call;
 pub mod concurrency;
+pub mod discovery;
 pub mod endpoint;
+pub mod health;
 pub mod hedge;
 mod held;
 pub mod latency;
