@@ -48,6 +48,7 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
     let environment = Arc::new(Environment {
         log: Some(Arc::clone(&log)),
         counters: Arc::new(counters),
+        tools: Some(helpers::tools(&log)),
         ..Environment::new(count)
     });
     let metrics = Arc::clone(&environment.metrics);
@@ -68,6 +69,7 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
     let admin_socket = snapshot.admin.map(bind_admin).transpose()?;
     let access = access::start(snapshot.sources.config.access_log.as_ref(), stdout, &metrics, &log, count)?;
     metrics.loaded(snapshot.version, snapshot.made);
+    helpers::tend(&environment, &snapshot);
     let live = Arc::new(Live::new(Arc::new(snapshot)));
     let shared = Shared {
         live: Arc::clone(&live),

@@ -3,9 +3,14 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
+
+use crate::snapshot::Snapshot;
 use crate::snapshot::compile::Environment;
 use crate::store::redis::link::Observer;
 use crate::telemetry::OperatorLog;
+use crate::upstream::Tools;
+use crate::upstream::discovery::Resolver;
 
 /// How often leases that have ended are given back.
 const BEAT: Duration = Duration::from_millis(100);
@@ -24,6 +29,21 @@ pub(super) async fn tidy(environment: Arc<Environment>) {
             environment.cache.tidy(Instant::now());
         }
     }
+}
+
+/// What the background work of upstreams needs. It runs where this is called: on the control runtime.
+pub(super) fn tools(log: &Arc<OperatorLog>) -> Tools {
+    let resolver = Resolver::system();
+    if let Err(why) = &resolver {
+        log.warn(format_args!("names are not followed, but resolved call by call: {why}"));
+    }
+    Tools { runtime: Handle::current(), resolver: resolver.ok(), log: Arc::clone(log) }
+}
+
+/// Begins the background work of upstreams that are new in a snapshot.
+pub(super) fn tend(environment: &Environment, snapshot: &Snapshot) {
+    let Some(tools) = &environment.tools else { return };
+    snapshot.upstreams.iter().for_each(|upstream| upstream.tend(tools));
 }
 
 /// Tells the operator when Redis goes away and comes back.

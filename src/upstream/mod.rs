@@ -22,10 +22,11 @@ pub mod pool;
 pub mod resolve;
 mod rules;
 pub mod set;
-mod tally;
-pub mod transport;
 #[cfg(test)]
 mod simulation;
+mod tally;
+mod tend;
+pub mod transport;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,8 +42,10 @@ use budget::Budget;
 use concurrency::{Gate, Limit};
 use hedge::Hedge;
 use set::Set;
+use tend::Tended;
 
 pub use rules::Rules;
+pub use tend::Tools;
 
 /// How long a call may wait for what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -121,6 +124,7 @@ pub struct Upstream {
     gate: Gate,
     hedge: Option<(Hedge, Budget)>,
     rules: Rules,
+    tended: Tended,
     metrics: Arc<UpstreamMetrics>,
 }
 
@@ -148,6 +152,7 @@ impl Upstream {
             gate: Gate::new(limit, concurrency.queue, concurrency.queue_timeout),
             hedge: written.hedge.map(|hedge| (Hedge::new(hedge.after, cores), Budget::new(hedge.max, cores))),
             rules,
+            tended: Tended::default(),
             metrics,
             settings,
         }

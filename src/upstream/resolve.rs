@@ -42,6 +42,14 @@ impl Address {
         }
     }
 
+    /// Whether it is this name or address, and this port.
+    pub(super) fn is(&self, (host, port): (&str, u16)) -> bool {
+        match self {
+            Address::Ip(address) => address.port() == port && address.ip().to_string() == host,
+            Address::Name(name) => name.port == port && name.host == host,
+        }
+    }
+
     /// The address, where no name has to be asked for it.
     pub(super) fn known(&self) -> Option<SocketAddr> {
         match self {

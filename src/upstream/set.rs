@@ -6,7 +6,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use smallvec::SmallVec;
 
-use crate::config::{Balance, Endpoints, Host, UpstreamSettings};
+use crate::config::{Balance, Endpoints, Host, UpstreamSettings, Url};
 use crate::exchange::CoreId;
 
 use super::balance::kinds::Kind;
@@ -67,6 +67,10 @@ impl std::ops::Deref for Seen<'_> {
     }
 }
 
+fn is_name(url: &Url) -> bool {
+    matches!(url.host, Host::Name(_))
+}
+
 /// Endpoints that had their chance in a call.
 pub(super) type Tried = SmallVec<[usize; 4]>;
 
@@ -108,9 +112,10 @@ impl Set {
             .collect();
         let listed = Arc::new(Listed::new(kind, made));
         Set {
-            members: match written.endpoints {
-                Endpoints::Fixed(_) => Members::Fixed(listed),
-                Endpoints::Discovered(_) => Members::Found(ArcSwap::new(listed)),
+            members: if written.endpoints.urls().any(is_name) || places.is_empty() {
+                Members::Found(ArcSwap::new(listed))
+            } else {
+                Members::Fixed(listed)
             },
             kind,
             outliers: written.outliers.as_ref().map(|outliers| OutlierSettings {
@@ -140,15 +145,17 @@ impl Set {
     pub fn replace(&self, places: &[Place], now: Instant) {
         let Members::Found(members) = &self.members else { return };
         let before = members.load_full();
-        // The first endpoints of all have nobody to be compared with.
-        let since = (!before.endpoints.is_empty()).then_some(now);
+        // The first endpoints of all have nobody to be compared with, and what a name means is no newcomer to it.
+        let running = before.endpoints.iter().any(|one| one.address.known().is_some());
+        let since = running.then_some(now);
         let endpoints = places
             .iter()
             .map(|place| {
-                let same =
-                    |one: &&Arc<Endpoint>| *one.authority == *place.authority && one.weight == place.weight;
+                let at = (place.host.as_str(), place.port);
+                let same = |one: &&Arc<Endpoint>| {
+                    one.address.is(at) && *one.authority == *place.authority && one.weight == place.weight
+                };
                 before.endpoints.iter().find(same).map(Arc::clone).unwrap_or_else(|| {
-                    let at = (place.host.as_str(), place.port);
                     Arc::new(Endpoint::new(at, place.authority.clone(), place.weight, self.cores, since))
                 })
             })

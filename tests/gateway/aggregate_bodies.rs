@@ -70,7 +70,7 @@ pub(crate) fn hold(options: &str, cases: Vec<Case>) {
     let user = json_origin(r#"{"id":1}"#);
     let route = |mode: &str| {
         format!(
-            "  /{mode}/{{case}}: {{ aggregate: {{ mode: {mode}, sources: {{ user: {{ upstream: ORIGIN1, path: / }}, orders: {{ upstream: ORIGIN2, path: '/{{case}}'{options} }} }} }} }}\n"
+            "  /{mode}/{{case}}: {{ aggregate: {{ mode: {mode}, sources: {{ user: {{ upstream: ORIGIN1, path: / }}, orders: {{ upstream: STEADY2, path: '/{{case}}'{options} }} }} }} }}\n"
         )
     };
     let gateway =

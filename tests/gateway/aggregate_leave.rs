@@ -215,17 +215,19 @@ fn troubled(turn: &mut Turn, trouble: u8) {
 fn beside(orders: &str) -> String {
     format!(
         "
+        upstreams:
+          orders: {{ url: '{orders}', breaker: {{ consecutive: 1000000, min_requests: 1000000 }} }}
         routes:
           /home:
             aggregate:
               mode: partial
               sources:
                 user:   {{ upstream: ORIGIN1, path: /user }}
-                orders: {{ upstream: '{orders}', path: /orders, timeout: 300ms, fallback: [] }}
+                orders: {{ upstream: orders, path: /orders, timeout: 300ms, fallback: [] }}
                 tips:   {{ upstream: ORIGIN1, path: '/tips/{{sources.user.body.id}}' }}
           /strict:
             aggregate:
-              sources: {{ user: {{ upstream: ORIGIN1, path: /user }}, orders: {{ upstream: '{orders}', path: /orders, timeout: 300ms }} }}
+              sources: {{ user: {{ upstream: ORIGIN1, path: /user }}, orders: {{ upstream: orders, path: /orders, timeout: 300ms }} }}
           /plain: {{ upstream: ORIGIN1 }}
           /other: {{ aggregate: {{ sources: {{ user: {{ upstream: ORIGIN1, path: /user }} }} }} }}
         "

@@ -196,7 +196,7 @@ fn route(at: usize, layout: [Role; 4]) -> String {
             Required => ", required: true".to_owned(),
         };
         let (name, number) = (NAMES[index], index + 1);
-        format!("{name}: {{ upstream: ORIGIN{number}, path: '/{{o{number}}}', timeout: 1s{role} }}")
+        format!("{name}: {{ upstream: STEADY{number}, path: '/{{o{number}}}', timeout: 1s{role} }}")
     };
     let sources: Vec<String> = (0..4).map(source).collect();
     format!(

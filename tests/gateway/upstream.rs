@@ -85,11 +85,12 @@ fn what_is_no_answer_is_502() {
         "HTTP/1.1 200 OK\r\nX-Half",
         "",
     ];
-    let (_origin, gateway) = before(move |turn| {
+    let origin = Origin::serve(move |turn| {
         let number: usize = turn.request().target().trim_start_matches('/').parse().unwrap();
         turn.raw(answers[number]);
         turn.close();
     });
+    let gateway = Gateway::start(&[&origin], "routes: { /api/*: { upstream: STEADY1, rewrite: / } }");
     for (number, bytes) in answers.iter().enumerate() {
         let answer = gateway.get(&format!("/api/{number}"));
         assert_eq!(answer.status, 502, "{bytes:?}: {}", answer.text());

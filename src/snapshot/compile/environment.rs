@@ -11,6 +11,7 @@ use crate::store::SystemClock;
 use crate::store::registry::Registry;
 use crate::telemetry::OperatorLog;
 use crate::telemetry::metrics::Metrics;
+use crate::upstream::Tools;
 
 /// What compiling needs beside the configuration; one for the life of the process.
 pub struct Environment {
@@ -22,6 +23,8 @@ pub struct Environment {
     pub counters: Arc<Registry>,
     /// The store of answers; it outlives every snapshot.
     pub cache: Arc<Cache>,
+    /// What the background work of upstreams needs; none where a configuration is only checked.
+    pub tools: Option<Tools>,
     /// Where a route tells, at the level debug, that its `match` could not be evaluated.
     pub log: Option<Arc<OperatorLog>>,
 }
@@ -34,6 +37,7 @@ impl Environment {
             metrics: Metrics::new(cores),
             counters: Arc::new(Registry::new(Arc::new(SystemClock))),
             cache: Arc::new(Cache::bounded(Bounds::default())),
+            tools: None,
             log: None,
         }
     }

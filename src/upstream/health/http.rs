@@ -25,7 +25,7 @@ pub(super) async fn check(mut stream: TcpStream, probe: &HttpProbe) -> Result<()
     let mut buffer = BytesMut::new();
     let head = head(&mut stream, &mut buffer).await?;
     let status = head.status.as_u16();
-    if !probe.status.contains(&status) {
+    if !probe.status.iter().any(|range| range.contains(&status)) {
         return Err(format!("status {status}"));
     }
     let Some(wanted) = &probe.body else { return Ok(()) };

@@ -64,7 +64,7 @@ pub struct HttpProbe {
     /// What goes into the Host line.
     pub host: String,
     /// The statuses of good answers.
-    pub status: RangeInclusive<u16>,
+    pub status: Vec<RangeInclusive<u16>>,
     /// What the first 64 KiB of the body must match, where they matter.
     pub body: Option<Regex>,
 }
@@ -72,7 +72,7 @@ pub struct HttpProbe {
 impl HttpProbe {
     /// A probe for which every 2xx is good.
     pub fn new(path: &str, host: &str) -> HttpProbe {
-        HttpProbe { path: path.to_owned(), host: host.to_owned(), status: 200..=299, body: None }
+        HttpProbe { path: path.to_owned(), host: host.to_owned(), status: vec![200..=299], body: None }
     }
 }
 

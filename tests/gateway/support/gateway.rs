@@ -116,8 +116,20 @@ impl Prepared {
 /// The configuration with what tests need and leave out.
 fn complete(config: &str, origins: &[String], folder: &Path) -> String {
     let mut text = dedented(config);
+    let mut upstreams = String::new();
     for (index, url) in origins.iter().enumerate().rev() {
         text = text.replace(&format!("ORIGIN{}", index + 1), url);
+        // The same service, which is called however often it has failed.
+        let steady = format!("STEADY{}", index + 1);
+        if text.contains(&steady) {
+            let name = steady.to_lowercase();
+            text = text.replace(&steady, &name);
+            let breaker = "{ consecutive: 1000000, min_requests: 1000000 }";
+            upstreams.push_str(&format!("  {name}: {{ url: {url}, breaker: {breaker} }}\n"));
+        }
+    }
+    if !upstreams.is_empty() {
+        text = format!("upstreams:\n{upstreams}{text}");
     }
     text = text.replace("DIR", folder.to_str().unwrap());
     let names = |key: &str| text.lines().any(|line| line.starts_with(key));

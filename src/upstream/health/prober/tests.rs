@@ -84,8 +84,8 @@ async fn answers_are_judged_by_status_and_body() {
     for (answer, settings, outcome) in [
         (GOOD, http(|_| {}), Ok(())),
         (hinted.as_str(), http(|_| {}), Ok(())),
-        (BAD, http(|probe| probe.status = 503..=503), Ok(())),
-        (GOOD, http(|probe| probe.status = 200..=200), Err("status 204")),
+        (BAD, http(|probe| probe.status = vec![503..=503]), Ok(())),
+        (GOOD, http(|probe| probe.status = vec![200..=200]), Err("status 204")),
         (chunked, wants("^all well$"), Ok(())),
         (chunked, wants("ill"), Err("status 200, but not the body")),
         ("HTTP/1.0 200 OK\r\n\r\nall well", wants("well$"), Ok(())),
