@@ -1,22 +1,26 @@
 //! Why a request meets what it meets, as data: which route and why no other, what guards it and where that is
 //! written, and what its action would do. Nothing is called and no policy is asked.
 //!
-//! Start with [`explain`]; `routes.rs` judges the other routes, `conditions.rs` the alternatives of the one.
+//! Start with [`explain`]; `routes.rs` judges the other routes, `conditions.rs` the alternatives of the one, and
+//! `written.rs` finds what a rule is made of in the configuration.
 
 mod conditions;
 mod routes;
+mod written;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::action::describe::Description;
-use crate::config::{self, Config, Listener, Origin, Route, RouteBody, Span};
+use crate::config::{self, Config, Origin, Route, RouteBody};
 use crate::exchange::target::percent_decode;
 use crate::exchange::{Error, Exchange};
 use crate::policy::Phase;
 use crate::policy::guard::cors;
 
 use super::{Guard, Pinned, Rule};
+
+use written::{Written, place};
 
 pub use conditions::Tried;
 pub use routes::{Considered, Verdict};
@@ -145,29 +149,6 @@ pub fn explain(pinned: &Pinned, exchange: &mut Exchange, rule: u32, miss: Option
     explanation
 }
 
-/// A configuration as one of its listeners sees it.
-struct Written<'a> {
-    config: &'a Config,
-    listener: &'a Listener,
-}
-
-impl<'a> Written<'a> {
-    /// Every route, the listener's own first, and whether it is its own.
-    fn routes(&self) -> impl Iterator<Item = (&'a Route, bool)> {
-        let own = self.listener.routes.iter().map(|route| (route, true));
-        own.chain(self.config.routes.iter().map(|route| (route, false)))
-    }
-
-    /// The route and the alternative that a rule is made of.
-    fn of(&self, rule: &Rule) -> Option<(&'a Route, &'a RouteBody, bool)> {
-        let at = rule.at?;
-        self.routes().find_map(|(route, own)| {
-            let body = route.alternatives.iter().find(|body| body.at == at)?;
-            Some((route, body, own))
-        })
-    }
-}
-
 fn chosen(config: &Config, route: &Route, exchange: &Exchange, (rule, own): (&Rule, bool)) -> Chosen {
     let decoded = |raw: &str| String::from_utf8_lossy(&percent_decode(raw)).into_owned();
     let value = |at: usize| exchange.param_at(at).map(decoded).unwrap_or_default();
@@ -251,9 +232,4 @@ fn concealed(body: &RouteBody, mut description: Description) -> Description {
         source.notes.iter_mut().for_each(hide);
     }
     description
-}
-
-/// A place as `FILE:LINE`.
-fn place(config: &Config, span: Span) -> String {
-    format!("{}:{}", config.files.path(span.file).display(), span.line)
 }

@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use http::Method;
 
+use crate::config::Route;
 use crate::exchange::Exchange;
 use crate::route::{Found, Layer, Methods, Pattern, TableBuilder};
 use crate::snapshot::ListenerPlan;
 
-use super::{Written, place};
-use crate::config::Route;
+use super::written::{Written, place};
 
 /// A route whose pattern matches the path.
 pub struct Considered {
