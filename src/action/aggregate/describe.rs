@@ -1,37 +1,29 @@
-//! An aggregate in words: what it calls, what waits for what, and what becomes of a source that fails.
+//! The sources of an aggregate in words: what is called, what waits for what, and what becomes of a source that fails.
 
-use crate::action::describe::{DescribedSource, Description};
+use crate::action::describe::DescribedSource;
 use crate::config::duration_text;
 use crate::exchange::Exchange;
 
-use super::Aggregate;
 use super::source::{Content, Source};
 
-pub(super) fn describe(aggregate: &Aggregate, exchange: &Exchange) -> Description {
-    let mut description =
-        Description::new("aggregate").fact("mode", if aggregate.partial { "partial" } else { "all" });
-    if aggregate.partial {
-        description = description.fact("errors in", aggregate.errors_key.as_deref().unwrap_or("none"));
-    }
-    let source = |source: &Source| DescribedSource {
+/// The sources, in the order of the configuration.
+pub(super) fn sources(sources: &[Source], exchange: &Exchange) -> Vec<DescribedSource> {
+    let described = |source: &Source| DescribedSource {
         name: source.name.to_string(),
         upstream: source.upstream.settings().name.to_string(),
         method: source.ask.method.to_string(),
         path: source.ask.path.to_string(),
         target: target(source, exchange),
-        needs: source.needs.iter().map(|at| aggregate.sources[*at].name.to_string()).collect(),
+        needs: source.needs.iter().map(|at| sources[*at].name.to_string()).collect(),
         notes: notes(source),
     };
-    description.sources = aggregate.sources.iter().map(source).collect();
-    description
+    sources.iter().map(described).collect()
 }
 
-/// The path as it would be asked for, which only a source can tell that waits for nobody.
+/// The path as it would be asked for, which only a source can tell that waits for nobody and is called once; else
+/// nothing, or why it would not be called.
 fn target(source: &Source, exchange: &Exchange) -> Result<String, String> {
-    if !source.needs.is_empty() {
-        return Err(String::new());
-    }
-    if source.for_each.is_some() {
+    if !source.needs.is_empty() || source.for_each.is_some() {
         return Err(String::new());
     }
     let path = source.ask.path.render(exchange).map_err(|error| error.to_string())?;

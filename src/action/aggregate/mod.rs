@@ -115,14 +115,15 @@ impl Aggregate {
                     _ => {}
                 }
             }
+            if failures.is_empty() {
+                return None;
+            }
             let all_time = failures.iter().all(|(_, failure)| failure.fault == Fault::Timeout);
-            let (first, _) = failures.first()?;
             let kind = if all_time { ErrorKind::UpstreamTimeout } else { ErrorKind::UpstreamFailure };
             let words: Vec<String> =
                 failures.iter().map(|(name, failure)| format!("{name}: {}", failure.fault.word())).collect();
             let whys: Vec<String> =
                 failures.iter().map(|(name, failure)| format!("source {name}: {}", failure.why)).collect();
-            let _ = first;
             Error::new(kind).detail(words.join(", ")).source(whys.join("; "))
         };
         let error = error.reason("source");
@@ -189,6 +190,12 @@ impl Action for Aggregate {
     }
 
     fn describe(&self, exchange: &mut Exchange) -> Description {
-        describe::describe(self, exchange)
+        let mode = if self.partial { "partial" } else { "all" };
+        let mut description = Description::new("aggregate").fact("mode", mode);
+        if self.partial {
+            description = description.fact("errors in", self.errors_key.as_deref().unwrap_or("none"));
+        }
+        description.sources = describe::sources(&self.sources, exchange);
+        description
     }
 }
