@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use smallvec::smallvec;
 
 use crate::cache::control::CacheControl;
-use crate::cache::{Entry, Key, identity_parts};
+use crate::cache::{Entry, Key, Outcome, identity_parts};
 use crate::coding::{Coding, Decoder, codings};
 use crate::exchange::{Body, Exchange, Frame, HeaderId, Request, Response};
 use crate::expression::Ground;
@@ -57,17 +57,23 @@ impl Line<'_> {
         let kept = caching.store.get(&key);
         let now = Instant::now();
         if let Some(entry) = kept.as_ref().filter(|entry| entry.is_fresh(now)) {
+            caching.store.count(&key, Outcome::Hit);
             return Ok(self.kept(entry, Origin::Cached, now));
         }
         match self.ask(request).await {
             Ok(given) => {
+                caching.store.count(&key, Outcome::Miss);
                 self.keep(key, &given);
                 Ok(given)
             }
             Err(failure) => {
                 let now = Instant::now();
-                let stale = kept.filter(|entry| failure.fault.is_trouble() && entry.is_kept(now));
-                let stale = stale.ok_or(Unasked::Failed(failure))?;
+                let Some(stale) = kept.filter(|entry| failure.fault.is_trouble() && entry.is_kept(now))
+                else {
+                    caching.store.count(&key, Outcome::Miss);
+                    return Err(Unasked::Failed(failure));
+                };
+                caching.store.count(&key, Outcome::Stale);
                 Ok(self.kept(&stale, Origin::Stale, now))
             }
         }
