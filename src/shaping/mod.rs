@@ -22,7 +22,7 @@ pub use stream::{PIECE, selected, with_tail};
 pub const MAX_READ: u64 = 1024 * 1024;
 
 /// What a shape does, compiled.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Shape {
     /// The rules as written.
     pub rules: Rules,

@@ -78,7 +78,8 @@ impl Aggregate {
             self.metrics.clashed(exchange.core, clashes);
         }
         for shape in &self.shapes {
-            body = self.shaped(shape, body, exchange, &answers).await?;
+            let shaped = self.shaped(shape, body, exchange, &answers).await;
+            body = shaped.map_err(|error| self.telling(error, &outcomes))?;
         }
         if let Some(tail) = errors.flatten() {
             body = with_tail(body, tail);
@@ -126,12 +127,15 @@ impl Aggregate {
                 failures.iter().map(|(name, failure)| format!("source {name}: {}", failure.why)).collect();
             Error::new(kind).detail(words.join(", ")).source(whys.join("; "))
         };
-        let error = error.reason("source");
-        Some(if self.partial {
-            error.header("aggregate-status", head::status(&self.sources, outcomes))
-        } else {
-            error
-        })
+        Some(self.telling(error.reason("source"), outcomes))
+    }
+
+    /// An error of the whole call, which tells of the sources as any answer does.
+    fn telling(&self, error: Error, outcomes: &Outcomes) -> Error {
+        match self.partial {
+            true => error.header("aggregate-status", head::status(&self.sources, outcomes)),
+            false => error,
+        }
     }
 
     /// What failed, as the member that tells it; `Some(None)` where something failed and no member is wanted. The log is
