@@ -173,3 +173,35 @@ fn for_each_keeps_every_item_under_its_own_name() {
     }
     assert_eq!((items.count(), origin.count()), (3, 2));
 }
+
+#[test]
+fn what_another_route_has_brought_is_judged_by_the_own_bounds() {
+    let origin = Origin::serve(|turn| {
+        let status = if turn.request().target() == "/none" { 404 } else { 200 };
+        turn.answer(status, &[JSON], "[1]");
+    });
+    let source = |target: &str, options: &str| {
+        format!(
+            "{{ aggregate: {{ mode: partial, sources: {{ other: {{ upstream: ORIGIN1, path: /other }}, it: {{ upstream: ORIGIN1, path: {target}, {options} }} }} }} }}"
+        )
+    };
+    let gateway = Gateway::start(
+        &[&origin],
+        &format!(
+            "routes: {{ /lax: {}, /strict: {}, /long: {}, /short: {}, /small: {} }}",
+            source("/none", "cache: 10m, accept: [404]"),
+            source("/none", "cache: 10m"),
+            source("/it", "cache: 10m"),
+            source("/it", "cache: 100ms"),
+            source("/it", "cache: 10m, max_body: 1B"),
+        ),
+    );
+    let ask = |target: &str| told_words(&gateway.get(target)).replace("other=ok ", "");
+    assert_eq!(ask("/lax"), "it=ok");
+    assert_eq!(ask("/lax"), "it=ok;cached");
+    assert_eq!(ask("/strict"), "it=status", "404 is no answer here");
+    assert_eq!(ask("/long"), "it=ok");
+    assert_eq!(ask("/small"), "it=too_large");
+    assert_eq!(ask("/long"), "it=ok;cached");
+    until("it is old for one of them", || ask("/short") == "it=ok");
+}

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
@@ -54,9 +55,10 @@ impl Line<'_> {
             return self.ask(request).await.map_err(Unasked::Failed);
         };
         let key = self.key(&request, caching.shared);
-        let kept = caching.store.get(&key);
+        // Another route may have brought it, with other bounds: it is judged by the own ones.
+        let kept = caching.store.get(&key).filter(|entry| self.would_take(entry));
         let now = Instant::now();
-        if let Some(entry) = kept.as_ref().filter(|entry| entry.is_fresh(now)) {
+        if let Some(entry) = kept.as_ref().filter(|entry| entry.age(now) < caching.ttl) {
             caching.store.count(&key, Outcome::Hit);
             return Ok(self.kept(entry, Origin::Cached, now));
         }
@@ -68,8 +70,9 @@ impl Line<'_> {
             }
             Err(failure) => {
                 let now = Instant::now();
-                let Some(stale) = kept.filter(|entry| failure.fault.is_trouble() && entry.is_kept(now))
-                else {
+                let most = caching.ttl.saturating_add(caching.stale_if_error);
+                let is_good = |entry: &Arc<Entry>| failure.fault.is_trouble() && entry.age(now) < most;
+                let Some(stale) = kept.filter(is_good) else {
                     caching.store.count(&key, Outcome::Miss);
                     return Err(Unasked::Failed(failure));
                 };
@@ -103,6 +106,11 @@ impl Line<'_> {
             parts.extend(identity_parts(self.exchange));
         }
         Key::of(parts)
+    }
+
+    /// Whether it would be an answer, had the service given it just now.
+    fn would_take(&self, entry: &Entry) -> bool {
+        self.source.accepts(entry.status) && entry.body.len() as u64 <= self.source.max_body
     }
 
     fn kept(&self, entry: &Entry, origin: Origin, now: Instant) -> Given {
