@@ -13,7 +13,6 @@ mod numbers;
 mod shard;
 mod store;
 
-pub use crate::config::CacheBounds as Bounds;
 pub use draft::Draft;
 pub use entry::Entry;
 pub use invalid::Resource;

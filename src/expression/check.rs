@@ -7,7 +7,8 @@ use regex::Regex;
 use super::error::CompileError;
 use super::functions::{FUNCTIONS, MACROS, TYPES, did_you_mean};
 use super::parse::{Parsed, literal_text, parts};
-use super::path::{self, Key};
+use super::path::Key;
+use super::resolve::{self, resolve};
 use super::scope::{Reference, Scope};
 
 /// Everything wrong with an expression and everything that it reads.
@@ -42,7 +43,7 @@ impl<'c> Check<'c> {
             Expr::Comprehension(loop_) => {
                 self.walk(&loop_.iter_range);
                 self.walk(&loop_.accu_init);
-                if path::is_root(&loop_.iter_var) {
+                if resolve::is_root(&loop_.iter_var) {
                     let what = format!(
                         "`{}` is a name of the gateway and cannot be a loop's variable",
                         loop_.iter_var
@@ -79,7 +80,7 @@ impl<'c> Check<'c> {
         if keys.is_empty() && TYPES.contains(&root) {
             return;
         }
-        match path::resolve(root, keys, self.scope) {
+        match resolve(root, keys, self.scope) {
             Ok((_, reference)) => {
                 if !self.findings.references.contains(&reference) {
                     self.findings.references.push(reference);
@@ -96,7 +97,7 @@ impl<'c> Check<'c> {
             let in_headers = call.args.get(1).and_then(as_path);
             if let (Some(header), Some(("request", keys))) = (header, in_headers)
                 && keys == [Key::Name("headers".into())]
-                && let Err(unknown) = path::header_name(header)
+                && let Err(unknown) = resolve::header_name(header)
             {
                 self.error(self.parsed.token(&call.args[0]), unknown.what, unknown.mend);
             }

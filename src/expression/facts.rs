@@ -1,12 +1,11 @@
 //! What expressions read of an exchange.
 
 use std::borrow::Cow;
-
-use crate::exchange::target::percent_decode;
 use std::sync::OnceLock;
 
 use serde_json::Value as Json;
 
+use crate::exchange::target::percent_decode;
 use crate::exchange::{Client, HeaderId, Headers, Identity, Name, Param, Request};
 
 use super::error::Why;

@@ -7,7 +7,8 @@ use regex::Regex;
 use super::check::as_path;
 use super::node::{Literal, Node, TextTest};
 use super::parse::{Parsed, literal_text};
-use super::path::{self, Path};
+use super::path::Path;
+use super::resolve::resolve;
 use super::scope::Scope;
 
 /// Lowers parts of one expression, which must have passed the check.
@@ -32,7 +33,7 @@ impl Lower<'_> {
 
     fn path(&self, part: &IdedExpr) -> Option<Path> {
         let (root, keys) = as_path(part)?;
-        let (read, _) = path::resolve(root, &keys, self.scope).ok()?;
+        let (read, _) = resolve(root, &keys, self.scope).ok()?;
         Some(Path { read, at: self.parsed.path(part) })
     }
 

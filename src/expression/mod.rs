@@ -20,6 +20,7 @@ mod node;
 mod origin;
 mod parse;
 mod path;
+mod resolve;
 mod scope;
 mod template;
 mod value;

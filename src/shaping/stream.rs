@@ -11,7 +11,7 @@ use crate::exchange::{Body, BodyStream, Error, Frame};
 use crate::json::{Selection, Selector, is_blank};
 
 /// Up to so many bytes an answer is sent as a whole, with its length.
-pub const PIECE: usize = 64 * 1024;
+const PIECE: usize = 64 * 1024;
 
 /// Pieces of input that are taken in a row without a byte of output; then others get their turn.
 const TURN: usize = 32;
@@ -21,7 +21,7 @@ const TURN: usize = 32;
 ///
 /// # Errors
 /// The body is no JSON, or broke off.
-pub async fn selected(mut body: Body, selection: Arc<Selection>) -> Result<Body, Error> {
+pub(super) async fn selected(mut body: Body, selection: Arc<Selection>) -> Result<Body, Error> {
     let mut selector = Selector::new(selection);
     // What is known to be short comes whole, in however many pieces it does.
     let short = body.length().is_some_and(|length| length <= PIECE as u64);
@@ -141,35 +141,30 @@ struct Tailed {
 impl BodyStream for Tailed {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
         let mut out = Vec::new();
-        match self.body.poll_frame(cx) {
-            Poll::Ready(Some(Ok(Frame::Data(data)))) => {
-                let first = *self.first.get_or_insert(data.first().copied().unwrap_or_default());
-                if first != b'{' {
-                    return Poll::Ready(Some(Ok(Frame::Data(data))));
+        // The first byte alone waits for the next.
+        while out.is_empty() {
+            match self.body.poll_frame(cx) {
+                Poll::Ready(Some(Ok(Frame::Data(data)))) => {
+                    let Some((last, most)) = data.split_last() else { continue };
+                    if *self.first.get_or_insert(data[0]) != b'{' {
+                        return Poll::Ready(Some(Ok(Frame::Data(data))));
+                    }
+                    out.reserve(data.len());
+                    out.extend(self.held.replace(*last));
+                    out.extend_from_slice(most);
+                    if self.some < 2 {
+                        self.some += out.iter().filter(|byte| !is_blank(**byte)).count();
+                    }
                 }
-                out.reserve(data.len());
-                out.extend(self.held.take());
-                let (last, most) =
-                    data.split_last().map_or((None, &data[..]), |(last, most)| (Some(*last), most));
-                out.extend_from_slice(most);
-                self.held = last;
-                if self.some < 2 {
-                    self.some += out.iter().filter(|byte| !is_blank(**byte)).count();
+                Poll::Ready(None) if self.held.take().is_some() => {
+                    if self.some > 1 {
+                        out.push(b',');
+                    }
+                    out.extend_from_slice(&self.tail);
+                    out.push(b'}');
                 }
-                if out.is_empty() {
-                    // The first byte alone: it waits for the next.
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
+                other => return other,
             }
-            Poll::Ready(None) if self.held.take().is_some() => {
-                if self.some > 1 {
-                    out.push(b',');
-                }
-                out.extend_from_slice(&self.tail);
-                out.push(b'}');
-            }
-            other => return other,
         }
         Poll::Ready(Some(Ok(Frame::Data(out.into()))))
     }

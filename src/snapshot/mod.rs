@@ -101,7 +101,8 @@ pub struct Alternative {
 pub struct Rule {
     /// The route's key as written; empty for the rules of a miss.
     pub name: Name,
-    /// A number made of everything that its part of the configuration says.
+    /// A number made of everything that its part of the configuration says, and of what `cache` and `shape` say wherever
+    /// they are written: what was kept under another is not given any more.
     pub print: u64,
     /// The names of its path parameters, in the order of its pattern.
     pub params: Arc<[Name]>,

@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use serde_json::json;
+
+use crate::cache::status;
 use crate::support::parts::{JSON, told_words};
 use crate::support::token::{self, SECRET};
 use crate::support::{Gateway, Origin, until};
@@ -23,6 +26,7 @@ fn counting() -> Origin {
 }
 
 const CONFIG: &str = "
+    admin: { listen: 127.0.0.1:0 }
     auth: { user: { jwt: { secret: '${SECRET}' }, identity: { x-user-id: sub } } }
     routes:
       /own/{id}:
@@ -61,6 +65,8 @@ fn an_answer_is_kept_under_what_was_asked() {
     assert_eq!(ask("/own/stale", &[]), r#"{"it":4} it=ok;cached"#, "whatever its own max-age says");
     assert_eq!(ask("/own/b", &[]), r#"{"it":2} it=ok;cached"#);
     assert_eq!(origin.count(), 4);
+    let numbers = status(&gateway);
+    assert_eq!((&numbers["hits"], &numbers["misses"]), (&json!(5), &json!(4)), "{numbers}");
 }
 
 #[test]
@@ -114,6 +120,7 @@ fn what_is_old_stands_in_where_the_service_fails() {
     let gateway = Gateway::start(
         &[&origin],
         "
+        admin: { listen: 127.0.0.1:0 }
         routes:
           /stale: { aggregate: { mode: partial, sources: { it: { upstream: ORIGIN1, path: /s, cache: 100ms, stale_if_error: 10m } } } }
           /all:   { aggregate: { sources: { it: { upstream: ORIGIN1, path: /s, cache: 100ms, stale_if_error: 10m } } } }
@@ -129,8 +136,11 @@ fn what_is_old_stands_in_where_the_service_fails() {
         assert!(!answer.headers.has("cache-control"), "it has not failed");
         told_words(&answer) == "it=ok;stale"
     });
+    let stale = || status(&gateway)["stale"].as_u64().unwrap();
+    let before = stale();
     let answer = gateway.get("/all");
     assert_eq!((answer.status, answer.text().as_str()), (200, r#"{"it":1}"#));
+    assert_eq!(stale(), before + 1);
     until("what nobody wants old is gone", || gateway.get("/fresh").status == 502);
     // A failure is not kept.
     fails.store(false, Ordering::SeqCst);
@@ -162,4 +172,36 @@ fn for_each_keeps_every_item_under_its_own_name() {
         assert_eq!(gateway.get("/").text(), r#"{"list":["a","b","a"],"each":[1,2,1]}"#);
     }
     assert_eq!((items.count(), origin.count()), (3, 2));
+}
+
+#[test]
+fn what_another_route_has_brought_is_judged_by_the_own_bounds() {
+    let origin = Origin::serve(|turn| {
+        let status = if turn.request().target() == "/none" { 404 } else { 200 };
+        turn.answer(status, &[JSON], "[1]");
+    });
+    let source = |target: &str, options: &str| {
+        format!(
+            "{{ aggregate: {{ mode: partial, sources: {{ other: {{ upstream: ORIGIN1, path: /other }}, it: {{ upstream: ORIGIN1, path: {target}, {options} }} }} }} }}"
+        )
+    };
+    let gateway = Gateway::start(
+        &[&origin],
+        &format!(
+            "routes: {{ /lax: {}, /strict: {}, /long: {}, /short: {}, /small: {} }}",
+            source("/none", "cache: 10m, accept: [404]"),
+            source("/none", "cache: 10m"),
+            source("/it", "cache: 10m"),
+            source("/it", "cache: 100ms"),
+            source("/it", "cache: 10m, max_body: 1B"),
+        ),
+    );
+    let ask = |target: &str| told_words(&gateway.get(target)).replace("other=ok ", "");
+    assert_eq!(ask("/lax"), "it=ok");
+    assert_eq!(ask("/lax"), "it=ok;cached");
+    assert_eq!(ask("/strict"), "it=status", "404 is no answer here");
+    assert_eq!(ask("/long"), "it=ok");
+    assert_eq!(ask("/small"), "it=too_large");
+    assert_eq!(ask("/long"), "it=ok;cached");
+    until("it is old for one of them", || ask("/short") == "it=ok");
 }

@@ -135,6 +135,35 @@ fn a_configured_key_tells_requests_apart() {
 }
 
 #[test]
+fn what_a_shape_is_to_hide_is_not_given_from_before_it() {
+    let origin = Origin::serve(|turn| {
+        let headers = [("Content-Type", "application/json"), ("Cache-Control", "max-age=60")];
+        turn.answer(200, &headers, r#"{"id":1,"ssn":2}"#);
+    });
+    let config = |inherited: &str| {
+        format!(
+            "admin: {{ listen: 127.0.0.1:0 }}\npolicies: {{ {inherited} }}\nroutes: {{ /: {{ upstream: ORIGIN1 }} }}\n"
+        )
+    };
+    let gateway = Gateway::start(&[&origin], &config("cache: {}"));
+    gateway.get("/");
+    is_hit(&gateway.get("/"));
+    for (inherited, text) in [
+        ("cache: {}, shape: { omit: [ssn] }", r#"{"id":1}"#),
+        ("cache: {}, shape: { omit: [id] }", r#"{"ssn":2}"#),
+        ("cache: { key: '\"a\"' }, shape: { omit: [id] }", r#"{"ssn":2}"#),
+    ] {
+        gateway.overwrite_config(&config(inherited));
+        let reload =
+            Client::connect(gateway.admin()).request("POST", "/reload", &[("Host", "localhost")], b"");
+        assert_eq!(reload.status, 200);
+        let answer = gateway.get("/");
+        assert_eq!((said(&answer), answer.text().as_str()), ("fwd=uri-miss; stored", text), "{inherited}");
+        is_hit(&gateway.get("/"));
+    }
+}
+
+#[test]
 fn a_route_that_changes_asks_anew_and_others_go_on() {
     let origin = numbered(&[("Cache-Control", "max-age=60")]);
     let config = |timeout: &str, size: &str| {

@@ -2,13 +2,14 @@
 
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use smallvec::smallvec;
 
 use crate::cache::control::CacheControl;
-use crate::cache::{Entry, Key, identity_parts};
+use crate::cache::{Entry, Key, Outcome, identity_parts};
 use crate::coding::{Coding, Decoder, codings};
 use crate::exchange::{Body, Exchange, Frame, HeaderId, Request, Response};
 use crate::expression::Ground;
@@ -54,20 +55,28 @@ impl Line<'_> {
             return self.ask(request).await.map_err(Unasked::Failed);
         };
         let key = self.key(&request, caching.shared);
-        let kept = caching.store.get(&key);
+        // Another route may have brought it, with other bounds: it is judged by the own ones.
+        let kept = caching.store.get(&key).filter(|entry| self.would_take(entry));
         let now = Instant::now();
-        if let Some(entry) = kept.as_ref().filter(|entry| entry.is_fresh(now)) {
+        if let Some(entry) = kept.as_ref().filter(|entry| entry.age(now) < caching.ttl) {
+            caching.store.count(&key, Outcome::Hit);
             return Ok(self.kept(entry, Origin::Cached, now));
         }
         match self.ask(request).await {
             Ok(given) => {
+                caching.store.count(&key, Outcome::Miss);
                 self.keep(key, &given);
                 Ok(given)
             }
             Err(failure) => {
                 let now = Instant::now();
-                let stale = kept.filter(|entry| failure.fault.is_trouble() && entry.is_kept(now));
-                let stale = stale.ok_or(Unasked::Failed(failure))?;
+                let most = caching.ttl.saturating_add(caching.stale_if_error);
+                let is_good = |entry: &Arc<Entry>| failure.fault.is_trouble() && entry.age(now) < most;
+                let Some(stale) = kept.filter(is_good) else {
+                    caching.store.count(&key, Outcome::Miss);
+                    return Err(Unasked::Failed(failure));
+                };
+                caching.store.count(&key, Outcome::Stale);
                 Ok(self.kept(&stale, Origin::Stale, now))
             }
         }
@@ -97,6 +106,11 @@ impl Line<'_> {
             parts.extend(identity_parts(self.exchange));
         }
         Key::of(parts)
+    }
+
+    /// Whether it would be an answer, had the service given it just now.
+    fn would_take(&self, entry: &Entry) -> bool {
+        self.source.accepts(entry.status) && entry.body.len() as u64 <= self.source.max_body
     }
 
     fn kept(&self, entry: &Entry, origin: Origin, now: Instant) -> Given {

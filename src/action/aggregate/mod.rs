@@ -78,7 +78,8 @@ impl Aggregate {
             self.metrics.clashed(exchange.core, clashes);
         }
         for shape in &self.shapes {
-            body = self.shaped(shape, body, exchange, &answers).await?;
+            let shaped = self.shaped(shape, body, exchange, &answers).await;
+            body = shaped.map_err(|error| self.telling(error, &outcomes))?;
         }
         if let Some(tail) = errors.flatten() {
             body = with_tail(body, tail);
@@ -115,22 +116,26 @@ impl Aggregate {
                     _ => {}
                 }
             }
+            if failures.is_empty() {
+                return None;
+            }
             let all_time = failures.iter().all(|(_, failure)| failure.fault == Fault::Timeout);
-            let (first, _) = failures.first()?;
             let kind = if all_time { ErrorKind::UpstreamTimeout } else { ErrorKind::UpstreamFailure };
             let words: Vec<String> =
                 failures.iter().map(|(name, failure)| format!("{name}: {}", failure.fault.word())).collect();
             let whys: Vec<String> =
                 failures.iter().map(|(name, failure)| format!("source {name}: {}", failure.why)).collect();
-            let _ = first;
             Error::new(kind).detail(words.join(", ")).source(whys.join("; "))
         };
-        let error = error.reason("source");
-        Some(if self.partial {
-            error.header("aggregate-status", head::status(&self.sources, outcomes))
-        } else {
-            error
-        })
+        Some(self.telling(error.reason("source"), outcomes))
+    }
+
+    /// An error of the whole call, which tells of the sources as any answer does.
+    fn telling(&self, error: Error, outcomes: &Outcomes) -> Error {
+        match self.partial {
+            true => error.header("aggregate-status", head::status(&self.sources, outcomes)),
+            false => error,
+        }
     }
 
     /// What failed, as the member that tells it; `Some(None)` where something failed and no member is wanted. The log is
@@ -164,7 +169,7 @@ impl Aggregate {
         exchange: &Exchange,
         answers: &[OnceLock<Answered>],
     ) -> Result<Body, Error> {
-        let body = shape.select_stream(body).await?;
+        let body = shape.select(body).await?;
         if shape.body.is_none() {
             return Ok(body);
         }

@@ -9,6 +9,7 @@ use crate::action::{Action, Build, Env};
 use crate::config::{Diagnostic, Field, Key, Kind, Schema, Section, shape};
 use crate::exchange::Name;
 use crate::expression::{Reference, Scope};
+use crate::shaping::Shape;
 use crate::shaping::read::{SHAPE, Written};
 
 use super::written::WrittenSource;
@@ -116,9 +117,11 @@ fn build(field: Field<'_>, env: &Env<'_>) -> Option<Arc<dyn Action>> {
     if !check::check(&checked, field.out()) {
         return None;
     }
-    let guard = |shape: &crate::shaping::Shape| match &errors_key {
-        Some(key) => Arc::new(shape.guarded(key)),
-        None => Arc::new(shape.guarded("")),
+    let guard = |shape: &Shape| {
+        Arc::new(match &errors_key {
+            Some(key) => shape.guarded(key),
+            None => shape.clone(),
+        })
     };
     let shapes = shape.iter().chain(env.shape.as_deref()).map(guard).collect();
     let (listener, route) = (env.listener, env.route);

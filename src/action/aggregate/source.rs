@@ -146,7 +146,7 @@ impl Source {
             Content::None => Body::Empty,
             Content::Text(text) => Body::Bytes(text.clone()),
             Content::Json(json) => {
-                let text = json.render(ground).map_err(|error| self.absent(&error))?;
+                let text = json.render(ground).map_err(|error| absent(&error))?;
                 Body::Bytes(text.into())
             }
         };
@@ -176,13 +176,15 @@ impl Source {
             headers.push_id(HeaderId::ContentType, media);
         }
         if !ask.forward_headers.is_empty() {
-            headers.extend_from(seen, |_, name, _| {
-                std::str::from_utf8(name).is_ok_and(|name| forwards(name) && !sets(name))
+            // What the client says of its own content is not true of this.
+            let is_false = |id| id == HeaderId::ContentType && media.is_some();
+            headers.extend_from(seen, |id, name, _| {
+                !is_false(id) && std::str::from_utf8(name).is_ok_and(|name| forwards(name) && !sets(name))
             });
         }
         for (name, value) in &ask.headers {
             let text = value.render(ground).map_err(|error| self.unasked(value, error))?;
-            headers.append(name, text.as_bytes()).map_err(|error| self.absent(&error))?;
+            headers.append(name, text.as_bytes()).map_err(|error| absent(&error))?;
         }
         forward::speak(exchange, &mut headers);
         Ok(headers)
@@ -192,7 +194,7 @@ impl Source {
         Target::from_rewritten(text, PathRules::default()).map_err(|error| {
             let mut templates = self.ask.query.iter().map(|(_, value)| value).chain([&self.ask.path]);
             if templates.any(|template| template.references().any(is_said)) {
-                return self.absent(&error);
+                return absent(&error);
             }
             Unasked::Refused(self.refusal(&error))
         })
@@ -204,18 +206,18 @@ impl Source {
             .source(format!("source {}: {why}", self.name))
     }
 
-    fn absent(&self, why: &dyn std::fmt::Display) -> Unasked {
-        let _ = self;
-        Unasked::Failed(Failure::new(Fault::Dependency, why))
-    }
-
     /// A value that would change the shape of the request is the client's fault, unless a service has said it.
     fn unasked(&self, template: &Template, error: EvalError) -> Unasked {
         if error.is_misplaced() && !template.references().any(is_said) {
             return Unasked::Refused(self.refusal(&error));
         }
-        self.absent(&error)
+        absent(&error)
     }
+}
+
+/// What the source needs of another, or of the request, is not there.
+fn absent(why: &dyn std::fmt::Display) -> Unasked {
+    Unasked::Failed(Failure::new(Fault::Dependency, why))
 }
 
 /// Whether a service has said it, so that the client is not to blame for it.

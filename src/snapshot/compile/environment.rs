@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::cache::{Bounds, Cache};
-use crate::config::Config;
+use crate::cache::Cache;
+use crate::config::{CacheBounds, Config};
 use crate::exchange::Name;
 use crate::policy::authenticate::jwt::Jwt;
 use crate::store::SystemClock;
@@ -36,7 +36,7 @@ impl Environment {
             cores,
             metrics: Metrics::new(cores),
             counters: Arc::new(Registry::new(Arc::new(SystemClock))),
-            cache: Arc::new(Cache::bounded(Bounds::default())),
+            cache: Arc::new(Cache::bounded(CacheBounds::default())),
             tools: None,
             log: None,
         }

@@ -91,7 +91,8 @@ fn add(
 /// The rule of a request that misses: the listener's policies still guard it, so nobody probes for routes.
 fn miss(rules: &mut Rules<'_, '_>, listener: &Listener) -> u32 {
     let scope = Scope { identity: true, ..Scope::default() };
-    let (policies, guards) = rules.definitions.chain(listener, ("", &Policies::default()), &scope, rules.out);
+    let route = ("", &Policies::default());
+    let (policies, guards, _) = rules.definitions.chain(listener, route, &scope, rules.out);
     rules.list.push(Rule {
         name: "".into(),
         print: 0,

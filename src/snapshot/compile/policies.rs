@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
 use crate::config::{
@@ -101,7 +102,8 @@ impl<'a> Definitions<'a> {
         self.auth
     }
 
-    /// The policies of a rule: the nearest of route, listener and file wins, kind by kind. `owner` names the route and
+    /// The policies of a rule: the nearest of route, listener and file wins, kind by kind; as they run, as they are
+    /// written, and a number made of what those say that decide what an answer is kept as. `owner` names the route and
     /// its alternative: it has to be the same for every listener that the route is shared by.
     pub(super) fn chain(
         &self,
@@ -109,8 +111,9 @@ impl<'a> Definitions<'a> {
         (owner, route): (&str, &Policies),
         scope: &Scope,
         out: &Diagnostics,
-    ) -> (Chain, Box<[Guard]>) {
+    ) -> (Chain, Box<[Guard]>, u64) {
         let mut guards = Vec::new();
+        let mut print = DefaultHasher::new();
         let (mut list, mut whole, mut auth) = (Vec::new(), true, None);
         let mut readers = Vec::new();
         for in_force in in_force(&self.config.policies, &listener.policies, route) {
@@ -129,6 +132,9 @@ impl<'a> Definitions<'a> {
                 if policy.as_ref().is_some_and(|policy| policy.reads_identity()) {
                     readers.push((kind.name, part.policy.kind.span));
                 }
+                if policy.as_ref().is_some_and(|policy| policy.phase() >= Phase::Cache) {
+                    part.body.feed(&mut print);
+                }
                 guards.extend(policy.as_ref().map(|policy| Guard::new(kind.name, policy.phase(), part)));
                 list.extend(policy);
             }
@@ -144,7 +150,7 @@ impl<'a> Definitions<'a> {
             unlimited(auth, &list, out);
         }
         guards.sort_by_key(|guard| guard.phase);
-        (Chain::new(limit::combine(list)), guards.into())
+        (Chain::new(limit::combine(list)), guards.into(), print.finish())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Routes into rules: what must hold, what guards, what is done.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crate::action::miss::Miss;
@@ -60,7 +61,7 @@ pub(super) fn alternatives(owner: &str, route: &Route, rules: &mut Rules<'_, '_>
 
 fn rule(owner: &str, route: &Route, body: &RouteBody, scope: &Scope, rules: &mut Rules<'_, '_>) -> Rule {
     let keeps = body.path.unwrap_or(rules.listener.path).keep_encoded_slash;
-    let (mut policies, guards) =
+    let (mut policies, guards, kept_as) =
         rules.definitions.chain(rules.listener, (owner, &body.policies), scope, rules.out);
     let shape = match &body.action.value {
         config::Action::Aggregate(_) => own_shape(&mut policies),
@@ -69,7 +70,7 @@ fn rule(owner: &str, route: &Route, body: &RouteBody, scope: &Scope, rules: &mut
     let action = action(route, body, scope, (keeps, shape), rules).unwrap_or_else(|| Arc::new(Miss));
     Rule {
         name: Arc::clone(&route.name.value),
-        print: body.print,
+        print: print(body, kept_as),
         params: scope.params.iter().map(|name| name.as_str().into()).collect(),
         policies,
         guards,
@@ -79,6 +80,13 @@ fn rule(owner: &str, route: &Route, body: &RouteBody, scope: &Scope, rules: &mut
         keeps_encoded_slash: keeps,
         metrics: rules.environment.metrics.route(&rules.listener.name.value, &route.name.value),
     }
+}
+
+/// What tells the rule from what it was before a reload, for those who kept something of it.
+fn print(body: &RouteBody, kept_as: u64) -> u64 {
+    let mut print = DefaultHasher::new();
+    (body.print, kept_as).hash(&mut print);
+    print.finish()
 }
 
 /// The shape among the policies of an aggregate, which applies it itself.
