@@ -118,7 +118,7 @@ fn build(field: Field<'_>, env: &Env<'_>) -> Option<Arc<dyn Action>> {
     }
     let guard = |shape: &crate::shaping::Shape| match &errors_key {
         Some(key) => Arc::new(shape.guarded(key)),
-        None => Arc::new(shape.guarded("")),
+        None => Arc::new(shape.clone()),
     };
     let shapes = shape.iter().chain(env.shape.as_deref()).map(guard).collect();
     let (listener, route) = (env.listener, env.route);

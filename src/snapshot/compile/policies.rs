@@ -2,10 +2,12 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use crate::config::{
-    Config, Definition, Diagnostic, Diagnostics, Kind, Listener, Origin, Part, Policies, Span, in_force,
+    Config, Definition, Diagnostic, Diagnostics, Kind, Listener, Origin, Part, Policies, RouteBody, Span,
+    in_force,
 };
 use crate::exchange::Name;
 use crate::expression::Scope;
@@ -145,6 +147,23 @@ impl<'a> Definitions<'a> {
         }
         guards.sort_by_key(|guard| guard.phase);
         (Chain::new(limit::combine(list)), guards.into())
+    }
+
+    /// A number made of all that decides what a rule's answers are and how they are kept: what it says itself, and the
+    /// policies from the cache inward that it has from its listener or the file.
+    pub(super) fn print(&self, listener: &Listener, body: &RouteBody) -> u64 {
+        let mut print = DefaultHasher::new();
+        body.print.hash(&mut print);
+        let kinds = ["cache", "shape"];
+        for kind in kinds.iter().filter(|kind| body.policies.get(kind).is_none()) {
+            let outer = [&listener.policies, &self.config.policies];
+            let outer = outer.iter().find_map(|policies| policies.get(kind));
+            if let Some(policy) = outer {
+                kind.hash(&mut print);
+                policy.body.feed(&mut print);
+            }
+        }
+        print.finish()
     }
 }
 

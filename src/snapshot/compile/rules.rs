@@ -69,7 +69,7 @@ fn rule(owner: &str, route: &Route, body: &RouteBody, scope: &Scope, rules: &mut
     let action = action(route, body, scope, (keeps, shape), rules).unwrap_or_else(|| Arc::new(Miss));
     Rule {
         name: Arc::clone(&route.name.value),
-        print: body.print,
+        print: rules.definitions.print(rules.listener, body),
         params: scope.params.iter().map(|name| name.as_str().into()).collect(),
         policies,
         guards,
