@@ -1,9 +1,14 @@
 //! What aggregates, caches and shapes must not do to those who share a gate: one client's answer in the hands of another, and
 //! words of the gate in the mouth of a service.
 
-use crate::support::parts::{JSON, json_origin, told_words};
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::support::parts::{JSON, bomb, json_origin, told_words};
 use crate::support::token::{self, SECRET};
-use crate::support::{Answer, Gateway, Origin, until};
+use crate::support::{Answer, Client, Gateway, Origin, until};
 
 /// Answers with the number of the request, and with what `lines` says.
 fn numbered(lines: &'static [(&'static str, &'static str)]) -> Origin {
@@ -79,7 +84,7 @@ fn a_source_kept_for_one_host_is_not_given_to_another() {
         ",
     );
     let ask = |host: &str| {
-        let mut client = crate::support::Client::connect(gateway.listener("one"));
+        let mut client = Client::connect(gateway.listener("one"));
         client.request("GET", "/", &[("Host", host)], b"").text()
     };
     assert_eq!(ask("a.test"), r#"{"it":"a.test"}"#);
@@ -194,4 +199,36 @@ fn identities_do_not_share() {
     };
     assert_eq!((ask("ada").as_str(), ask("bob").as_str()), (r#"{"it":1}"#, r#"{"it":2}"#));
     assert_eq!((ask("ada").as_str(), ask("bob").as_str()), (r#"{"it":1}"#, r#"{"it":2}"#));
+}
+
+/// Little in a coding may be very much without it, and all of it dropped: others get their turn meanwhile, and the time of
+/// the route ends it.
+#[test]
+fn blanks_without_end_hold_nobody_up() {
+    let mut twice = GzEncoder::new(Vec::new(), Compression::best());
+    twice.write_all(&bomb(1 << 30)).unwrap();
+    let bomb = twice.finish().unwrap();
+    let origin = Origin::serve(move |turn| {
+        let bomb: &[u8] = if turn.request().target() == "/bomb" { &bomb } else { b"" };
+        match bomb {
+            b"" => turn.answer(200, &[JSON], "{}"),
+            bomb => turn.answer(200, &[JSON, ("Content-Encoding", "gzip, gzip")], bomb),
+        }
+    });
+    let gateway = Gateway::start(
+        &[&origin],
+        "
+        routes:
+          /*: { upstream: ORIGIN1, timeout: 500ms, policies: { shape: { keep: [id] } } }
+        ",
+    );
+    let mut clients: Vec<Client> = (0..4).map(|_| gateway.client()).collect();
+    clients.iter_mut().for_each(|client| {
+        client.send("GET /bomb HTTP/1.1\r\nHost: a\r\n\r\n");
+    });
+    origin.wait_count(4);
+    assert_eq!(gateway.get("/other").text(), "{}");
+    for mut client in clients {
+        assert_eq!(client.read().status, 504);
+    }
 }
