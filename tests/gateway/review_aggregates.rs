@@ -5,6 +5,7 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde_json::json;
 
 use crate::support::parts::{JSON, bomb, json_origin, told_words};
 use crate::support::token::{self, SECRET};
@@ -219,7 +220,8 @@ fn blanks_without_end_hold_nobody_up() {
         &[&origin],
         "
         routes:
-          /*: { upstream: ORIGIN1, timeout: 500ms, policies: { shape: { keep: [id] } } }
+          /bomb:  { upstream: ORIGIN1, timeout: 500ms, policies: { shape: { keep: [id] } } }
+          /other: { upstream: ORIGIN1, policies: { shape: { keep: [id] } } }
         ",
     );
     let mut clients: Vec<Client> = (0..4).map(|_| gateway.client()).collect();
@@ -231,4 +233,28 @@ fn blanks_without_end_hold_nobody_up() {
     for mut client in clients {
         assert_eq!(client.read().status, 504);
     }
+}
+
+/// The service reads the credential as well: what it has shown to one with many rights is not for the same subject with few.
+#[test]
+fn a_credential_for_less_gets_nothing_that_was_made_for_more() {
+    let origin = numbered(&[("Cache-Control", "max-age=60")]);
+    let gateway = Gateway::prepare(&[&origin]).env("SECRET", SECRET).start(
+        "
+        auth: { user: { jwt: { secret: '${SECRET}' }, identity: { x-user-id: sub } } }
+        routes:
+          /: { upstream: ORIGIN1, policies: { auth: user, cache: {} } }
+        ",
+    );
+    let ask = |scope: &str, tenant: u32, issued: u64| {
+        let (now, sub) = (token::now(), "ada");
+        let claims = json!({ "sub": sub, "scope": scope, "tenant": tenant, "iat": issued, "exp": now + 60, "jti": issued });
+        let credentials = format!("Bearer {}", token::with_claims(&claims));
+        with(&gateway, "/", &[("Authorization", &credentials)]).text()
+    };
+    assert_eq!(ask("read write", 1, 1), "1");
+    assert_eq!(ask("read", 1, 1), "2");
+    assert_eq!(ask("read", 2, 1), "3");
+    assert_eq!(ask("read write", 1, 2), "1", "the next token of the same kind");
+    assert_eq!(ask("read", 1, 2), "2");
 }
