@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::exchange::headers::valid_name;
 use crate::exchange::{HeaderId, Headers};
 
 /// The largest number of seconds that anybody means (RFC 9111 section 1.2.2).
@@ -129,7 +130,7 @@ struct Directive<'a> {
     name: &'a [u8],
     /// What follows `=`, without quotes.
     value: Option<&'a [u8]>,
-    /// A quote that has no end hides what may have been said behind it.
+    /// A quote that has no end, or a comma that was meant and is none, hides what may have been said behind it.
     broken: bool,
 }
 
@@ -145,6 +146,9 @@ impl<'a> Directive<'a> {
                 None => (text, None),
             };
             let name = name.trim_ascii();
+            // `private; max-age=0` is a common slip: it means to say more than it does.
+            let torn = !name.is_empty() && !valid_name(name);
+            let broken = broken || torn || (!text.contains(&b'"') && text.contains(&b';'));
             if !name.is_empty() || broken {
                 return Some(Directive { name, value, broken });
             }

@@ -37,10 +37,19 @@ impl Shape {
     pub fn guarded(&self, name: &str) -> Shape {
         let mut rules = self.rules.clone();
         let mut selection = self.selection.clone();
-        // Only what is unwrapped is a service's own object.
-        if !rules.unwrap.is_empty() {
-            rules.omit.push(Path::of(name));
-            // One path more makes no conflict.
+        let own = Path::of(name);
+        // What is unwrapped is a service's own object.
+        let mut gone = if rules.unwrap.is_empty() { Vec::new() } else { vec![own] };
+        rules.rename.retain(|(path, new)| {
+            let takes = new == name && path.steps().len() == 1;
+            if takes {
+                gone.push(path.clone());
+            }
+            !takes
+        });
+        if !gone.is_empty() {
+            rules.omit.append(&mut gone);
+            // A path more to be dropped, or a new name less, makes no conflict.
             selection = Selection::new(&rules).ok().map(Arc::new).or(selection);
         }
         Shape { rules, selection, body: self.body.clone() }

@@ -27,10 +27,17 @@ pub(super) async fn selected(mut body: Body, selection: Arc<Selection>) -> Resul
     let short = body.length().is_some_and(|length| length <= PIECE as u64);
     let mut out = Vec::with_capacity(body.length().map_or(1024, |length| length.min(PIECE as u64) as usize));
     let ended = poll_fn(|cx| {
+        let mut turns = 0;
         loop {
             if out.len() >= PIECE {
                 return Poll::Ready(Ok(false));
             }
+            // A few bytes in a coding may be gigabytes of blanks, which are always at hand.
+            if turns == TURN {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            turns += 1;
             match body.poll_frame(cx) {
                 Poll::Pending if out.is_empty() || short => return Poll::Pending,
                 Poll::Pending => return Poll::Ready(Ok(false)),

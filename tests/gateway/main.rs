@@ -36,6 +36,7 @@ mod process;
 mod redis;
 mod redis_away;
 mod reload;
+mod review_aggregates;
 mod routing;
 mod shape_model;
 mod shape_table;

@@ -18,6 +18,7 @@ use crate::upstream::{Attempts, Caller, Deadline};
 
 use super::outcome::{Carried, Failure, Fault, Given, Origin, Said};
 use super::source::{Source, Unasked};
+use super::vary::{can_be_told_apart, tells_address};
 
 /// What the calls of an aggregate came to, for log and metrics.
 #[derive(Clone, Copy, Default, Debug)]
@@ -60,7 +61,7 @@ impl Line<'_> {
         let now = Instant::now();
         if let Some(entry) = kept.as_ref().filter(|entry| entry.age(now) < caching.ttl) {
             caching.store.count(&key, Outcome::Hit);
-            return Ok(self.kept(entry, Origin::Cached, now));
+            return self.kept(entry, Origin::Cached, now).map_err(Unasked::Failed);
         }
         match self.ask(request).await {
             Ok(given) => {
@@ -72,18 +73,16 @@ impl Line<'_> {
                 let now = Instant::now();
                 let most = caching.ttl.saturating_add(caching.stale_if_error);
                 let is_good = |entry: &Arc<Entry>| failure.fault.is_trouble() && entry.age(now) < most;
-                let Some(stale) = kept.filter(is_good) else {
-                    caching.store.count(&key, Outcome::Miss);
-                    return Err(Unasked::Failed(failure));
-                };
-                caching.store.count(&key, Outcome::Stale);
-                Ok(self.kept(&stale, Origin::Stale, now))
+                let stale = kept.filter(is_good).and_then(|entry| self.kept(&entry, Origin::Stale, now).ok());
+                caching.store.count(&key, if stale.is_some() { Outcome::Stale } else { Outcome::Miss });
+                stale.ok_or(Unasked::Failed(failure))
             }
         }
     }
 
     /// What tells one answer from another: what is asked, what is said beside it, and who the client is to the service.
-    /// What the gate says of this one request alone is no part of it.
+    /// What the gate says of this one request alone is no part of it; what host was asked is: a service may write it into
+    /// its answer, and a client can say what it likes there.
     fn key(&self, request: &Request, shared: bool) -> Key {
         let settings = self.source.upstream.settings();
         let target = request.target.as_str();
@@ -93,7 +92,7 @@ impl Line<'_> {
             identity.is_some_and(|known| known.headers.iter().any(|(own, _)| own.as_bytes() == name))
         };
         for (id, name, value) in request.headers.iter() {
-            if !id.gateway_owned() && !is_identity(name) {
+            if (!id.gateway_owned() || tells_address(id)) && !is_identity(name) {
                 parts.extend([name, value]);
             }
         }
@@ -113,10 +112,18 @@ impl Line<'_> {
         self.source.accepts(entry.status) && entry.body.len() as u64 <= self.source.max_body
     }
 
-    fn kept(&self, entry: &Entry, origin: Origin, now: Instant) -> Given {
+    fn kept(&self, entry: &Entry, origin: Origin, now: Instant) -> Result<Given, Failure> {
+        let mut share = Share::of(self.room);
+        share.take(entry.body.len())?;
+        share.keep();
         let age = now.saturating_duration_since(entry.stored).as_secs();
         let said = Said { headers: entry.headers.clone(), age };
-        Given { status: entry.status, said: smallvec![said], body: Carried::One(entry.body.clone()), origin }
+        Ok(Given {
+            status: entry.status,
+            said: smallvec![said],
+            body: Carried::One(entry.body.clone()),
+            origin,
+        })
     }
 
     fn keep(&self, key: Key, given: &Given) {
@@ -126,6 +133,9 @@ impl Line<'_> {
         };
         let told = CacheControl::read(&said.headers);
         if told.no_store || (told.private && caching.shared) || said.headers.has_id(HeaderId::SetCookie) {
+            return;
+        }
+        if !can_be_told_apart(&said.headers, self.exchange, caching.shared) {
             return;
         }
         caching.store.put(
@@ -172,11 +182,12 @@ impl Line<'_> {
             return Err(Failure::new(Fault::Status(status), format_args!("answered {}", status.as_u16())));
         }
         let Response { headers, body, .. } = answer;
+        let mut share = Share::of(self.room);
         let body = if body.is_empty() {
             Bytes::new()
         } else {
             let codings = codings(&headers).map_err(|error| Failure::new(Fault::InvalidJson, error))?;
-            collect(body, &codings, self.room).await?
+            collect(body, &codings, &mut share).await?
         };
         let json = match body.strip_prefix(json::BOM) {
             _ if body.is_empty() => Bytes::from_static(b"null"),
@@ -184,27 +195,59 @@ impl Line<'_> {
             None => body,
         };
         json::check(&json).map_err(|error| Failure::new(Fault::InvalidJson, error))?;
+        share.keep();
         let said = Said { headers, age: 0 };
         Ok(Given { status, said: smallvec![said], body: Carried::One(json), origin: Origin::Service })
     }
 }
 
-/// Reads a whole body, decoded, while there is room; what it takes of the room is gone for others.
-async fn collect(mut body: Body, codings: &[Coding], room: &Cell<u64>) -> Result<Bytes, Failure> {
-    let too_large = || Failure::new(Fault::TooLarge, "larger than `max_body`");
-    if body.length().is_some_and(|length| codings.is_empty() && length > room.get()) {
+/// What one body takes of the room that all bodies of a source have. It is given back where nothing comes of the body: what
+/// was kept may stand in for it.
+struct Share<'a> {
+    room: &'a Cell<u64>,
+    taken: u64,
+}
+
+impl<'a> Share<'a> {
+    fn of(room: &'a Cell<u64>) -> Share<'a> {
+        Share { room, taken: 0 }
+    }
+
+    fn left(&self) -> u64 {
+        self.room.get()
+    }
+
+    fn take(&mut self, bytes: usize) -> Result<(), Failure> {
+        let left = self.left().checked_sub(bytes as u64).ok_or_else(too_large)?;
+        self.taken += bytes as u64;
+        self.room.set(left);
+        Ok(())
+    }
+
+    /// The body is held from now on.
+    fn keep(&mut self) {
+        self.taken = 0;
+    }
+}
+
+impl Drop for Share<'_> {
+    fn drop(&mut self) {
+        self.room.set(self.room.get() + self.taken);
+    }
+}
+
+fn too_large() -> Failure {
+    Failure::new(Fault::TooLarge, "larger than `max_body`")
+}
+
+/// Reads a whole body, decoded, while there is room.
+async fn collect(mut body: Body, codings: &[Coding], share: &mut Share<'_>) -> Result<Bytes, Failure> {
+    if body.length().is_some_and(|length| codings.is_empty() && length > share.left()) {
         return Err(too_large());
     }
-    let take = |bytes: usize| match room.get().checked_sub(bytes as u64) {
-        Some(left) => {
-            room.set(left);
-            Ok(())
-        }
-        None => Err(too_large()),
-    };
     let mut decoder = (!codings.is_empty()).then(|| Decoder::new(codings));
     // Coded bytes are not held, but nobody is made to read them without end either.
-    let mut coded = room.get();
+    let mut coded = share.left();
     let (mut first, mut all, mut decoded) = (Bytes::new(), BytesMut::new(), Vec::new());
     let broken = |fault: crate::coding::Fault| match fault {
         crate::coding::Fault::TooLarge => too_large(),
@@ -215,12 +258,12 @@ async fn collect(mut body: Body, codings: &[Coding], room: &Cell<u64>) -> Result
         if let Some(decoder) = &mut decoder {
             coded = coded.checked_sub(data.len() as u64).ok_or_else(too_large)?;
             let before = decoded.len();
-            let limit = usize::try_from(room.get()).unwrap_or(usize::MAX);
+            let limit = usize::try_from(share.left()).unwrap_or(usize::MAX);
             decoder.push(&data, &mut decoded, limit).map_err(broken)?;
-            take(decoded.len() - before)?;
+            share.take(decoded.len() - before)?;
             continue;
         }
-        take(data.len())?;
+        share.take(data.len())?;
         if first.is_empty() && all.is_empty() {
             first = data;
             continue;
@@ -230,8 +273,8 @@ async fn collect(mut body: Body, codings: &[Coding], room: &Cell<u64>) -> Result
     }
     if let Some(decoder) = &mut decoder {
         let before = decoded.len();
-        decoder.finish(&mut decoded, usize::try_from(room.get()).unwrap_or(usize::MAX)).map_err(broken)?;
-        take(decoded.len() - before)?;
+        decoder.finish(&mut decoded, usize::try_from(share.left()).unwrap_or(usize::MAX)).map_err(broken)?;
+        share.take(decoded.len() - before)?;
         return Ok(decoded.into());
     }
     Ok(if all.is_empty() { first } else { all.freeze() })

@@ -73,7 +73,8 @@ pub(super) fn cache_control(
         must_revalidate |= told.must_revalidate;
         match told.max_age.or(told.s_maxage) {
             Some(max_age) => {
-                let age = age(&said.headers, now, Duration::ZERO).as_secs() + said.age;
+                // What `Date` tells has the time in the cache in it already.
+                let age = age(&said.headers, now, Duration::from_secs(said.age)).as_secs().max(said.age);
                 let left = if origin == Origin::Stale { 0 } else { max_age.saturating_sub(age) };
                 least = Some(least.map_or(left, |least| least.min(left)));
             }

@@ -16,6 +16,7 @@ mod join;
 mod outcome;
 mod read;
 mod source;
+mod vary;
 mod written;
 
 use std::sync::{Arc, OnceLock};
@@ -89,6 +90,9 @@ impl Aggregate {
         let known = exchange.identity.is_some();
         if let Some(line) = head::cache_control(known, partial, &self.sources, &outcomes) {
             answer.headers.push_id(HeaderId::CacheControl, line.as_bytes());
+        }
+        if let Some(line) = vary::line(exchange, &self.sources, &outcomes) {
+            answer.headers.push_judged(b"vary", &line);
         }
         if self.partial {
             let line = head::status(&self.sources, &outcomes);

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use crate::cache::{Cache, Entry, Key, identity_parts};
 use crate::exchange::{Exchange, HeaderId, Headers, Identity};
 use crate::expression::EvalError;
+use crate::json::push_quoted;
 
 use super::Cached;
 
@@ -34,6 +35,7 @@ impl Cached {
         let written = settings.key.as_ref().map(|key| key.text(exchange)).transpose()?;
         let host: SmallVec<[u8; 64]> =
             exchange.request.host().bytes().map(|byte| byte.to_ascii_lowercase()).collect();
+        let claims = exchange.identity.as_deref().filter(|_| !settings.shared).map(lasting_claims);
         let mut parts = Parts::new();
         parts.push(b"answer");
         parts.push(exchange.place.listener().as_bytes());
@@ -57,6 +59,7 @@ impl Cached {
         }
         parts.push(if self.has_loose_cookies(exchange) { b"cookies" } else { b"none" });
         if !settings.shared {
+            parts.push(claims.as_deref().unwrap_or_default());
             parts.extend(identity_parts(exchange));
         }
         Ok(Key::of(parts))
@@ -66,6 +69,20 @@ impl Cached {
     pub(super) fn has_loose_cookies(&self, exchange: &Exchange) -> bool {
         !self.settings.shared && !self.key_has_cookies && exchange.request.headers.has_id(HeaderId::Cookie)
     }
+}
+
+/// What a credential says of its bearer. The service reads it in the credential, and so may a shape: one who shows another
+/// credential, for less, gets nothing that was made for more. What tells only one credential from the next is no part of it.
+fn lasting_claims(who: &Identity) -> Vec<u8> {
+    const OF_ONE_TOKEN: &[&str] = &["exp", "iat", "jti", "nbf"];
+    let mut text = Vec::new();
+    for (name, value) in who.claims.as_object().into_iter().flatten() {
+        if !OF_ONE_TOKEN.contains(&name.as_str()) {
+            push_quoted(name, &mut text);
+            text.extend_from_slice(value.to_string().as_bytes());
+        }
+    }
+    text
 }
 
 /// What is under a key for a request.
