@@ -189,3 +189,15 @@ fn line_breaks_of_windows_are_line_breaks() {
     assert!(told.contains("portcullis.yaml:5:5: error: unknown key `upstrem`"), "{told}");
     assert!(told.contains("    5 |     upstrem: x\n"), "{told}");
 }
+
+#[test]
+fn the_examples_of_the_first_page_are_good() {
+    let page = include_str!("../README.md");
+    let blocks: Vec<&str> =
+        page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() >= 2, "{blocks:?}");
+    for block in blocks {
+        let loaded = compiled(load_text(Path::new("README.md"), block, &env, vocabulary()));
+        assert!(!loaded.diagnostics.has_errors(), "{}", seen(&loaded));
+    }
+}

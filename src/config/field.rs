@@ -294,7 +294,8 @@ impl<'a> Field<'a> {
     /// The URL of a service.
     pub fn url(&self) -> Option<Url> {
         let text = self.text_as("a URL (text)")?;
-        self.judged(&text, url::url(text.as_str()))
+        let url = self.judged(&text, url::url(text.as_str()))?;
+        Some(Url { referred: text.is_expanded(), ..url })
     }
 
     /// A host name, with or without `*.` before it.

@@ -35,6 +35,8 @@ pub struct Url {
     pub port: u16,
     /// What stands before every path: empty, or `/...` without a slash at the end.
     pub base: Arc<str>,
+    /// Whether a reference such as `${NAME}` brought in a part of it, so that `base` must not be shown.
+    pub referred: bool,
 }
 
 impl Url {
@@ -96,7 +98,7 @@ pub(super) fn url(text: &str) -> Result<Url, Bad> {
             "write `/a/b`, percent-encoded",
         ));
     }
-    Ok(Url { host, port: port.unwrap_or(80), base: base.into() })
+    Ok(Url { host, port: port.unwrap_or(80), base: base.into(), referred: false })
 }
 
 pub(super) fn authority_parts(authority: &str) -> Option<(Host, Option<u16>)> {

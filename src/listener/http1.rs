@@ -85,6 +85,9 @@ impl Connection {
 
     /// The listener that the request is for, where several share the address.
     fn chosen(&self, pinned: Rc<Pinned>, head: &RequestHead) -> Rc<Pinned> {
+        if pinned.is_alone() {
+            return pinned;
+        }
         let buffer = self.wire.buffer();
         let host = authority_of(&buffer[head.target.clone()]);
         pinned.for_host(host.or(head.headers.get_id(HeaderId::Host)).unwrap_or_default())

@@ -190,10 +190,15 @@ impl Pinned {
         Some(Rc::new(Pinned { snapshot, plan, beside }))
     }
 
+    /// Whether no other listener has the same address, so that no host need be asked for.
+    pub fn is_alone(&self) -> bool {
+        self.beside.is_empty()
+    }
+
     /// The listener that answers for the host of a request, among those on the same address: the closest one. Where
     /// none does it is this one.
     pub fn for_host(self: Rc<Self>, host: &[u8]) -> Rc<Pinned> {
-        if self.beside.is_empty() {
+        if self.is_alone() {
             return self;
         }
         let host = std::str::from_utf8(host).unwrap_or_default();

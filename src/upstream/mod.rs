@@ -3,6 +3,14 @@
 //! An upstream owns its connection pools (one a core) and the limits of waiting. It is built once, shared by every
 //! core, and kept over a reload while its section of the configuration is unchanged.
 
+pub mod breaker;
+pub mod budget;
+pub mod hedge;
+pub mod latency;
+mod origin;
+pub mod outlier;
+pub mod balance;
+pub mod concurrency;
 pub mod pool;
 pub mod resolve;
 mod tally;

@@ -331,3 +331,35 @@ fn a_preflight_is_told_where_it_is_judged() {
     let told = ask(&[]);
     assert_eq!((&told["preflight"], &told["answer"]["status"]), (&Value::Null, &json!(405)));
 }
+
+#[test]
+fn what_references_bring_in_is_not_shown_wherever_it_goes() {
+    let config = r#"
+        upstreams: { hooks: { url: "http://127.0.0.1:3001/${KEY}" } }
+        routes:
+          /named: { upstream: hooks }
+          /placed: { upstream: "http://127.0.0.1:3001/${KEY}/x", host: "${KEY}.test" }
+          /whole: { upstream: hooks, rewrite: "/a?key=${KEY}" }
+          /away: { redirect: { to: "https://example.org/${KEY}" } }
+          /told: { respond: { body: "${KEY}", headers: { x-key: "${KEY}" } } }
+          /match: [ { match: { headers: { x-key: "${KEY}" } }, respond: { status: 204 } } ]
+          /all:
+            policies: { authorize: '"${KEY}" == request.host' }
+            aggregate:
+              sources:
+                a: { upstream: hooks, path: "/${KEY}", query: { k: "${KEY}" }, headers: { x-key: "${KEY}" } }
+                b: { upstream: "http://127.0.0.1:3001/${KEY}", path: /b }
+                c: { upstream: "${URL}", path: "/{sources.a.body.id}/${KEY}", body: { k: "${KEY}" } }
+    "#;
+    for path in ["/named", "/placed", "/whole", "/away", "/told", "/match", "/all"] {
+        for output in ["text", "json"] {
+            let prepared =
+                Gateway::prepare(&[]).env("KEY", "sesame").env("URL", "http://127.0.0.1:3002/sesame/");
+            let arguments = ["explain", "-c", "CONFIG", "GET", path, "--output", output];
+            let out = prepared.run(&arguments, config);
+            let told = String::from_utf8(out.stdout).unwrap();
+            assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));
+            assert!(told.contains(path) && !told.contains("sesame"), "{told}");
+        }
+    }
+}

@@ -4,14 +4,17 @@ use crate::action::describe::{DescribedSource, Description};
 use crate::config::duration_text;
 use crate::exchange::Exchange;
 
-use super::Aggregate;
 use super::source::{Content, Source};
 
-pub(super) fn describe(aggregate: &Aggregate, exchange: &Exchange) -> Description {
-    let mut description =
-        Description::new("aggregate").fact("mode", if aggregate.partial { "partial" } else { "all" });
-    if aggregate.partial {
-        description = description.fact("errors in", aggregate.errors_key.as_deref().unwrap_or("none"));
+/// The aggregate of these sources; `errors_key` is where it tells what failed.
+pub(super) fn describe(
+    sources: &[Source],
+    (partial, errors_key): (bool, Option<&str>),
+    exchange: &Exchange,
+) -> Description {
+    let mut description = Description::new("aggregate").fact("mode", if partial { "partial" } else { "all" });
+    if partial {
+        description = description.fact("errors in", errors_key.unwrap_or("none"));
     }
     let source = |source: &Source| DescribedSource {
         name: source.name.to_string(),
@@ -19,19 +22,16 @@ pub(super) fn describe(aggregate: &Aggregate, exchange: &Exchange) -> Descriptio
         method: source.ask.method.to_string(),
         path: source.ask.path.to_string(),
         target: target(source, exchange),
-        needs: source.needs.iter().map(|at| aggregate.sources[*at].name.to_string()).collect(),
+        needs: source.needs.iter().map(|at| sources[*at].name.to_string()).collect(),
         notes: notes(source),
     };
-    description.sources = aggregate.sources.iter().map(source).collect();
+    description.sources = sources.iter().map(source).collect();
     description
 }
 
 /// The path as it would be asked for, which only a source can tell that waits for nobody.
 fn target(source: &Source, exchange: &Exchange) -> Result<String, String> {
-    if !source.needs.is_empty() {
-        return Err(String::new());
-    }
-    if source.for_each.is_some() {
+    if !source.needs.is_empty() || source.for_each.is_some() {
         return Err(String::new());
     }
     let path = source.ask.path.render(exchange).map_err(|error| error.to_string())?;

@@ -189,6 +189,6 @@ impl Action for Aggregate {
     }
 
     fn describe(&self, exchange: &mut Exchange) -> Description {
-        describe::describe(self, exchange)
+        describe::describe(&self.sources, (self.partial, self.errors_key.as_deref()), exchange)
     }
 }

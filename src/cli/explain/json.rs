@@ -6,7 +6,7 @@ use crate::action::describe::{DescribedSource, Description};
 use crate::config::duration_text;
 use crate::snapshot::explain::{Considered, Explanation, PolicyLine, Tried};
 
-use super::Told;
+use super::told::Told;
 
 pub(super) fn json(told: &Told) -> Value {
     let mut value = json!({

@@ -2,6 +2,7 @@
 
 mod json;
 mod text;
+mod told;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
@@ -22,6 +23,8 @@ use crate::snapshot::{ListenerPlan, Pinned, Snapshot};
 use super::arguments::{ConfigPath, Format};
 use super::failure::Failure;
 use super::output;
+
+use told::{Refused, Told};
 
 #[derive(Args)]
 pub(super) struct Arguments {
@@ -44,38 +47,6 @@ pub(super) struct Arguments {
     /// How the explanation is written.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Format,
-}
-
-/// What is told of one request.
-struct Told {
-    method: String,
-    target: String,
-    host: String,
-    client: IpAddr,
-    listener: Name,
-    address: SocketAddr,
-    /// Why this listener.
-    why: String,
-    /// The target as the gate reads it, and the client it takes it to come from.
-    read: Option<(String, IpAddr)>,
-    outcome: Result<Explanation, Refused>,
-}
-
-/// A request that is refused before anything looks for a route.
-struct Refused {
-    status: u16,
-    phrase: String,
-    detail: Option<String>,
-}
-
-impl From<Error> for Refused {
-    fn from(error: Error) -> Refused {
-        Refused {
-            status: error.status().as_u16(),
-            phrase: error.kind().phrase(),
-            detail: error.public_detail().map(str::to_owned),
-        }
-    }
 }
 
 pub(super) fn explain_request(arguments: &Arguments) -> Result<(), Failure> {

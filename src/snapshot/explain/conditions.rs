@@ -7,7 +7,7 @@ use crate::exchange::Exchange;
 use crate::route::{Failing, Found};
 use crate::snapshot::ListenerPlan;
 
-use super::{Written, place};
+use super::written::{Written, place};
 
 /// One alternative of a route.
 pub struct Tried {

@@ -5,18 +5,20 @@
 
 mod conditions;
 mod routes;
+mod written;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::action::describe::Description;
-use crate::config::{self, Config, Listener, Origin, Route, RouteBody, Span};
+use crate::config::{self, Config, Origin, Route, RouteBody, Target, Url};
 use crate::exchange::target::percent_decode;
 use crate::exchange::{Error, Exchange};
 use crate::policy::Phase;
 use crate::policy::guard::cors;
 
 use super::{Guard, Pinned, Rule};
+use written::{Written, place};
 
 pub use conditions::Tried;
 pub use routes::{Considered, Verdict};
@@ -131,7 +133,7 @@ pub fn explain(pinned: &Pinned, exchange: &mut Exchange, rule: u32, miss: Option
         {
             explanation.route = Some(chosen(config, route, exchange, (rule, own)));
             if explanation.miss.is_none() {
-                explanation.action = concealed(body, rule.action.describe(exchange));
+                explanation.action = concealed(config, body, rule.action.describe(exchange));
             }
             if let config::Action::Aggregate(node) = &body.action.value {
                 explanation.shape = node.get("shape").map(|shape| place(config, shape.span));
@@ -143,29 +145,6 @@ pub fn explain(pinned: &Pinned, exchange: &mut Exchange, rule: u32, miss: Option
         explanation.identity = identity(pinned, rule);
     }
     explanation
-}
-
-/// A configuration as one of its listeners sees it.
-struct Written<'a> {
-    config: &'a Config,
-    listener: &'a Listener,
-}
-
-impl<'a> Written<'a> {
-    /// Every route, the listener's own first, and whether it is its own.
-    fn routes(&self) -> impl Iterator<Item = (&'a Route, bool)> {
-        let own = self.listener.routes.iter().map(|route| (route, true));
-        own.chain(self.config.routes.iter().map(|route| (route, false)))
-    }
-
-    /// The route and the alternative that a rule is made of.
-    fn of(&self, rule: &Rule) -> Option<(&'a Route, &'a RouteBody, bool)> {
-        let at = rule.at?;
-        self.routes().find_map(|(route, own)| {
-            let body = route.alternatives.iter().find(|body| body.at == at)?;
-            Some((route, body, own))
-        })
-    }
 }
 
 fn chosen(config: &Config, route: &Route, exchange: &Exchange, (rule, own): (&Rule, bool)) -> Chosen {
@@ -217,8 +196,14 @@ fn identity(pinned: &Pinned, rule: &Rule) -> Vec<String> {
 }
 
 /// The description without what references brought in: that may be a secret.
-fn concealed(body: &RouteBody, mut description: Description) -> Description {
+fn concealed(config: &Config, body: &RouteBody, mut description: Description) -> Description {
     let mut secrets: Vec<&str> = Vec::new();
+    // A URL that a reference brought in tells its host; what stands behind that may be a key.
+    let mut urls: Vec<&Url> = config.upstreams.iter().map(|upstream| &upstream.settings.url).collect();
+    if let config::Action::Upstream(Target::Url(url)) = &body.action.value {
+        urls.push(url);
+    }
+    secrets.extend(urls.iter().filter(|url| url.referred).map(|url| &*url.base));
     let mut keep = |text| secrets.push(text);
     match &body.action.value {
         config::Action::Upstream(_) => {}
@@ -232,6 +217,9 @@ fn concealed(body: &RouteBody, mut description: Description) -> Description {
     if let config::HostHeader::Literal(text) = &body.host {
         text.referred(&mut keep);
     }
+    // The URL of a source in place: its path alone is at the head of a target.
+    let paths: Vec<&str> = secrets.iter().copied().filter_map(path_of).collect();
+    secrets.extend(paths);
     // A `$${` of the same text is kept as a piece of its own; it says nothing.
     secrets.retain(|secret| !secret.is_empty() && *secret != "${");
     let hide = |text: &mut String| {
@@ -244,6 +232,7 @@ fn concealed(body: &RouteBody, mut description: Description) -> Description {
     description.facts.iter_mut().for_each(|(_, is)| hide(is));
     description.headers.iter_mut().for_each(|(_, value)| hide(value));
     for source in &mut description.sources {
+        hide(&mut source.upstream);
         hide(&mut source.path);
         match &mut source.target {
             Ok(target) | Err(target) => hide(target),
@@ -253,7 +242,8 @@ fn concealed(body: &RouteBody, mut description: Description) -> Description {
     description
 }
 
-/// A place as `FILE:LINE`.
-fn place(config: &Config, span: Span) -> String {
-    format!("{}:{}", config.files.path(span.file).display(), span.line)
+/// What stands behind the host of a URL.
+fn path_of(url: &str) -> Option<&str> {
+    let (_, path) = url.split_once("://")?.1.split_once('/')?;
+    Some(path.trim_end_matches('/'))
 }

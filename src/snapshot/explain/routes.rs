@@ -8,7 +8,7 @@ use crate::exchange::Exchange;
 use crate::route::{Found, Layer, Methods, Pattern, TableBuilder};
 use crate::snapshot::ListenerPlan;
 
-use super::{Written, place};
+use super::written::{Written, place};
 use crate::config::Route;
 
 /// A route whose pattern matches the path.

@@ -1,0 +1,26 @@
+//! By chance, each endpoint as often as its weight says.
+
+use super::draw::Draw;
+use super::{Balancer, Candidate};
+
+/// The balancer `random`.
+#[derive(Debug, Default)]
+pub struct Random {
+    draw: Draw,
+}
+
+impl Balancer for Random {
+    fn pick(
+        &self,
+        len: usize,
+        of: &dyn Fn(usize) -> Candidate,
+        _key: Option<u64>,
+        random: &mut fastrand::Rng,
+    ) -> Option<usize> {
+        self.draw.one(len, of, None, random).map(|(index, _)| index)
+    }
+
+    fn rebuilt(&self, endpoints: &[(u64, u32)]) {
+        self.draw.rebuilt(endpoints);
+    }
+}

@@ -1,0 +1,293 @@
+//! Counts the calls under way and lets in no more than the limit; a few wait, first come first served.
+//!
+//! One word holds both counts, calls and waiters, and is the only thing that the way in and out touches while nobody
+//! waits. While somebody does, every change goes through the lock of the queue: a place that comes free is handed to
+//! who waits longest and is never up for grabs, so that nobody overtakes and no wake-up is lost. A limit that falls
+//! below the calls under way takes effect as they end.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::adaptive::Adaptive;
+
+/// How many may be in at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Limit {
+    /// This many; 0 counts as 1.
+    Max(u32),
+    /// What the answer times say (see [`super::adaptive`]).
+    Adaptive,
+}
+
+/// Why a call was not let in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Refused {
+    /// As many as may wait were waiting.
+    QueueFull,
+    /// No place came free in time.
+    TimedOut,
+}
+
+/// The gate in front of an upstream, for all cores.
+#[derive(Debug)]
+pub struct Gate {
+    shared: Arc<Shared>,
+    queue_timeout: Duration,
+}
+
+/// A place taken; it comes free when this is dropped.
+#[derive(Debug)]
+pub struct Permit(Arc<Shared>);
+
+impl Gate {
+    /// A gate that lets `limit` in and `queue` more wait, each for `queue_timeout` at most.
+    pub fn new(limit: Limit, queue: u32, queue_timeout: Duration) -> Gate {
+        let (max, adaptive) = match limit {
+            Limit::Max(max) => (max.max(1), None),
+            Limit::Adaptive => {
+                let adaptive = Adaptive::default();
+                (adaptive.limit(), Some(Mutex::new(adaptive)))
+            }
+        };
+        let shared = Shared {
+            counts: AtomicU64::new(0),
+            limit: AtomicU32::new(max),
+            queue,
+            waiters: Mutex::new(Waiters { next: 0, line: VecDeque::new() }),
+            adaptive,
+        };
+        Gate { shared: Arc::new(shared), queue_timeout }
+    }
+
+    /// A place, if one is free and nobody waits for it.
+    pub fn try_enter(&self) -> Option<Permit> {
+        let mut counts = self.shared.counts();
+        while counts.waiting == 0 && counts.active < self.shared.limit() {
+            match self.shared.change(counts, Counts { active: counts.active + 1, ..counts }) {
+                Ok(()) => return Some(Permit(Arc::clone(&self.shared))),
+                Err(now) => counts = now,
+            }
+        }
+        None
+    }
+
+    /// A place, now or when one comes free. Whoever drops this while it waits leaves the queue.
+    ///
+    /// # Errors
+    /// When the queue is full, or no place came free before the deadline or the time that one may wait.
+    pub async fn enter(&self, deadline: Instant) -> Result<Permit, Refused> {
+        if let Some(permit) = self.try_enter() {
+            return Ok(permit);
+        }
+        let mut place = match self.shared.join()? {
+            Joined::In(permit) => return Ok(permit),
+            Joined::Waits(place) => place,
+        };
+        let end = Instant::now().checked_add(self.queue_timeout).map_or(deadline, |end| end.min(deadline));
+        match tokio::time::timeout_at(end.into(), &mut place.granted).await {
+            Ok(Ok(permit)) => Ok(permit),
+            // The other end is kept until it is used, so only the time can be over.
+            Ok(Err(_)) | Err(_) => Err(Refused::TimedOut),
+        }
+    }
+
+    /// Tells how long an answer took, and whether it was none that counts (a timeout, a broken connection, an answer
+    /// that says too much is asked). Only an adaptive limit listens. Give it before the permit is dropped.
+    pub fn observe(&self, rtt: Duration, dropped: bool, now: Instant) {
+        let Some(adaptive) = &self.shared.adaptive else { return };
+        let mut adaptive = match adaptive.try_lock() {
+            Ok(adaptive) => adaptive,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // Another core is at it: one time more or less tells nothing, a failure does.
+            Err(TryLockError::WouldBlock) if !dropped => return,
+            Err(TryLockError::WouldBlock) => adaptive.lock().unwrap_or_else(PoisonError::into_inner),
+        };
+        let Some(limit) = adaptive.observe(rtt, dropped, self.shared.counts().active, now) else { return };
+        // Still under the lock, so that limits are set in the order in which they were found.
+        self.shared.limit.store(limit, Ordering::SeqCst);
+        drop(adaptive);
+        self.shared.admit();
+    }
+
+    /// Calls that are in.
+    pub fn active(&self) -> u32 {
+        self.shared.counts().active
+    }
+
+    /// Calls that wait.
+    pub fn waiting(&self) -> u32 {
+        self.shared.counts().waiting
+    }
+
+    /// How many may be in, as of now.
+    pub fn limit(&self) -> u32 {
+        self.shared.limit()
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+/// Calls that are in and calls that wait.
+#[derive(Clone, Copy, Debug)]
+struct Counts {
+    active: u32,
+    waiting: u32,
+}
+
+impl Counts {
+    fn word(self) -> u64 {
+        u64::from(self.waiting) << 32 | u64::from(self.active)
+    }
+
+    fn of(word: u64) -> Counts {
+        Counts { active: word as u32, waiting: (word >> 32) as u32 }
+    }
+}
+
+/// What gate and permits share.
+#[derive(Debug)]
+struct Shared {
+    /// [`Counts`]. `waiting` is the length of the line, and changes only under its lock; while it is not 0, `active`
+    /// does too.
+    counts: AtomicU64,
+    limit: AtomicU32,
+    /// How many may wait.
+    queue: u32,
+    waiters: Mutex<Waiters>,
+    adaptive: Option<Mutex<Adaptive>>,
+}
+
+/// Who waits, the longest first.
+#[derive(Debug)]
+struct Waiters {
+    next: u64,
+    line: VecDeque<(u64, oneshot::Sender<Permit>)>,
+}
+
+/// What joining the line came to.
+enum Joined {
+    /// A place came free just then.
+    In(Permit),
+    Waits(Place),
+}
+
+/// A place in the line, left when it is dropped. A permit that has just been granted is dropped with `granted`, and
+/// so comes free again.
+struct Place {
+    shared: Arc<Shared>,
+    number: u64,
+    granted: oneshot::Receiver<Permit>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut waiters = self.shared.waiters();
+        if let Ok(at) = waiters.line.binary_search_by_key(&self.number, |(number, _)| *number) {
+            waiters.line.remove(at);
+            self.shared.counts.fetch_sub(Counts { active: 0, waiting: 1 }.word(), Ordering::SeqCst);
+        }
+    }
+}
+
+impl Shared {
+    fn counts(&self) -> Counts {
+        Counts::of(self.counts.load(Ordering::SeqCst))
+    }
+
+    fn limit(&self) -> u32 {
+        self.limit.load(Ordering::SeqCst)
+    }
+
+    fn waiters(&self) -> MutexGuard<'_, Waiters> {
+        self.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets the counts if they are still what they were; else tells what they are.
+    fn change(&self, from: Counts, to: Counts) -> Result<(), Counts> {
+        let changed =
+            self.counts.compare_exchange_weak(from.word(), to.word(), Ordering::SeqCst, Ordering::SeqCst);
+        changed.map(drop).map_err(Counts::of)
+    }
+
+    /// Goes in, or takes a place at the end of the line.
+    fn join(self: &Arc<Shared>) -> Result<Joined, Refused> {
+        let mut waiters = self.waiters();
+        let mut counts = self.counts();
+        loop {
+            let free = counts.waiting == 0 && counts.active < self.limit();
+            if !free && counts.waiting >= self.queue {
+                return Err(Refused::QueueFull);
+            }
+            let to = if free {
+                Counts { active: counts.active + 1, ..counts }
+            } else {
+                Counts { waiting: counts.waiting + 1, ..counts }
+            };
+            match self.change(counts, to) {
+                Ok(()) if free => return Ok(Joined::In(Permit(Arc::clone(self)))),
+                Ok(()) => break,
+                Err(now) => counts = now,
+            }
+        }
+        let number = waiters.next;
+        waiters.next += 1;
+        let (grant, granted) = oneshot::channel();
+        waiters.line.push_back((number, grant));
+        drop(waiters);
+        // The limit may have risen after it was looked at and before this one stood in the line.
+        self.admit();
+        Ok(Joined::Waits(Place { shared: Arc::clone(self), number, granted }))
+    }
+
+    /// Gives a place back.
+    fn leave(self: &Arc<Shared>) {
+        let mut counts = self.counts();
+        while counts.waiting == 0 {
+            match self.change(counts, Counts { active: counts.active - 1, ..counts }) {
+                Ok(()) => return,
+                Err(now) => counts = now,
+            }
+        }
+        // Whether or not somebody still waits: to count down and to hand over are one step under the lock.
+        let waiters = self.waiters();
+        self.counts.fetch_sub(Counts { active: 1, waiting: 0 }.word(), Ordering::SeqCst);
+        drop(waiters);
+        self.admit();
+    }
+
+    /// Hands free places to those who wait.
+    fn admit(self: &Arc<Shared>) {
+        while let Some(grant) = self.next() {
+            // Outside of the lock: who has gone in this moment gives the permit back, and dropping it leads here again.
+            let _ = grant.send(Permit(Arc::clone(self)));
+        }
+    }
+
+    /// Takes a free place for who waits longest.
+    fn next(&self) -> Option<oneshot::Sender<Permit>> {
+        if self.counts().waiting == 0 {
+            return None;
+        }
+        let mut waiters = self.waiters();
+        let mut counts = self.counts();
+        while counts.waiting > 0 && counts.active < self.limit() {
+            let to = Counts { active: counts.active + 1, waiting: counts.waiting - 1 };
+            match self.change(counts, to) {
+                Ok(()) => return waiters.line.pop_front().map(|(_, grant)| grant),
+                Err(now) => counts = now,
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests;

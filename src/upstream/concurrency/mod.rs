@@ -1,0 +1,6 @@
+//! How many calls an upstream may have under way at once, and who waits for a place.
+
+pub mod adaptive;
+pub mod gate;
+
+pub use gate::{Gate, Limit, Permit, Refused};
