@@ -23,7 +23,9 @@ pub(super) fn check(root: &Node, config: &Config, out: &Diagnostics) {
     names.routes(&config.routes);
     twice(&config.routes, out);
     for upstream in &config.upstreams {
-        cleartext(&upstream.settings.url, upstream.name.span, out);
+        for url in upstream.settings.endpoints.urls() {
+            cleartext(url, upstream.name.span, out);
+        }
     }
     for listener in &config.listeners {
         names.policies(&listener.policies);

@@ -68,6 +68,14 @@ pub fn document_from_text(path: &Path, text: &str, env: Environment<'_>) -> Docu
     loader.finish_file(root, path, false)
 }
 
+/// Reads a text of any shape that is no configuration: references in it mean nothing.
+pub fn tree_from_text(path: &Path, text: &str) -> Document {
+    let mut loader =
+        Loader { env: &|_| None, files: Files::default(), problems: Vec::new(), watch: Vec::new() };
+    let root = loader.parsed(path, text.to_owned());
+    loader.finish(root, false)
+}
+
 fn shown(path: &Path) -> String {
     quoted(&path.display().to_string())
 }
@@ -107,11 +115,15 @@ impl Loader<'_> {
         }
     }
 
-    fn text(&mut self, path: &Path, text: String) -> Option<Node> {
+    fn parsed(&mut self, path: &Path, text: String) -> Option<Node> {
         // YAML 1.2 (section 5.2) lets a byte order mark open a file.
         let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
         let file = self.files.add(path.to_owned(), text);
-        let mut root = parse(file, self.files.text(file), &mut self.problems)?;
+        parse(file, self.files.text(file), &mut self.problems)
+    }
+
+    fn text(&mut self, path: &Path, text: String) -> Option<Node> {
+        let mut root = self.parsed(path, text)?;
         if !matches!(root.value, Value::Map(_)) {
             let what = format!("a configuration is a map of keys, this is {}", root.described());
             self.problems.push(Diagnostic::error(root.span, what));

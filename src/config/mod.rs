@@ -52,7 +52,7 @@ pub use inherit::{InForce, Origin, Part, in_force};
 pub use json::{Json, write_string};
 pub use kind::Kind;
 pub use listener::{Limits, Listener};
-pub use load::{Document, document, document_from_text};
+pub use load::{Document, document, document_from_text, tree_from_text};
 pub use model::{AccessLog, Config, Definition, LogFormat};
 pub use names::Name;
 pub use open::{Loaded, load, load_text};
@@ -67,6 +67,9 @@ pub use span::{FileId, Files, Span, Spanned};
 pub use suggest::nearest;
 pub use text::Text;
 pub use units::{duration, duration_text};
-pub use upstream::{Timeouts, Upstream, UpstreamSettings};
+pub use upstream::{
+    Balance, Breaker, Concurrency, Discover, Endpoint, Endpoints, Health, Hedge, Outliers, Probe, Retry,
+    RetryOn, Timeouts, Upstream, UpstreamSettings,
+};
 pub use url::{Host, HostPattern, Url};
 pub use web_origin::OriginPattern;

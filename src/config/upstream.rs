@@ -1,12 +1,20 @@
 //! Services as written.
 
+mod endpoints;
+mod resilience;
+
 use std::time::Duration;
 
 use super::field::Field;
 use super::names::{Name, named};
 use super::section::{Key, Schema, Section};
 use super::shape;
+use super::span::Span;
+use super::text::Text;
 use super::url::Url;
+
+pub use endpoints::{Discover, Endpoint, Endpoints};
+pub use resilience::{Balance, Breaker, Concurrency, Health, Hedge, Outliers, Probe, Retry, RetryOn};
 
 /// A named service.
 #[derive(Clone, Debug)]
@@ -18,18 +26,51 @@ pub struct Upstream {
 }
 
 /// Where a service is and how it is called; equal settings mean the same service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct UpstreamSettings {
-    /// Its address.
-    pub url: Url,
+    /// Where it is.
+    pub endpoints: Endpoints,
     /// How long calls may take.
     pub timeouts: Timeouts,
+    /// Who gets the next call.
+    pub balance: Balance,
+    /// What is tried again.
+    pub retry: Retry,
+    /// When it is left alone.
+    pub breaker: Breaker,
+    /// Which endpoints are left out for their failures.
+    pub outliers: Option<Outliers>,
+    /// How endpoints are asked whether they are well.
+    pub health: Option<Health>,
+    /// How many calls at a time.
+    pub concurrency: Concurrency,
+    /// When a second attempt goes out beside the first.
+    pub hedge: Option<Hedge>,
 }
 
 impl UpstreamSettings {
     /// The settings of a service that a route names by its URL alone.
     pub fn anonymous(url: Url) -> Self {
-        Self { url, timeouts: Timeouts::default() }
+        Self {
+            endpoints: Endpoints::one(url),
+            timeouts: Timeouts::default(),
+            balance: Balance::LeastRequest,
+            retry: Retry::default(),
+            breaker: Breaker::default(),
+            outliers: None,
+            health: None,
+            concurrency: Concurrency::default(),
+            hedge: None,
+        }
+    }
+
+    /// The expressions in it, each with its place.
+    pub fn expressions(&self) -> impl Iterator<Item = &Text> {
+        let key = match &self.balance {
+            Balance::ConsistentHash(key) => Some(key),
+            _ => None,
+        };
+        key.into_iter().chain(&self.retry.unsafe_)
     }
 }
 
@@ -57,18 +98,22 @@ impl Default for Timeouts {
 }
 
 const UPSTREAM: &[Key] = &[
-    Key::needed("url", shape::url, "Where the service is; its name is resolved again and again"),
+    Key::optional("url", shape::url, "Where the service is; its name is resolved again and again"),
+    Key::optional(
+        "endpoints",
+        endpoints::schema,
+        "Where it is, in place of `url`: URLs, or `{ url, weight }`",
+    ),
+    Key::optional("discover", endpoints::discover_schema, "Where it is said to be, in place of `url`"),
     Key::optional("timeouts", timeouts_schema, "How long a call may take"),
-    Key::later("endpoints"),
-    Key::later("discover"),
+    Key::optional("balance", resilience::balance_schema, "Who gets the next call (default least_request)"),
+    Key::optional("retry", resilience::retry_schema, "What is tried again"),
+    Key::optional("breaker", resilience::breaker_schema, "When the service is left alone"),
+    Key::optional("outliers", resilience::outliers_schema, "Which endpoints are left out for their failures"),
+    Key::optional("health", resilience::health_schema, "How endpoints are asked whether they are well"),
+    Key::optional("concurrency", resilience::concurrency_schema, "How many calls at a time"),
+    Key::optional("hedge", resilience::hedge_schema, "When a second attempt goes out beside the first"),
     Key::later("protocol"),
-    Key::later("balance"),
-    Key::later("retry"),
-    Key::later("breaker"),
-    Key::later("outliers"),
-    Key::later("health"),
-    Key::later("concurrency"),
-    Key::later("hedge"),
     Key::later("tls"),
     Key::later("headers"),
 ];
@@ -94,11 +139,28 @@ pub(super) fn read(field: Field<'_>) -> Vec<Upstream> {
         .into_iter()
         .filter_map(|(name, field)| {
             let section = Section::open(field, UPSTREAM)?;
-            let timeouts = section.read("timeouts", Timeouts::default(), timeouts);
-            let url = section.get("url")?.url()?;
-            Some(Upstream { name, settings: UpstreamSettings { url, timeouts } })
+            let endpoints = endpoints::read(&section);
+            let settings = UpstreamSettings {
+                timeouts: section.read("timeouts", Timeouts::default(), timeouts),
+                balance: section.read("balance", Balance::LeastRequest, resilience::balance),
+                retry: section.read("retry", Retry::default(), resilience::retry),
+                breaker: section.read("breaker", Breaker::default(), resilience::breaker),
+                outliers: section.get("outliers").and_then(resilience::outliers),
+                health: section.get("health").and_then(resilience::health),
+                concurrency: section.read("concurrency", Concurrency::default(), resilience::concurrency),
+                hedge: section.get("hedge").and_then(resilience::hedge),
+                endpoints: endpoints?,
+            };
+            Some(Upstream { name, settings })
         })
         .collect()
+}
+
+impl Upstream {
+    /// Where its name stands.
+    pub fn span(&self) -> Span {
+        self.name.span
+    }
 }
 
 fn timeouts(field: Field<'_>) -> Option<Timeouts> {

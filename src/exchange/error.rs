@@ -82,6 +82,12 @@ kinds! {
     Internal = "internal", 500, Gateway, "Internal error";
     /// The upstream could not be reached or broke its answer (RFC 9110 section 15.6.3).
     UpstreamFailure = "upstream_failure", 502, Upstream, "The service failed";
+    /// A service has no endpoint: none has been found yet (RFC 9110 section 15.6.4).
+    NoEndpoint = "no_endpoint", 503, Upstream, "The service is nowhere to be found";
+    /// A service keeps failing and is left alone for a while (RFC 9110 section 15.6.4).
+    BreakerOpen = "breaker_open", 503, Upstream, "The service is failing";
+    /// A service has more calls than it takes at a time (RFC 9110 section 15.6.4).
+    Overloaded = "overloaded", 503, Upstream, "Too much to do";
     /// The counters of a limit are away, and the limit refuses then (RFC 9110 section 15.6.4).
     StoreUnavailable = "store_unavailable", 503, Gateway, "The limits cannot be judged";
     /// The upstream did not answer in time (RFC 9110 section 15.6.5).

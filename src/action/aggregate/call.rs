@@ -13,7 +13,7 @@ use crate::coding::{Coding, Decoder, codings};
 use crate::exchange::{Body, Exchange, Frame, HeaderId, Request, Response};
 use crate::expression::Ground;
 use crate::json;
-use crate::upstream::{Attempts, Deadline};
+use crate::upstream::{Attempts, Caller, Deadline};
 
 use super::outcome::{Carried, Failure, Fault, Given, Origin, Said};
 use super::source::{Source, Unasked};
@@ -143,8 +143,9 @@ impl Line<'_> {
 
     async fn read(&self, request: Request) -> Result<Given, Failure> {
         let mut attempts = Attempts::default();
+        let caller = Caller { core: self.exchange.core, ground: Some(Ground::from(self.exchange)) };
         let deadline = Deadline { at: self.end, lifted: self.source.lifted };
-        let called = self.source.upstream.call(self.exchange.core, request, deadline, &mut attempts).await;
+        let called = self.source.upstream.call(caller, request, deadline, &mut attempts).await;
         let before = self.tally.get();
         self.tally.set(Tally {
             attempts: before.attempts + attempts.count,

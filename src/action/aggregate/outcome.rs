@@ -25,6 +25,10 @@ pub(super) enum Fault {
     TooLarge,
     /// What it needs is not there.
     Dependency,
+    /// The breaker of its upstream is open.
+    BreakerOpen,
+    /// Its upstream takes no more, or has no endpoint.
+    Overloaded,
 }
 
 impl Fault {
@@ -37,6 +41,8 @@ impl Fault {
             Fault::InvalidJson => 4,
             Fault::TooLarge => 5,
             Fault::Dependency => 6,
+            Fault::BreakerOpen => 7,
+            Fault::Overloaded => 8,
         }
     }
 
@@ -50,6 +56,7 @@ impl Fault {
         match self {
             Fault::Status(status) => status,
             Fault::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Fault::BreakerOpen | Fault::Overloaded => StatusCode::SERVICE_UNAVAILABLE,
             _ => StatusCode::BAD_GATEWAY,
         }
     }
@@ -92,6 +99,9 @@ impl Failure {
         let fault = match (error.kind(), error.why()) {
             (ErrorKind::UpstreamTimeout | ErrorKind::DeadlineExceeded, _) => Fault::Timeout,
             (ErrorKind::BodyTooLarge, _) => Fault::TooLarge,
+            (ErrorKind::BreakerOpen, _) => Fault::BreakerOpen,
+            (ErrorKind::Overloaded, _) => Fault::Overloaded,
+            (ErrorKind::NoEndpoint, _) => Fault::Refused,
             (_, "connect") => Fault::Refused,
             (_, "coding") => Fault::InvalidJson,
             _ => Fault::Reset,
@@ -184,8 +194,8 @@ impl Outcome {
     /// The word of `s=`, and its place among [`SOURCE_OUTCOMES`].
     pub(super) const fn word(&self) -> (&'static str, usize) {
         let index = match self {
-            Outcome::Given(_) => 7,
-            Outcome::Skipped => 8,
+            Outcome::Given(_) => 9,
+            Outcome::Skipped => 10,
             Outcome::Failed(failure) => failure.fault.index(),
         };
         (SOURCE_OUTCOMES[index], index)

@@ -3,7 +3,8 @@
 use crate::action::describe::{Description, untold};
 use crate::action::{Action, LocalBoxFuture};
 use crate::exchange::{Error, Exchange, Response};
-use crate::upstream::{Attempts, Deadline};
+use crate::expression::Ground;
+use crate::upstream::{Attempts, Caller, Deadline};
 
 use super::{Proxy, request, response};
 
@@ -13,7 +14,8 @@ impl Proxy {
         let (request, mapping) = request::outgoing(self, exchange)?;
         let deadline = Deadline { at: exchange.deadline, lifted: self.lifted };
         let mut attempts = Attempts::default();
-        let answer = self.upstream.call(exchange.core, request, deadline, &mut attempts).await;
+        let caller = Caller { core: exchange.core, ground: Some(Ground::from(&*exchange)) };
+        let answer = self.upstream.call(caller, request, deadline, &mut attempts).await;
         exchange.record.endpoint = attempts.endpoint;
         exchange.record.attempts = attempts.count;
         exchange.record.upstream_time = attempts.time;

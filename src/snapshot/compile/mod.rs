@@ -33,7 +33,7 @@ pub fn compile(
     environment: &Environment,
     out: &Diagnostics,
 ) -> Option<Snapshot> {
-    let mut upstreams = upstreams::Upstreams::declare(config, previous, environment);
+    let mut upstreams = upstreams::Upstreams::declare(config, previous, environment, out);
     let definitions = policies::Definitions::build(config, previous, environment, out);
     let listeners = listeners::compile(config, &mut upstreams, &definitions, environment, out);
     if out.has_errors() {

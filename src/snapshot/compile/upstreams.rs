@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::action::Called;
-use crate::config::{Config, Host, Target, UpstreamSettings};
+use crate::config::{Balance, Config, Diagnostics, Host, Target, Text, UpstreamSettings, Url};
 use crate::exchange::Name;
+use crate::expression::{Scope, load};
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
-use crate::upstream::{Settings, Timeouts, Upstream};
+use crate::upstream::{Rules, Settings, Timeouts, Upstream};
 
 use super::Environment;
 
@@ -29,6 +30,7 @@ impl Upstreams {
         config: &Config,
         previous: Option<&Snapshot>,
         environment: &Environment,
+        out: &Diagnostics,
     ) -> Upstreams {
         let kept = previous.into_iter().flat_map(|snapshot| &snapshot.upstreams);
         let kept =
@@ -44,32 +46,37 @@ impl Upstreams {
         };
         for upstream in &config.upstreams {
             let name = Arc::clone(&upstream.name.value);
-            let number = upstreams.add(Arc::clone(&name), &upstream.settings);
+            let number = upstreams.add(Arc::clone(&name), &upstream.settings, rules(&upstream.settings, out));
             upstreams.by_name.insert(name, number);
         }
         upstreams
     }
 
-    fn add(&mut self, name: Name, written: &UpstreamSettings) -> u32 {
+    fn add(&mut self, name: Name, written: &UpstreamSettings, rules: Rules) -> u32 {
         let response = written.timeouts.response;
+        let first = written.endpoints.urls().next();
         let settings = Settings {
             name: Arc::clone(&name),
-            host: match &written.url.host {
-                Host::Name(name) => name.to_string(),
-                Host::Ip(ip) => ip.to_string(),
+            host: match first.map(|url| &url.host) {
+                Some(Host::Name(host)) => host.to_string(),
+                Some(Host::Ip(ip)) => ip.to_string(),
+                None => name.to_string(),
             },
-            port: written.url.port,
-            authority: written.url.authority(),
-            base_path: written.url.base.to_string(),
+            authority: first.map_or_else(|| name.to_string(), Url::authority),
+            base_path: first.map_or_else(String::new, |url| url.base.to_string()),
             timeouts: Timeouts {
                 connect: written.timeouts.connect,
                 response: response.unwrap_or(crate::config::Timeouts::RESPONSE),
                 idle: written.timeouts.idle,
             },
+            written: written.clone(),
         };
         let upstream = match self.kept.get(&name) {
             Some(kept) if *kept.settings() == settings => Arc::clone(kept),
-            _ => Arc::new(Upstream::new(settings, self.cores, self.metrics.upstream(&name))),
+            _ => {
+                let metrics = self.metrics.upstream(&name);
+                Arc::new(Upstream::new(settings, rules, self.cores, metrics))
+            }
         };
         self.list.push(upstream);
         self.written.push(response.is_some());
@@ -85,7 +92,11 @@ impl Upstreams {
                 match self.by_url.get(&name) {
                     Some(number) => *number,
                     None => {
-                        let number = self.add(Arc::clone(&name), &UpstreamSettings::anonymous(url.clone()));
+                        let number = self.add(
+                            Arc::clone(&name),
+                            &UpstreamSettings::anonymous(url.clone()),
+                            Rules::default(),
+                        );
                         self.by_url.insert(name, number);
                         number
                     }
@@ -98,5 +109,18 @@ impl Upstreams {
 
     pub(super) fn into_list(self) -> Vec<Arc<Upstream>> {
         self.list
+    }
+}
+
+/// The expressions of an upstream, which is called for any route: they may not name what only some patterns have.
+fn rules(written: &UpstreamSettings, out: &Diagnostics) -> Rules {
+    let scope = Scope { identity: true, ..Scope::default() };
+    let compiled = |text: &Text| load::expression(text, &scope, out).map(Arc::new);
+    Rules {
+        hash_by: match &written.balance {
+            Balance::ConsistentHash(key) => compiled(key),
+            _ => None,
+        },
+        unsafe_: written.retry.unsafe_.as_ref().and_then(compiled),
     }
 }

@@ -199,7 +199,8 @@ fn identity(pinned: &Pinned, rule: &Rule) -> Vec<String> {
 fn concealed(config: &Config, body: &RouteBody, mut description: Description) -> Description {
     let mut secrets: Vec<&str> = Vec::new();
     // A URL that a reference brought in tells its host; what stands behind that may be a key.
-    let mut urls: Vec<&Url> = config.upstreams.iter().map(|upstream| &upstream.settings.url).collect();
+    let mut urls: Vec<&Url> =
+        config.upstreams.iter().flat_map(|upstream| upstream.settings.endpoints.urls()).collect();
     if let config::Action::Upstream(Target::Url(url)) = &body.action.value {
         urls.push(url);
     }

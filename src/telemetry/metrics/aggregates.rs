@@ -7,8 +7,19 @@ use super::cells::{Count, PerCore};
 use crate::exchange::{CoreId, Name};
 
 /// What a source can come to, as the label `outcome`, the body's `error` and the header's `s=` tell it.
-pub const SOURCE_OUTCOMES: [&str; 9] =
-    ["timeout", "refused", "reset", "status", "invalid_json", "too_large", "dependency", "ok", "skipped"];
+pub const SOURCE_OUTCOMES: [&str; 11] = [
+    "timeout",
+    "refused",
+    "reset",
+    "status",
+    "invalid_json",
+    "too_large",
+    "dependency",
+    "breaker_open",
+    "overloaded",
+    "ok",
+    "skipped",
+];
 
 /// One core's numbers of a source.
 #[derive(Default)]

@@ -152,6 +152,9 @@ impl Balancer for ConsistentHash {
         key: Option<u64>,
         random: &mut fastrand::Rng,
     ) -> Option<usize> {
+        if len == 1 {
+            return of(0).usable.then_some(0);
+        }
         let Some(key) = key else { return self.draw.one(len, of, None, random).map(|(index, _)| index) };
         let mut bound = Bound { len, of, start: random.usize(..), each: None };
         let ring = self.rings.own().read().unwrap_or_else(PoisonError::into_inner);

@@ -2,14 +2,12 @@
 //!
 //! An endpoint is taken from all alike and kept with the chance share / scale, where `scale` is the greatest share:
 //! with shares that are all alike that is one look, however many endpoints there are. Where that does not soon find
-//! one (most are out, or the greatest is far greater than the rest), the whole set is gone through once.
+//! one (most are out, or the greatest is far greater than the rest), or there is but one to take, the whole set is
+//! gone through once.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Candidate, full_share};
-
-/// Sets of this size are gone through at once: that is cheaper than to try.
-const SMALL: usize = 4;
 
 /// How often it is tried before the set is gone through.
 const TRIES: usize = 16;
@@ -28,7 +26,7 @@ impl Draw {
         self.scale.store(greatest.unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// A usable endpoint other than `without`.
+    /// A usable endpoint other than `without`, which is one of them.
     pub(super) fn one(
         &self,
         len: usize,
@@ -36,24 +34,22 @@ impl Draw {
         without: Option<usize>,
         random: &mut fastrand::Rng,
     ) -> Option<(usize, Candidate)> {
-        if len > SMALL {
-            let scale = self.scale.load(Ordering::Relaxed);
-            for _ in 0..TRIES {
-                let index = random.usize(..len);
-                if Some(index) == without {
-                    continue;
-                }
-                let candidate = of(index);
-                if !candidate.usable {
-                    continue;
-                }
-                let share = candidate.share();
-                if share > scale {
-                    self.scale.store(share, Ordering::Relaxed);
-                }
-                if share >= scale || random.u64(..scale) < share {
-                    return Some((index, candidate));
-                }
+        let others = len - usize::from(without.is_some() && len > 0);
+        let tries = if others > 1 { TRIES } else { 0 };
+        let scale = self.scale.load(Ordering::Relaxed);
+        for _ in 0..tries {
+            let drawn = random.usize(..others);
+            let index = if without.is_some_and(|without| drawn >= without) { drawn + 1 } else { drawn };
+            let candidate = of(index);
+            if !candidate.usable {
+                continue;
+            }
+            let share = candidate.share();
+            if share > scale {
+                self.scale.store(share, Ordering::Relaxed);
+            }
+            if share >= scale || random.u64(..scale) < share {
+                return Some((index, candidate));
             }
         }
         self.scan(len, of, without, random)

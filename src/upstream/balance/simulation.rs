@@ -177,6 +177,26 @@ fn table(calls: usize) {
         load.home * 100.0
     );
     assert!(load.most < 20, "{}", load.most);
+    let bound = bound();
+    println!("the same with 20 to 50 under way for each: the most is {bound:.2} times the mean");
+    assert!(bound < 1.4, "{bound}");
+}
+
+/// The most that an endpoint carries when fifty calls for each come and none ends, a fifth of them with one key, as a
+/// multiple of the mean at that time.
+fn bound() -> f64 {
+    let mut fleet = Fleet::new(Kind::ConsistentHash, |_| 1);
+    let mut most = 0.0_f64;
+    for call in 1..=50 * ENDPOINTS {
+        let key = if call % 5 == 0 { 42 } else { hash::stable(&call.to_le_bytes()) };
+        let index = fleet.pick(key);
+        fleet.set[index].active += 1;
+        // With fewer, one call is already much more than a quarter of the part.
+        if call > 20 * ENDPOINTS {
+            most = most.max(f64::from(fleet.set[index].active) * ENDPOINTS as f64 / call as f64);
+        }
+    }
+    most
 }
 
 #[test]

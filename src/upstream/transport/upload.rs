@@ -44,6 +44,11 @@ impl Upload {
         Upload { body, kept: Some(Vec::new()), framing, done: framing == Framing::None, moved: None }
     }
 
+    /// Whether there is nothing to send.
+    pub(in crate::upstream) fn is_empty(&self) -> bool {
+        self.framing == Framing::None
+    }
+
     /// A finished upload, left where one was taken.
     pub(super) fn finished() -> Upload {
         Upload::new(Body::Empty)

@@ -1,0 +1,167 @@
+//! One attempt at one endpoint, and what its failure means.
+
+use std::time::Instant;
+
+use http::Method;
+
+use crate::config::RetryOn;
+use crate::exchange::{CoreId, Error, ErrorKind, Request, Response};
+
+use super::endpoint::Endpoint;
+use super::tally::Tally;
+use super::transport::connection::Connection;
+use super::transport::http1::{Failure, Waits, round_trip};
+use super::transport::upload::Upload;
+use super::{Attempts, Deadline, Upstream};
+
+/// An attempt that failed.
+pub(super) struct Failed {
+    /// The error of the call, if it is the last.
+    pub(super) error: Error,
+    /// Whether the service cannot have seen the request.
+    pub(super) unseen: bool,
+}
+
+impl Failed {
+    /// What it is called in `retry_on`; none for what is nobody's to repeat: the deadline, and the client's own failures.
+    pub(super) fn name(&self) -> Option<RetryOn> {
+        match (self.error.kind(), self.error.why()) {
+            (ErrorKind::UpstreamFailure | ErrorKind::UpstreamTimeout, "connect") => Some(RetryOn::Connect),
+            (ErrorKind::UpstreamFailure, _) => Some(RetryOn::Reset),
+            (ErrorKind::UpstreamTimeout, _) => Some(RetryOn::Timeout),
+            _ => None,
+        }
+    }
+
+    /// Whether it speaks against the service: also a deadline that passed while it was waited for.
+    pub(super) fn counts(&self) -> bool {
+        self.name().is_some() || self.error.kind() == ErrorKind::DeadlineExceeded
+    }
+}
+
+impl Upstream {
+    /// Sends a request to an endpoint and gives the answer as soon as its head is there.
+    ///
+    /// A pooled connection that the service closes in the moment we use it is no failure of the service: the request
+    /// goes out once more on a fresh one, if nothing of an answer came and the request may be repeated
+    /// (RFC 9112 section 9.3.1).
+    pub(super) async fn attempt(
+        &self,
+        endpoint: &Endpoint,
+        (core, repeatable): (CoreId, bool),
+        request: &Request,
+        upload: &mut Upload,
+        deadline: Deadline,
+        attempts: &mut Attempts,
+    ) -> Result<Response, Failed> {
+        let now = Instant::now();
+        attempts.endpoint = endpoint.address.known();
+        attempts.count += 1;
+        let mut tally = Tally::begin(&self.metrics, core);
+        let pooled = endpoint.pools.take(core, now);
+        let reused = pooled.is_some();
+        let connection = match pooled {
+            Some(connection) => connection,
+            None => self.connect(endpoint, deadline, &mut tally).await?,
+        };
+        attempts.endpoint = Some(connection.peer());
+        let outcome = self.round_trip(endpoint, core, connection, (request, upload), deadline, now).await;
+        tally.ended(&outcome);
+        match outcome {
+            Ok(response) => Ok(response),
+            Err(failure) if reused && failure.nothing_came && may_repeat(&failure, repeatable, upload) => {
+                upload.rewind();
+                attempts.count += 1;
+                drop(tally);
+                let mut tally = Tally::begin(&self.metrics, core);
+                let connection = self.connect(endpoint, deadline, &mut tally).await?;
+                attempts.endpoint = Some(connection.peer());
+                let sent = (request, upload);
+                let again = self.round_trip(endpoint, core, connection, sent, deadline, Instant::now()).await;
+                tally.ended(&again);
+                again.map_err(Failed::from)
+            }
+            Err(failure) => Err(failure.into()),
+        }
+    }
+
+    async fn round_trip(
+        &self,
+        endpoint: &Endpoint,
+        core: CoreId,
+        connection: Box<Connection>,
+        (request, upload): (&Request, &mut Upload),
+        deadline: Deadline,
+        now: Instant,
+    ) -> Result<Response, Failure> {
+        let waits = Waits {
+            deadline: deadline.at,
+            response: deadline.lifted.unwrap_or(self.settings.timeouts.response),
+            idle: self.settings.timeouts.idle,
+            started: now,
+        };
+        round_trip(connection, request, upload, waits, &endpoint.pools, core).await
+    }
+
+    async fn connect(
+        &self,
+        endpoint: &Endpoint,
+        deadline: Deadline,
+        tally: &mut Tally<'_>,
+    ) -> Result<Box<Connection>, Failed> {
+        let end = deadline.at.min(Instant::now() + self.settings.timeouts.connect);
+        let error = match tokio::time::timeout_at(end.into(), endpoint.address.connect(end)).await {
+            Ok(Ok((stream, peer))) => {
+                let expires = endpoint.address.lifetime().map(|lifetime| Instant::now() + lifetime);
+                return Ok(Box::new(Connection::new(stream, peer, expires)));
+            }
+            Ok(Err(error)) => Error::new(ErrorKind::UpstreamFailure).reason("connect").source(error),
+            Err(_) if end == deadline.at => Error::new(ErrorKind::DeadlineExceeded).reason("connect"),
+            Err(_) => Error::new(ErrorKind::UpstreamTimeout).reason("connect"),
+        };
+        tally.failed(&error);
+        Err(Failed { error, unseen: true })
+    }
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Failed {
+        Failed { unseen: failure.nothing_sent, error: failure.error }
+    }
+}
+
+/// Whether acting on a request twice is the same as once (RFC 9110 section 9.2.2).
+pub(super) fn is_idempotent(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE
+    )
+}
+
+/// Whether nothing of the request can have been acted on, or acting on it twice does no harm, and its body is still
+/// there.
+fn may_repeat(failure: &Failure, repeatable: bool, upload: &Upload) -> bool {
+    (failure.nothing_sent || repeatable) && upload.can_rewind()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::Body;
+
+    #[test]
+    fn what_was_sent_is_repeated_only_if_that_is_the_same_as_once() {
+        let upload = Upload::new(Body::Empty);
+        let repeats = |method: &Method, nothing_sent| {
+            let error = ErrorKind::UpstreamFailure.into();
+            may_repeat(&Failure { error, nothing_came: true, nothing_sent }, is_idempotent(method), &upload)
+        };
+        for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE] {
+            assert!(repeats(&method, true) && repeats(&method, false), "{method}");
+        }
+        for method in [Method::POST, Method::PATCH, Method::from_bytes(b"PURGE").unwrap()] {
+            assert!(repeats(&method, true), "{method}: the service has seen nothing of it");
+            assert!(!repeats(&method, false), "{method}");
+        }
+    }
+}

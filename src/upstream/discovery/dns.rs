@@ -1,0 +1,193 @@
+//! Endpoints by name: the addresses of a host (A and AAAA), or the targets of a service (SRV, RFC 2782).
+//!
+//! A name is asked for again when its records have lived their time, within the bounds of a [`Pace`], and earlier
+//! where somebody has reason to doubt them ([`Following::ask_again`]).
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::host::{Host, ask_all, first_due, why};
+use super::order::shares;
+use super::resolver::{Resolver, Target};
+use super::{Found, MAX_ENDPOINTS, Pace, Sink, Teller};
+use crate::upstream::background::{Guard, guarded};
+
+/// Keeps a name followed; dropping it ends that.
+#[derive(Debug)]
+pub struct Following {
+    again: Arc<Notify>,
+    _guard: Guard,
+}
+
+impl Following {
+    /// Asks for the name again before its records have lived their time, say because nobody answers at what they
+    /// said. No more often than [`Pace::min`] allows, however often this is called.
+    pub fn ask_again(&self) {
+        self.again.notify_one();
+    }
+}
+
+/// Follows the addresses of a host, all of them endpoints at that port with weight 1. Spawn the future once; it asks
+/// at once.
+pub fn host(
+    resolver: Resolver,
+    host: &str,
+    port: u16,
+    pace: Pace,
+    sink: Sink,
+) -> (impl Future<Output = ()> + Send + 'static, Following) {
+    let host = Host::new(host, port, Instant::now());
+    let again = Arc::new(Notify::new());
+    let (work, guard) = guarded(follow_host(resolver, host, pace, Teller::new(sink), Arc::clone(&again)));
+    (work, Following { again, _guard: guard })
+}
+
+/// Follows the targets of a service such as `_http._tcp.users.internal`, with their ports and weights: those with the
+/// lowest priority number that have any address. Spawn the future once; it asks at once.
+pub fn service(
+    resolver: Resolver,
+    service: &str,
+    pace: Pace,
+    sink: Sink,
+) -> (impl Future<Output = ()> + Send + 'static, Following) {
+    let service = Service { name: service.to_owned(), targets: Vec::new(), hosts: Vec::new(), failures: 0 };
+    let again = Arc::new(Notify::new());
+    let (work, guard) =
+        guarded(follow_service(resolver, service, pace, Teller::new(sink), Arc::clone(&again)));
+    (work, Following { again, _guard: guard })
+}
+
+async fn follow_host(resolver: Resolver, mut host: Host, pace: Pace, mut teller: Teller, again: Arc<Notify>) {
+    while host.due.is_some() {
+        let asked = Instant::now();
+        match host.ask(&resolver, &pace).await {
+            Ok(()) => teller.set(endpoints(&host)),
+            Err(why) => teller.failed(why),
+        }
+        rest(host.due, asked, &pace, &again).await;
+    }
+    teller.set(endpoints(&host));
+    // An address is what it is.
+    std::future::pending().await
+}
+
+fn endpoints(host: &Host) -> Vec<Found> {
+    let found = |address| Found { address, weight: 1, priority: 0 };
+    host.addresses().into_iter().map(found).take(MAX_ENDPOINTS).collect()
+}
+
+/// Waits until the next question is due or is asked for.
+async fn rest(due: Option<Instant>, asked: Instant, pace: &Pace, again: &Notify) {
+    let due = due.unwrap_or(asked + pace.max);
+    tokio::select! {
+        () = tokio::time::sleep_until(due) => {}
+        () = again.notified() => tokio::time::sleep_until(due.min(asked + pace.min)).await,
+    }
+}
+
+/// A service and what is known of it.
+struct Service {
+    name: String,
+    /// By priority, the lowest number first.
+    targets: Vec<Target>,
+    /// The host of each target.
+    hosts: Vec<Host>,
+    failures: u32,
+}
+
+async fn follow_service(
+    resolver: Resolver,
+    mut service: Service,
+    pace: Pace,
+    mut teller: Teller,
+    again: Arc<Notify>,
+) {
+    loop {
+        let asked = Instant::now();
+        let due = match resolver.targets(&service.name).await {
+            Ok((targets, ttl)) => {
+                service.failures = 0;
+                service.take(targets);
+                let now = Instant::now();
+                match service.resolve(&resolver, &pace).await {
+                    Ok(set) => teller.set(set),
+                    Err(why) => teller.failed(why),
+                }
+                (now + pace.found(ttl)).min(first_due(&service.hosts).unwrap_or(now + pace.max))
+            }
+            Err(failed) => {
+                service.failures = service.failures.saturating_add(1);
+                teller.failed(format!("{}: {}", service.name, why(&failed)));
+                Instant::now() + pace.failed(service.failures, &failed)
+            }
+        };
+        rest(Some(due), asked, &pace, &again).await;
+    }
+}
+
+impl Service {
+    /// Puts new targets in place; what is known of hosts that stay is kept.
+    fn take(&mut self, mut targets: Vec<Target>) {
+        targets.sort_by(|a, b| {
+            (a.priority, &a.host, a.port, a.weight).cmp(&(b.priority, &b.host, b.port, b.weight))
+        });
+        targets.dedup_by(|b, a| a.priority == b.priority && a.host == b.host && a.port == b.port);
+        let mut old = std::mem::take(&mut self.hosts);
+        let now = Instant::now();
+        for target in &targets {
+            let known = old.iter().position(|host| host.name == target.host && host.port == target.port);
+            let new = || Host::new(&target.host, target.port, now);
+            self.hosts.push(known.map_or_else(new, |at| old.swap_remove(at)));
+        }
+        self.targets = targets;
+    }
+
+    /// The endpoints of the best priority that has any; of the others nothing is asked for.
+    async fn resolve(&mut self, resolver: &Resolver, pace: &Pace) -> Result<Vec<Found>, String> {
+        let mut failures = Vec::new();
+        let mut from = 0;
+        while let Some(first) = self.targets.get(from) {
+            let priority = first.priority;
+            let level = self.targets[from..].iter().take_while(|target| target.priority == priority).count();
+            let mut hosts: Vec<Host> = self.hosts.drain(from..from + level).collect();
+            failures.extend(ask_all(&mut hosts, resolver, pace).await);
+            let set = level_set(&self.targets[from..from + level], &hosts);
+            self.hosts.splice(from..from, hosts);
+            if !set.is_empty() {
+                // Hosts of other priorities are not followed and must not make the next question due.
+                self.targets.truncate(from + level);
+                self.hosts.truncate(from + level);
+                return Ok(set);
+            }
+            from += level;
+        }
+        Err(failures.into_iter().next().unwrap_or_else(|| format!("{}: no target", self.name)))
+    }
+}
+
+/// The endpoints of targets of one priority.
+fn level_set(targets: &[Target], hosts: &[Host]) -> Vec<Found> {
+    let known: Vec<_> = targets
+        .iter()
+        .zip(hosts)
+        .filter(|(_, host)| !host.is_unknown())
+        .map(|(target, host)| (target, host.addresses()))
+        .collect();
+    let counts: Vec<(u16, usize)> =
+        known.iter().map(|(target, addresses)| (target.weight, addresses.len())).collect();
+    let mut seen = std::collections::HashSet::new();
+    let mut set = Vec::new();
+    for ((target, addresses), weight) in known.iter().zip(shares(&counts)) {
+        for &address in addresses.iter().filter(|address| seen.insert(**address)) {
+            set.push(Found { address, weight, priority: target.priority });
+        }
+    }
+    set.truncate(MAX_ENDPOINTS);
+    set
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,259 @@
+//! Endpoints out of a file: a list in YAML or JSON of URLs or of `{ url, weight }`.
+//!
+//! The file is looked at again and again: that sees every way in which files change, on every file system. A file
+//! that cannot be used keeps the last set in force and says why. Hosts in it are followed like any name.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::io::Read;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use tokio::time::{Duration, Instant};
+
+use super::host::{Host, ask_all, first_due};
+use super::order::shares;
+use super::resolver::Resolver;
+use super::{Found, MAX_ENDPOINTS, Pace, Sink, Teller};
+use crate::config::{Diagnostics, Field, Key, Section, Severity, Url, shape, tree_from_text};
+use crate::upstream::background::{Guard, guarded};
+
+/// How often the file is looked at, where nothing else is said.
+pub const EVERY: Duration = Duration::from_secs(1);
+
+/// The largest file.
+const MAX_FILE: u64 = 1 << 20;
+/// The largest weight.
+const MAX_WEIGHT: u64 = 1000;
+/// What has been written so lately may be written again without another time of change.
+const UNSETTLED: Duration = Duration::from_secs(2);
+
+/// One endpoint as written.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Entry {
+    host: String,
+    port: u16,
+    weight: u16,
+}
+
+/// Follows a file, looking at it so often ([`EVERY`]). Spawn the future once; it reads at once.
+pub fn file(
+    resolver: Resolver,
+    path: &Path,
+    every: Duration,
+    pace: Pace,
+    sink: Sink,
+) -> (impl Future<Output = ()> + Send + 'static, Guard) {
+    let reader = Reader { path: path.to_owned(), look: None, text: None, wrong: None };
+    guarded(follow(resolver, reader, every, pace, Teller::new(sink)))
+}
+
+async fn follow(resolver: Resolver, mut reader: Reader, every: Duration, pace: Pace, mut teller: Teller) {
+    let mut entries: Vec<Entry> = Vec::new();
+    let mut hosts: Vec<Host> = Vec::new();
+    let mut read = false;
+    loop {
+        let (back, news) = match tokio::task::spawn_blocking(move || reader.read()).await {
+            Ok(told) => told,
+            // Only a runtime that is shutting down takes no more such work.
+            Err(_) => return,
+        };
+        reader = back;
+        let changed = match news {
+            Some(Ok(new)) => {
+                hosts = carried(&new, hosts);
+                (entries, read) = (new, true);
+                true
+            }
+            Some(Err(why)) => {
+                teller.failed(why);
+                false
+            }
+            None => false,
+        };
+        let now = Instant::now();
+        if read && (changed || first_due(&hosts).is_some_and(|due| due <= now)) {
+            for why in ask_all(&mut hosts, &resolver, &pace).await {
+                teller.failed(why);
+            }
+            // A name that was never learned takes nothing from the others; all of them unknown is no set.
+            let set = set(&entries, &hosts);
+            if !set.is_empty() {
+                teller.set(set);
+            }
+        }
+        let look = Instant::now() + every;
+        tokio::time::sleep_until(first_due(&hosts).map_or(look, |due| due.min(look))).await;
+    }
+}
+
+/// The hosts of the entries, with what is known of those that stay.
+fn carried(entries: &[Entry], old: Vec<Host>) -> Vec<Host> {
+    let now = Instant::now();
+    let mut old: std::collections::HashMap<(String, u16), Host> =
+        old.into_iter().map(|host| ((host.name.clone(), host.port), host)).collect();
+    let host = |entry: &Entry| {
+        let known = old.remove(&(entry.host.clone(), entry.port));
+        known.unwrap_or_else(|| Host::new(&entry.host, entry.port, now))
+    };
+    entries.iter().map(host).collect()
+}
+
+fn set(entries: &[Entry], hosts: &[Host]) -> Vec<Found> {
+    let known: Vec<(u16, Vec<_>)> = entries
+        .iter()
+        .zip(hosts)
+        .filter(|(_, host)| !host.is_unknown())
+        .map(|(entry, host)| (entry.weight, host.addresses()))
+        .collect();
+    let counts: Vec<(u16, usize)> =
+        known.iter().map(|(weight, addresses)| (*weight, addresses.len())).collect();
+    let mut seen = HashSet::new();
+    let mut set = Vec::new();
+    for ((_, addresses), weight) in known.iter().zip(shares(&counts)) {
+        for &address in addresses.iter().filter(|address| seen.insert(**address)) {
+            set.push(Found { address, weight, priority: 0 });
+        }
+    }
+    set.truncate(MAX_ENDPOINTS);
+    set
+}
+
+/// How a file looks: enough to tell that it may say something else than before.
+#[derive(PartialEq, Eq)]
+struct Look {
+    file: (u64, u64),
+    size: u64,
+    modified: SystemTime,
+}
+
+/// The file and what it said last.
+struct Reader {
+    path: PathBuf,
+    /// How it looked when it was read; `None` where it has to be read again.
+    look: Option<Look>,
+    text: Option<String>,
+    /// What was wrong last, so that it is told once.
+    wrong: Option<String>,
+}
+
+type News = Option<Result<Vec<Entry>, String>>;
+
+impl Reader {
+    /// Looks at the file, and reads it where it may have changed. Blocks.
+    fn read(mut self) -> (Reader, News) {
+        let news = match self.changed() {
+            Ok(None) => None,
+            Ok(Some(text)) => {
+                self.wrong = None;
+                let entries = entries(&self.path, &text);
+                self.text = Some(text);
+                Some(entries)
+            }
+            Err(error) => {
+                let why = format!("{}: {error}", self.path.display());
+                (self.look, self.text) = (None, None);
+                let new = self.wrong.as_ref() != Some(&why);
+                self.wrong = Some(why.clone());
+                new.then_some(Err(why))
+            }
+        };
+        (self, news)
+    }
+
+    fn changed(&mut self) -> std::io::Result<Option<String>> {
+        let facts = std::fs::metadata(&self.path)?;
+        let modified = facts.modified()?;
+        let look = Look { file: (facts.dev(), facts.ino()), size: facts.len(), modified };
+        if self.look.as_ref() == Some(&look) {
+            return Ok(None);
+        }
+        let mut text = String::new();
+        std::fs::File::open(&self.path)?.take(MAX_FILE + 1).read_to_string(&mut text)?;
+        if text.len() as u64 > MAX_FILE {
+            return Err(std::io::Error::other("larger than 1 MiB"));
+        }
+        let settled = SystemTime::now().duration_since(modified).is_ok_and(|age| age > UNSETTLED);
+        self.look = settled.then_some(look);
+        Ok((self.text.as_ref() != Some(&text)).then_some(text))
+    }
+}
+
+const ENDPOINT: &[Key] = &[
+    Key::needed("url", shape::url, "Where the endpoint is"),
+    Key::optional("weight", weight_schema, "Its share of the calls beside the others, 1 to 1000 (default 1)"),
+];
+
+fn weight_schema() -> crate::config::Schema {
+    serde_json::json!({ "type": "integer", "minimum": 1, "maximum": MAX_WEIGHT })
+}
+
+/// Reads the list.
+fn entries(path: &Path, text: &str) -> Result<Vec<Entry>, String> {
+    let document = tree_from_text(path, text);
+    let out = &document.diagnostics;
+    let mut all = Vec::new();
+    match &document.root {
+        None if out.is_empty() => return Err(format!("{}: the file is empty", path.display())),
+        None => {}
+        Some(root) => {
+            let field = Field::new("endpoints", root.span, root, out);
+            for item in field.list().unwrap_or_default() {
+                all.extend(entry(item));
+            }
+            if all.is_empty() && !out.has_errors() {
+                return Err(format!("{}: the list is empty", path.display()));
+            }
+        }
+    }
+    if let Some(why) = first_error(path, out) {
+        return Err(why);
+    }
+    if all.len() > MAX_ENDPOINTS {
+        return Err(format!("{}: more than {MAX_ENDPOINTS} endpoints", path.display()));
+    }
+    let mut seen = HashSet::new();
+    match all.iter().find(|entry| !seen.insert((entry.host.as_str(), entry.port))) {
+        Some(twice) => Err(format!("{}: {}:{} stands there twice", path.display(), twice.host, twice.port)),
+        None => Ok(all),
+    }
+}
+
+fn entry(field: Field<'_>) -> Option<Entry> {
+    let plain = |url: Url, weight| Entry { host: bare(&url), port: url.port, weight };
+    if !field.is_map() {
+        return Some(plain(endpoint(&field)?, 1));
+    }
+    let section = Section::open(field, ENDPOINT)?;
+    let weight = section.read("weight", 1, |field| field.integer(1..=MAX_WEIGHT));
+    let url = endpoint(&section.get("url")?)?;
+    Some(plain(url, u16::try_from(weight).unwrap_or(u16::MAX)))
+}
+
+fn endpoint(field: &Field<'_>) -> Option<Url> {
+    let url = field.url()?;
+    if url.base.is_empty() {
+        return Some(url);
+    }
+    field.error("an endpoint has no path", "write `http://host:port`; a base path belongs to the upstream");
+    None
+}
+
+/// The host without the brackets of an authority.
+fn bare(url: &Url) -> String {
+    match &url.host {
+        crate::config::Host::Ip(address) => address.to_string(),
+        crate::config::Host::Name(name) => name.to_string(),
+    }
+}
+
+/// The first thing that is wrong, with its line.
+fn first_error(path: &Path, out: &Diagnostics) -> Option<String> {
+    let error = out.sorted().into_iter().find(|found| found.severity == Severity::Error)?;
+    let line = error.span.map(|span| format!(":{}", span.line)).unwrap_or_default();
+    Some(format!("{}{line}: {}", path.display(), error.what))
+}
+
+#[cfg(test)]
+mod tests;

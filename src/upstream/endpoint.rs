@@ -1,0 +1,137 @@
+//! One address of a service: its connections, what is under way there, and whether it is well.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::balance::Candidate;
+use super::balance::hash::stable;
+use super::balance::ramp::ramp;
+use super::outlier::Outlier;
+use super::pool::Pools;
+use super::resolve::Address;
+
+/// How long an endpoint that comes back takes to get all of its share.
+const SLOW_START: Duration = Duration::from_secs(10);
+
+/// One address of a service.
+pub struct Endpoint {
+    /// Where it is.
+    pub(super) address: Address,
+    /// What it calls itself: the Host of its calls, where that is the upstream's own.
+    pub(super) authority: Box<str>,
+    /// Its part of the calls.
+    pub(super) weight: u32,
+    /// Its idle connections.
+    pub(super) pools: Arc<Pools>,
+    /// Its failures in a row.
+    pub(super) outlier: Outlier,
+    hash: u64,
+    active: AtomicU32,
+    well: AtomicBool,
+    /// When it came back, as long as that matters; the flag spares the lock.
+    since: Mutex<Option<Instant>>,
+    ramps: AtomicBool,
+}
+
+/// A call under way at an endpoint; it ends when this is dropped.
+pub(super) struct Active(Arc<Endpoint>);
+
+impl Endpoint {
+    /// An endpoint at `host` and `port`; `since` is when it joined a set that was running.
+    pub(super) fn new(
+        (host, port): (&str, u16),
+        authority: String,
+        weight: u32,
+        cores: usize,
+        since: Option<Instant>,
+    ) -> Endpoint {
+        Endpoint {
+            address: Address::new(host, port),
+            hash: stable(authority.as_bytes()),
+            authority: authority.into(),
+            weight,
+            pools: Arc::new(Pools::new(cores)),
+            outlier: Outlier::new(),
+            active: AtomicU32::new(0),
+            well: AtomicBool::new(true),
+            ramps: AtomicBool::new(since.is_some()),
+            since: Mutex::new(since),
+        }
+    }
+
+    /// What it calls itself.
+    pub fn authority(&self) -> &str {
+        &self.authority
+    }
+
+    /// Of its name: the same in every set that it is in.
+    pub fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    /// Calls under way.
+    pub fn active(&self) -> u32 {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    /// Whether its health checks say that it is well.
+    pub fn is_well(&self) -> bool {
+        self.well.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is left out for its failures.
+    pub fn is_ejected(&self, now: Instant) -> bool {
+        self.outlier.ejected_until(now).is_some()
+    }
+
+    /// Notes what a health check has found; whether that is news.
+    pub fn found(&self, well: bool, now: Instant) -> bool {
+        let news = self.well.swap(well, Ordering::Relaxed) != well;
+        if news && well {
+            self.came_back(now);
+        }
+        news
+    }
+
+    /// It gets its calls slowly from now on.
+    pub(super) fn came_back(&self, now: Instant) {
+        *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        self.ramps.store(true, Ordering::Relaxed);
+    }
+
+    fn share(&self, now: Instant) -> f32 {
+        if !self.ramps.load(Ordering::Relaxed) {
+            return 1.0;
+        }
+        let since = *self.since.lock().unwrap_or_else(PoisonError::into_inner);
+        let share = since.map_or(1.0, |since| ramp(since, now, SLOW_START));
+        if share >= 1.0 {
+            self.ramps.store(false, Ordering::Relaxed);
+        }
+        share
+    }
+
+    /// What a balancer knows of it. `tried`: it had its chance in this call.
+    pub(super) fn candidate(&self, now: Instant, tried: bool) -> Candidate {
+        Candidate {
+            weight: self.weight,
+            active: self.active(),
+            usable: !tried && self.is_well() && !self.is_ejected(now),
+            ramp: self.share(now),
+            hash: self.hash,
+        }
+    }
+
+    /// A call begins.
+    pub(super) fn begin(self: &Arc<Self>) -> Active {
+        self.active.fetch_add(1, Ordering::Relaxed);
+        Active(Arc::clone(self))
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}

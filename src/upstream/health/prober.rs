@@ -1,0 +1,86 @@
+//! The task that asks one endpoint again and again.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio::time::{Duration, Instant};
+
+use super::state::Checked;
+use super::{HealthSettings, Kind, grpc, http};
+use crate::upstream::background::{Guard, guarded};
+
+/// A change of an endpoint's state.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Change {
+    /// The new state.
+    pub healthy: bool,
+    /// What was wrong with the last probe, for the operator; nothing where the endpoint is healthy.
+    pub why: Option<String>,
+}
+
+/// Takes the changes. Called on the runtime that runs the prober: it must not block.
+pub type Report = Arc<dyn Fn(Change) + Send + Sync>;
+
+/// How far a pause may be from the one that is set, in percent.
+const JITTER: u32 = 10;
+
+/// Asks an endpoint until the guard is dropped, and reports changes; at first it counts as healthy. Spawn the future
+/// once. The first probe comes at a random moment of `every`, so that many endpoints are not asked together.
+pub fn probe(
+    address: SocketAddr,
+    settings: Arc<HealthSettings>,
+    report: Report,
+) -> (impl Future<Output = ()> + Send + 'static, Guard) {
+    guarded(run(address, settings, report))
+}
+
+async fn run(address: SocketAddr, settings: Arc<HealthSettings>, report: Report) {
+    let mut checked = Checked::new(settings.healthy, settings.unhealthy);
+    let mut next = Instant::now() + first_pause(settings.every, fastrand::u32(..));
+    loop {
+        tokio::time::sleep_until(next).await;
+        let begun = Instant::now();
+        let outcome = once(address, &settings).await;
+        if let Some(healthy) = checked.seen(outcome.is_ok()) {
+            report(Change { healthy, why: outcome.err() });
+        }
+        next = begun + pause(settings.every, fastrand::u32(..));
+    }
+}
+
+/// One probe.
+///
+/// # Errors
+/// What is wrong with the endpoint, in words.
+async fn once(address: SocketAddr, settings: &HealthSettings) -> Result<(), String> {
+    let check = async {
+        let stream = TcpStream::connect(address).await.map_err(|error| format!("connect: {error}"))?;
+        // A whole request leaves in one write: waiting for more would only delay it.
+        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        match &settings.kind {
+            Kind::Tcp => Ok(()),
+            Kind::Http(probe) => http::check(stream, probe).await,
+            Kind::Grpc { service, authority } => grpc::check(stream, service, authority).await,
+        }
+    };
+    match tokio::time::timeout(settings.timeout, check).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(format!("no answer within {} ms", settings.timeout.as_millis())),
+    }
+}
+
+/// A random part of `every`.
+fn first_pause(every: Duration, random: u32) -> Duration {
+    every.mul_f64(f64::from(random) / f64::from(u32::MAX))
+}
+
+/// `every`, a little more or less.
+fn pause(every: Duration, random: u32) -> Duration {
+    let spread = f64::from(JITTER) / 100.0;
+    every.mul_f64(1.0 - spread + 2.0 * spread * f64::from(random) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests;

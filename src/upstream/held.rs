@@ -1,0 +1,46 @@
+//! What a call holds until the last byte of its answer: its place among the calls, and its place at the endpoint.
+
+use std::task::{Context, Poll};
+
+use crate::exchange::{Body, BodyStream, Error, Frame, HeaderId, Response};
+
+use super::concurrency::Permit;
+use super::endpoint::Active;
+
+/// Places that come free when this is dropped.
+#[expect(dead_code, reason = "what it holds is of use by being held")]
+pub(super) struct Held(pub(super) Permit, pub(super) Option<Active>);
+
+/// Lets the answer hold the places until its end. A body that is there whole holds nothing, and neither does a stream
+/// of events, which may go on for ever.
+pub(super) fn hold(mut answer: Response, held: Held) -> Response {
+    let events =
+        |media: &[u8]| media.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"));
+    if answer.headers.get_id(HeaderId::ContentType).is_some_and(events) {
+        return answer;
+    }
+    answer.body = match answer.body {
+        Body::Stream(inner) => Body::Stream(Box::new(Holding { inner, _held: held })),
+        whole => whole,
+    };
+    answer
+}
+
+struct Holding {
+    inner: Box<dyn BodyStream>,
+    _held: Held,
+}
+
+impl BodyStream for Holding {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
+        self.inner.poll_frame(cx)
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        self.inner.remaining()
+    }
+
+    fn ends_surely(&self) -> bool {
+        self.inner.ends_surely()
+    }
+}

@@ -1,0 +1,221 @@
+//! The endpoints of an upstream, as a whole, and who of them gets the next call.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use smallvec::SmallVec;
+
+use crate::config::{Balance, Endpoints, Host, UpstreamSettings};
+use crate::exchange::CoreId;
+
+use super::balance::kinds::Kind;
+use super::balance::{Balancer, Candidate};
+use super::endpoint::Endpoint;
+use super::outlier::{OutlierSettings, most_ejected};
+
+/// An endpoint as it is found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Place {
+    /// A name or an address, without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// What it calls itself.
+    pub authority: String,
+    /// Its part of the calls.
+    pub weight: u32,
+}
+
+/// The endpoints of one upstream.
+pub struct Set {
+    members: Members,
+    kind: Kind,
+    outliers: Option<OutlierSettings>,
+    /// Held while it is decided whether one more endpoint may be ejected.
+    ejecting: Mutex<()>,
+    cores: usize,
+}
+
+/// The endpoints at one moment.
+pub(super) struct Listed {
+    pub(super) endpoints: Box<[Arc<Endpoint>]>,
+    balancer: Box<dyn Balancer>,
+}
+
+enum Members {
+    /// They never change: nobody counts references to them.
+    Fixed(Arc<Listed>),
+    /// They are found, again and again.
+    Found(ArcSwap<Listed>),
+}
+
+/// The endpoints as one call sees them.
+pub(super) enum Seen<'a> {
+    Fixed(&'a Listed),
+    Found(Arc<Listed>),
+}
+
+impl std::ops::Deref for Seen<'_> {
+    type Target = Listed;
+
+    fn deref(&self) -> &Listed {
+        match self {
+            Seen::Fixed(listed) => listed,
+            Seen::Found(listed) => listed,
+        }
+    }
+}
+
+/// Endpoints that had their chance in a call.
+pub(super) type Tried = SmallVec<[usize; 4]>;
+
+impl Set {
+    /// The endpoints that are written; none yet where they are found.
+    pub(super) fn new(written: &UpstreamSettings, cores: usize) -> Set {
+        let kind = match written.balance {
+            Balance::LeastRequest => Kind::LeastRequest,
+            Balance::RoundRobin => Kind::RoundRobin,
+            Balance::Random => Kind::Random,
+            Balance::ConsistentHash(_) => Kind::ConsistentHash,
+        };
+        let places: Vec<Place> = match &written.endpoints {
+            Endpoints::Discovered(_) => Vec::new(),
+            Endpoints::Fixed(list) => list
+                .iter()
+                .map(|endpoint| Place {
+                    host: match &endpoint.url.host {
+                        Host::Name(name) => name.to_string(),
+                        Host::Ip(ip) => ip.to_string(),
+                    },
+                    port: endpoint.url.port,
+                    authority: endpoint.url.authority(),
+                    weight: endpoint.weight,
+                })
+                .collect(),
+        };
+        let made = places
+            .iter()
+            .map(|place| {
+                Arc::new(Endpoint::new(
+                    (&place.host, place.port),
+                    place.authority.clone(),
+                    place.weight,
+                    cores,
+                    None,
+                ))
+            })
+            .collect();
+        let listed = Arc::new(Listed::new(kind, made));
+        Set {
+            members: match written.endpoints {
+                Endpoints::Fixed(_) => Members::Fixed(listed),
+                Endpoints::Discovered(_) => Members::Found(ArcSwap::new(listed)),
+            },
+            kind,
+            outliers: written.outliers.as_ref().map(|outliers| OutlierSettings {
+                consecutive: outliers.consecutive,
+                eject: outliers.eject,
+                max_ejected: outliers.max_ejected,
+            }),
+            ejecting: Mutex::new(()),
+            cores,
+        }
+    }
+
+    /// The endpoints, now.
+    pub fn endpoints(&self) -> Vec<Arc<Endpoint>> {
+        self.seen().endpoints.to_vec()
+    }
+
+    pub(super) fn seen(&self) -> Seen<'_> {
+        match &self.members {
+            Members::Fixed(listed) => Seen::Fixed(listed),
+            Members::Found(listed) => Seen::Found(listed.load_full()),
+        }
+    }
+
+    /// Puts another set in the place of this one. An endpoint that is in both keeps its connections and all that is known
+    /// of it; one that is in this one alone ends with its last call.
+    pub fn replace(&self, places: &[Place], now: Instant) {
+        let Members::Found(members) = &self.members else { return };
+        let before = members.load_full();
+        // The first endpoints of all have nobody to be compared with.
+        let since = (!before.endpoints.is_empty()).then_some(now);
+        let endpoints = places
+            .iter()
+            .map(|place| {
+                let same =
+                    |one: &&Arc<Endpoint>| *one.authority == *place.authority && one.weight == place.weight;
+                before.endpoints.iter().find(same).map(Arc::clone).unwrap_or_else(|| {
+                    let at = (place.host.as_str(), place.port);
+                    Arc::new(Endpoint::new(at, place.authority.clone(), place.weight, self.cores, since))
+                })
+            })
+            .collect();
+        members.store(Arc::new(Listed::new(self.kind, endpoints)));
+    }
+
+    /// Notes that an attempt at an endpoint went well or failed; whether it has been ejected for that.
+    pub(super) fn attempted(&self, listed: &Listed, at: usize, failed: bool, now: Instant) -> bool {
+        let (Some(settings), Some(endpoint)) = (&self.outliers, listed.endpoints.get(at)) else {
+            return false;
+        };
+        if !failed {
+            endpoint.outlier.success();
+            return false;
+        }
+        let most = most_ejected(settings.max_ejected, listed.endpoints.len());
+        let mut guard = None;
+        let ejected = endpoint.outlier.failure(now, settings, || {
+            guard = Some(self.ejecting.lock().unwrap_or_else(PoisonError::into_inner));
+            listed.endpoints.iter().filter(|other| other.is_ejected(now)).count() < most
+        });
+        drop(guard);
+        if ejected {
+            // When it is back, it begins slowly.
+            endpoint.came_back(endpoint.outlier.ejected_until(now).unwrap_or(now));
+        }
+        ejected
+    }
+
+    pub(super) fn sweep(&self, core: CoreId, now: Instant) {
+        for endpoint in &self.seen().endpoints {
+            endpoint.pools.sweep(core, now);
+        }
+    }
+}
+
+impl Listed {
+    fn new(kind: Kind, endpoints: Box<[Arc<Endpoint>]>) -> Listed {
+        let balancer = kind.build();
+        let told: Vec<(u64, u32)> =
+            endpoints.iter().map(|endpoint| (endpoint.hash(), endpoint.weight)).collect();
+        balancer.rebuilt(&told);
+        Listed { endpoints, balancer }
+    }
+
+    /// Who gets the next attempt: an endpoint that is well and was not tried, or, where there is none, any that was not
+    /// tried, or any at all. `None` where there are no endpoints.
+    pub(super) fn pick(&self, tried: &Tried, key: Option<u64>, now: Instant) -> Option<usize> {
+        let count = self.endpoints.len();
+        if count <= 1 {
+            return count.checked_sub(1);
+        }
+        let mut random = fastrand::Rng::with_seed(fastrand::u64(..));
+        let of = |at: usize| self.endpoints[at].candidate(now, tried.contains(&at));
+        if let Some(at) = self.balancer.pick(count, &of, key, &mut random) {
+            return Some(at);
+        }
+        let untried = |at: usize| Candidate {
+            usable: tried.len() >= count || !tried.contains(&at),
+            ..self.endpoints[at].candidate(now, false)
+        };
+        self.balancer.pick(count, &untried, key, &mut random)
+    }
+
+    /// Whether there is an endpoint that was not tried.
+    pub(super) fn has_others(&self, tried: &Tried) -> bool {
+        tried.len() < self.endpoints.len()
+    }
+}
