@@ -244,7 +244,7 @@ impl Node {
     }
 
     fn look_up(&self, name: &[u8]) -> Option<u32> {
-        if self.members.len() <= 8 {
+        if self.members.len() <= 16 {
             return self.members.iter().find(|(other, _)| **other == *name).map(|(_, at)| *at);
         }
         let at = self.members.binary_search_by(|(other, _)| (**other).cmp(name)).ok()?;
