@@ -146,9 +146,11 @@ fn a_dead_service_is_left_alone_and_found_again() {
 fn a_service_that_fails_in_part() {
     let ratio = BreakerSettings { consecutive: None, ..BreakerSettings::default() };
     let mut rows = Vec::new();
-    for share in [0.05, 0.1, 0.2, 0.45, 0.6] {
+    for share in [0.1, 0.2, 0.45, 0.6] {
         let name = format!("{:.0} % errors", share * 100.0);
-        for rate in [100, 1_000, RATE] {
+        // Beyond a fifth the answer is the same at every rate.
+        let rates: &[u64] = if share <= 0.2 { &[100, 1_000, RATE] } else { &[100, 1_000] };
+        for &rate in rates {
             let seen = run(Fault::Errors(share), rate, BreakerSettings::default());
             assert!(seen.probes <= 3);
             rows.push(row(&name, rate, "default", &seen));
