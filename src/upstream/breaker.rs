@@ -297,8 +297,7 @@ impl Circuit {
             settings.ratio.is_some_and(|ratio| {
                 let calls: u64 = self.calls.iter().map(|calls| calls.sum(epoch, tick)).sum();
                 let share = inner.failures.sum(tick) as f64 / calls.max(1) as f64;
-                // A hair's breadth for ratios that binary fractions cannot hold.
-                calls >= u64::from(settings.min_requests) && share >= ratio - 1e-9
+                calls >= u64::from(settings.min_requests) && share >= ratio
             })
         };
         (in_a_row || too_many()).then(|| self.open(&mut inner, now))

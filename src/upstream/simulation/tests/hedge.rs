@@ -11,8 +11,8 @@ fn answer(random: &mut fastrand::Rng, slow: f64) -> Duration {
     if random.f64() < slow { time * 100 } else { time }
 }
 
-/// The times of all requests, sorted, and how many were hedged.
-fn run(slow: f64, hedged: bool) -> (Vec<Duration>, u64) {
+/// The 99 and the 99.9 percent quantile of the requests' times, and how many were hedged.
+fn run(slow: f64, hedged: bool) -> ([Duration; 2], u64) {
     let (clock, mut random) = (Clock::new(), fastrand::Rng::with_seed(17));
     let (hedge, budget) = (Hedge::new(0.95, CORES), Budget::new(0.1, CORES));
     let (mut times, mut extra) = (Vec::with_capacity(REQUESTS as usize), 0);
@@ -30,27 +30,29 @@ fn run(slow: f64, hedged: bool) -> (Vec<Duration>, u64) {
         hedge.observe(core, time, now);
         times.push(time);
     }
-    times.sort_unstable();
-    (times, extra)
+    let quantiles = [0.99, 0.999].map(|share| {
+        let rank = (REQUESTS as f64 * share) as usize - 1;
+        *times.select_nth_unstable(rank).1
+    });
+    (quantiles, extra)
 }
 
 #[test]
 fn hedges_cut_a_thin_tail_and_stay_within_their_budget() {
     let mut rows = Vec::new();
-    for slow in [0.0, 0.001, 0.01, 0.03, 0.1, 0.5] {
+    for slow in [0.0, 0.01, 0.03, 0.1] {
         let ((without, _), (with, extra)) = (run(slow, false), run(slow, true));
         assert!(extra <= REQUESTS / 10 + RESERVE);
-        let at = |times: &[Duration], share: f64| times[(REQUESTS as f64 * share) as usize - 1];
         if slow == 0.01 {
-            assert!(at(&with, 0.999) < at(&without, 0.999) / 10);
+            assert!(with[1] < without[1] / 10);
         }
         let time = |time: Duration| format!("{:.0} ms", time.as_secs_f64() * 1_000.0);
         rows.push(vec![
             format!("{} %", slow * 100.0),
-            time(at(&without, 0.99)),
-            time(at(&with, 0.99)),
-            time(at(&without, 0.999)),
-            time(at(&with, 0.999)),
+            time(without[0]),
+            time(with[0]),
+            time(without[1]),
+            time(with[1]),
             format!("{:.1} %", percent(extra, REQUESTS)),
         ]);
     }
