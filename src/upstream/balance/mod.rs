@@ -13,8 +13,6 @@ pub mod ramp;
 pub mod random;
 pub mod round_robin;
 #[cfg(test)]
-mod simulation;
-#[cfg(test)]
 mod tests;
 
 /// The greatest weight that counts; more than this is taken for this.

@@ -1,3 +1,5 @@
+mod simulation;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,13 +1,16 @@
-//! What the balancers do to a thousand endpoints in a million calls; without sockets, the same every time.
+//! What the balancers do to a thousand endpoints in a great many calls; without sockets, the same every time.
 //!
-//! `cargo test --lib balance::simulation -- --include-ignored --nocapture` prints the table for a million; the tests
-//! that always run take a tenth of it.
+//! `cargo test --lib balance::tests::simulation -- --nocapture` prints the table; that of the documentation is for a
+//! million of [`CALLS`], which takes too long without optimisation to be run every time.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use super::kinds::Kind;
-use super::{Balancer, Candidate, hash};
+use super::super::kinds::Kind;
+use super::super::{Balancer, Candidate, hash};
+
+/// Calls of a run.
+const CALLS: usize = 100_000;
 
 /// Endpoints of the set.
 const ENDPOINTS: usize = 1_000;
@@ -200,12 +203,6 @@ fn bound() -> f64 {
 }
 
 #[test]
-fn a_thousand_endpoints_and_a_hundred_thousand_calls() {
-    table(100_000);
-}
-
-#[test]
-#[ignore = "takes half a minute without optimisation; it prints the table of the documentation"]
-fn a_thousand_endpoints_and_a_million_calls() {
-    table(1_000_000);
+fn the_balancers_do_to_a_thousand_endpoints_what_they_promise() {
+    table(CALLS);
 }
