@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use super::super::testing::{A, AAAA, QUICK, Record, SRV, Say, Server, next_failure, next_set, shown, sink};
+use super::super::testing::{A, AAAA, QUICK, Record, SRV, Say, Server, next_failure, next_set, sink};
 use super::*;
 use std::time::Duration;
 
