@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{Found, Pace, Sink};
 
@@ -53,15 +53,15 @@ type Zone = Arc<Mutex<HashMap<(String, u16), Say>>>;
 pub(super) struct Server {
     pub(super) address: SocketAddr,
     zone: Zone,
-    asked: Arc<Mutex<Vec<(String, u16)>>>,
+    asked: watch::Sender<Vec<(String, u16)>>,
 }
 
 impl Server {
     pub(super) fn start() -> Server {
         let (socket, listener) = sockets();
         let address = socket.local_addr().unwrap();
-        let (zone, asked) = (Zone::default(), Arc::new(Mutex::new(Vec::new())));
-        let (known, seen) = (Arc::downgrade(&zone), Arc::clone(&asked));
+        let (zone, asked) = (Zone::default(), watch::Sender::new(Vec::new()));
+        let (known, seen) = (Arc::downgrade(&zone), asked.clone());
         let over_tcp = Arc::downgrade(&zone);
         std::thread::spawn(move || serve_tcp(&listener, &over_tcp));
         socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
@@ -70,7 +70,7 @@ impl Server {
             while let Some(zone) = known.upgrade() {
                 let Ok((length, from)) = socket.recv_from(&mut packet) else { continue };
                 let (name, kind, end) = question(&packet[..length]);
-                seen.lock().unwrap().push((name.clone(), kind));
+                seen.send_modify(|all| all.push((name.clone(), kind)));
                 let say = zone.lock().unwrap().get(&(name, kind)).cloned().unwrap_or(Say::Code(3, None));
                 if let Some(answer) = answer(&packet[..end], &say, false) {
                     let _ = socket.send_to(&answer, from);
@@ -86,7 +86,13 @@ impl Server {
 
     /// The questions so far.
     pub(super) fn asked(&self) -> Vec<(String, u16)> {
-        self.asked.lock().unwrap().clone()
+        self.asked.borrow().clone()
+    }
+
+    /// Waits for so many more questions.
+    pub(super) async fn asked_again(&self, times: usize) {
+        let wanted = self.asked.borrow().len() + times;
+        self.asked.subscribe().wait_for(|all| all.len() >= wanted).await.unwrap();
     }
 }
 
