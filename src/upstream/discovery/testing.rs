@@ -210,10 +210,16 @@ pub(super) fn sink() -> (Sink, Told) {
     (Arc::new(move |news| drop(sender.send(news))), told)
 }
 
+/// What is told next; a test that waits for ever fails.
+async fn next(told: &mut Told) -> Result<Vec<Found>, String> {
+    let news = tokio::time::timeout(Duration::from_secs(20), told.recv()).await;
+    news.expect("something is told in time").expect("the source is followed")
+}
+
 /// The next set that is told, failures passed over.
 pub(super) async fn next_set(told: &mut Told) -> Vec<String> {
     loop {
-        if let Ok(set) = told.recv().await.expect("the source is followed") {
+        if let Ok(set) = next(told).await {
             return shown(&set);
         }
     }
@@ -222,14 +228,14 @@ pub(super) async fn next_set(told: &mut Told) -> Vec<String> {
 /// The next failure that is told, sets passed over.
 pub(super) async fn next_failure(told: &mut Told) -> String {
     loop {
-        if let Err(why) = told.recv().await.expect("the source is followed") {
+        if let Err(why) = next(told).await {
             return why;
         }
     }
 }
 
 /// A set as text: `address*weight`.
-pub(super) fn shown(set: &[Found]) -> Vec<String> {
+fn shown(set: &[Found]) -> Vec<String> {
     let mut all: Vec<String> =
         set.iter().map(|found| format!("{}*{}", found.address, found.weight)).collect();
     all.sort();
