@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{Found, Pace, Sink};
 
@@ -53,15 +53,15 @@ type Zone = Arc<Mutex<HashMap<(String, u16), Say>>>;
 pub(super) struct Server {
     pub(super) address: SocketAddr,
     zone: Zone,
-    asked: Arc<Mutex<Vec<(String, u16)>>>,
+    asked: watch::Sender<Vec<(String, u16)>>,
 }
 
 impl Server {
     pub(super) fn start() -> Server {
         let (socket, listener) = sockets();
         let address = socket.local_addr().unwrap();
-        let (zone, asked) = (Zone::default(), Arc::new(Mutex::new(Vec::new())));
-        let (known, seen) = (Arc::downgrade(&zone), Arc::clone(&asked));
+        let (zone, asked) = (Zone::default(), watch::Sender::new(Vec::new()));
+        let (known, seen) = (Arc::downgrade(&zone), asked.clone());
         let over_tcp = Arc::downgrade(&zone);
         std::thread::spawn(move || serve_tcp(&listener, &over_tcp));
         socket.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
@@ -70,7 +70,7 @@ impl Server {
             while let Some(zone) = known.upgrade() {
                 let Ok((length, from)) = socket.recv_from(&mut packet) else { continue };
                 let (name, kind, end) = question(&packet[..length]);
-                seen.lock().unwrap().push((name.clone(), kind));
+                seen.send_modify(|all| all.push((name.clone(), kind)));
                 let say = zone.lock().unwrap().get(&(name, kind)).cloned().unwrap_or(Say::Code(3, None));
                 if let Some(answer) = answer(&packet[..end], &say, false) {
                     let _ = socket.send_to(&answer, from);
@@ -86,7 +86,13 @@ impl Server {
 
     /// The questions so far.
     pub(super) fn asked(&self) -> Vec<(String, u16)> {
-        self.asked.lock().unwrap().clone()
+        self.asked.borrow().clone()
+    }
+
+    /// Waits for so many more questions.
+    pub(super) async fn asked_again(&self, times: usize) {
+        let wanted = self.asked.borrow().len() + times;
+        self.asked.subscribe().wait_for(|all| all.len() >= wanted).await.unwrap();
     }
 }
 
@@ -204,10 +210,16 @@ pub(super) fn sink() -> (Sink, Told) {
     (Arc::new(move |news| drop(sender.send(news))), told)
 }
 
+/// What is told next; a test that waits for ever fails.
+async fn next(told: &mut Told) -> Result<Vec<Found>, String> {
+    let news = tokio::time::timeout(Duration::from_secs(20), told.recv()).await;
+    news.expect("something is told in time").expect("the source is followed")
+}
+
 /// The next set that is told, failures passed over.
 pub(super) async fn next_set(told: &mut Told) -> Vec<String> {
     loop {
-        if let Ok(set) = told.recv().await.expect("the source is followed") {
+        if let Ok(set) = next(told).await {
             return shown(&set);
         }
     }
@@ -216,14 +228,14 @@ pub(super) async fn next_set(told: &mut Told) -> Vec<String> {
 /// The next failure that is told, sets passed over.
 pub(super) async fn next_failure(told: &mut Told) -> String {
     loop {
-        if let Err(why) = told.recv().await.expect("the source is followed") {
+        if let Err(why) = next(told).await {
             return why;
         }
     }
 }
 
 /// A set as text: `address*weight`.
-pub(super) fn shown(set: &[Found]) -> Vec<String> {
+fn shown(set: &[Found]) -> Vec<String> {
     let mut all: Vec<String> =
         set.iter().map(|found| format!("{}*{}", found.address, found.weight)).collect();
     all.sort();

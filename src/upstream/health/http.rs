@@ -5,7 +5,7 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::HttpProbe;
+use super::settings::HttpProbe;
 use crate::exchange::{HeaderId, Headers};
 use crate::http1::{Decoder, Framing, HeadLimits, Piece, ResponseHead, encode, parse_response};
 

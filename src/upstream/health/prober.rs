@@ -7,8 +7,9 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::time::{Duration, Instant};
 
+use super::settings::{HealthSettings, Kind};
 use super::state::Checked;
-use super::{HealthSettings, Kind, grpc, http};
+use super::{grpc, http};
 use crate::upstream::background::{Guard, guarded};
 
 /// A change of an endpoint's state.

@@ -31,10 +31,7 @@ async fn a_name_that_moves_is_followed() {
     assert_eq!(next_set(&mut told).await, ["127.0.0.3:80*1", "127.0.0.4:80*1"]);
     // Answers in another order are the same set, which is told once.
     server.set("up.test", A, Say::addresses(600, &["127.0.0.3", "127.0.0.4"]));
-    let seen = server.asked().len();
-    while server.asked().len() < seen + 5 {
-        tokio::time::sleep(QUICK.min).await;
-    }
+    server.asked_again(5).await;
     server.set("up.test", A, Say::addresses(600, &["127.0.0.5"]));
     assert_eq!(next_set(&mut told).await, ["127.0.0.5:80*1"]);
     drop(following);

@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use super::super::HttpProbe;
+use super::super::settings::HttpProbe;
 use super::*;
 
 const OFTEN: Duration = Duration::from_millis(10);
