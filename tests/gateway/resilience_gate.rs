@@ -25,6 +25,21 @@ fn begin(gateway: &Gateway, target: &str) -> Client {
     client
 }
 
+/// Sends until one is refused, for all places are taken; gives those that took one.
+fn fill(gateway: &Gateway, target: &str) -> Vec<Client> {
+    let mut held = Vec::new();
+    until("all places are taken", || {
+        let mut client = begin(gateway, target);
+        if client.has_bytes(Duration::from_millis(20)) {
+            assert_eq!(client.read().problem(503), "overloaded");
+            return true;
+        }
+        held.push(client);
+        false
+    });
+    held
+}
+
 /// Counts the requests that are at the service, and the most there ever were.
 #[derive(Clone, Default)]
 struct Inside(Arc<(AtomicUsize, AtomicUsize)>);
@@ -112,8 +127,8 @@ fn who_leaves_frees_a_place_in_the_service_and_in_the_queue() {
     for round in 0..5 {
         let inside: Vec<Client> = (0..2).map(|_| begin(&gateway, "/api/hang")).collect();
         origin.wait_count(round * 3 + 2);
-        let waiting: Vec<Client> = (0..2).map(|_| begin(&gateway, "/api/hang")).collect();
-        until("the queue is full", || gateway.request("GET", "/api/ok", &[], b"").status == 503);
+        let waiting = fill(&gateway, "/api/hang");
+        assert!(waiting.len() >= 2);
         // First those who wait, then those who are in.
         drop(waiting);
         let mut last = begin(&gateway, "/api/ok");
@@ -226,8 +241,8 @@ fn one_full_service_leaves_the_others_alone() {
           /well: { upstream: well }
         ",
     );
-    let held: Vec<Client> = (0..6).map(|_| begin(&gateway, "/stuck")).collect();
-    until("all places are taken", || gateway.get("/stuck").status == 503);
+    let held = fill(&gateway, "/stuck");
+    assert!(held.len() >= 6);
     for _ in 0..50 {
         assert_eq!(gateway.get("/well").status, 200);
     }

@@ -154,7 +154,7 @@ fn contract() -> Contract {
 
 #[test]
 fn the_agreed_configuration_repeats_at_the_other_endpoint() {
-    let Contract { users, well, gateway, .. } = contract();
+    let Contract { users, well, gateway, orders: _orders, .. } = contract();
     well[0].store(false, Ordering::SeqCst);
     let mut client = gateway.client();
     for number in 0..30 {
@@ -169,7 +169,7 @@ fn the_agreed_configuration_repeats_at_the_other_endpoint() {
 
 #[test]
 fn the_agreed_configuration_bounds_a_slow_service() {
-    let Contract { orders, slow, most, gate, gateway, .. } = contract();
+    let Contract { users: _users, orders, slow, most, gate, gateway, .. } = contract();
     slow.store(true, Ordering::SeqCst);
     let statuses: Vec<(u16, String)> = std::thread::scope(|scope| {
         let one = || {
