@@ -51,7 +51,7 @@ impl Upstream {
         };
         let permit = match self.gate.try_enter() {
             Some(permit) => permit,
-            None => self.gate.enter(deadline.at).await.map_err(|_| overloaded())?,
+            None => self.gate.enter(deadline.at).await.map_err(|_| kept_out(deadline))?,
         };
         self.budget.request(caller.core);
         let mut upload = Upload::new(std::mem::take(&mut request.body));
@@ -91,9 +91,10 @@ impl Upstream {
         let mut number = 1;
         loop {
             let outcome = self.one(&mut way, request, upload, attempts).await;
-            let now = Instant::now();
-            let Some(pause) = self.pause(&way, &outcome, number, upload, now) else { return outcome };
-            if number >= retry.attempts || now + pause >= way.deadline.at || !self.budget.take() {
+            let Some(pause) = self.pause(&way, &outcome, number, upload) else { return outcome };
+            // What a service says of the next attempt may be beyond all time.
+            let late = Instant::now().checked_add(pause).is_none_or(|at| at >= way.deadline.at);
+            if number >= retry.attempts || late || !self.budget.take() {
                 return outcome;
             }
             drop(outcome);
@@ -106,14 +107,7 @@ impl Upstream {
     }
 
     /// How long to wait before the next attempt; none where there is to be none.
-    fn pause(
-        &self,
-        way: &Way<'_>,
-        outcome: &Outcome,
-        number: u32,
-        upload: &Upload,
-        now: Instant,
-    ) -> Option<Duration> {
+    fn pause(&self, way: &Way<'_>, outcome: &Outcome, number: u32, upload: &Upload) -> Option<Duration> {
         let retry = &self.settings.written.retry;
         let (name, unseen, told) = match outcome {
             Ok((answer, _)) => {
@@ -131,9 +125,8 @@ impl Upstream {
         if name == RetryOn::Connect && way.seen.has_others(&way.tried) {
             return Some(Duration::ZERO);
         }
-        let _ = now;
         let (least, most) = retry.backoff;
-        let spread = least.saturating_mul(1 << (number - 1).min(16)).min(most).max(least);
+        let spread = least.saturating_mul(1 << number.min(16)).min(most).max(least);
         let wait = least + spread.saturating_sub(least).mul_f64(fastrand::f64());
         Some(told.map_or(wait, |told| told.max(wait)))
     }
@@ -230,12 +223,8 @@ impl Upstream {
         let [first_request, second_request] = &mut copies;
         let (mut first_upload, mut second_upload) = (Upload::new(Body::Empty), Upload::new(Body::Empty));
         let (mut first_told, mut second_told) = (Attempts::default(), Attempts::default());
+        let other = way.seen.pick(&way.tried, way.key, Instant::now()).filter(|other| *other != at);
         let outcome = {
-            let other = {
-                let mut tried = way.tried.clone();
-                tried.push(at);
-                way.seen.pick(&tried, way.key, Instant::now()).filter(|other| *other != at)
-            };
             let way = &*way;
             let mut first = pin!(self.at(way, at, (first_request, &mut first_upload), &mut first_told));
             let early = tokio::time::timeout(delay, first.as_mut()).await;
@@ -249,6 +238,9 @@ impl Upstream {
             }
         };
         attempts.count += first_told.count + second_told.count;
+        if let Some(other) = other.filter(|_| second_told.count > 0) {
+            way.tried.push(other);
+        }
         attempts.endpoint = if second_told.count > 0 { second_told.endpoint } else { first_told.endpoint };
         outcome
     }
@@ -308,6 +300,10 @@ fn refused(retry_after: Duration) -> Error {
     Error::new(ErrorKind::BreakerOpen).reason("breaker").header("retry-after", seconds.to_string())
 }
 
-fn overloaded() -> Error {
+/// The error of a call that got no place: the end of the exchange, if that came first.
+fn kept_out(deadline: Deadline) -> Error {
+    if Instant::now() >= deadline.at {
+        return Error::new(ErrorKind::DeadlineExceeded).reason("concurrency");
+    }
     Error::new(ErrorKind::Overloaded).reason("concurrency").header("retry-after", "1")
 }

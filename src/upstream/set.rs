@@ -10,6 +10,7 @@ use crate::config::{Balance, Endpoints, Host, UpstreamSettings, Url};
 use crate::exchange::CoreId;
 
 use super::balance::kinds::Kind;
+use super::balance::random::Random;
 use super::balance::{Balancer, Candidate};
 use super::endpoint::Endpoint;
 use super::outlier::{OutlierSettings, most_ejected};
@@ -41,6 +42,9 @@ pub struct Set {
 pub(super) struct Listed {
     pub(super) endpoints: Box<[Arc<Endpoint>]>,
     balancer: Box<dyn Balancer>,
+    /// Who gets the next attempt of a call where the balancer goes by turns: those are for calls. A call that began at
+    /// a dead endpoint would else use up the turn of the next one, which then begins there too.
+    again: Option<Random>,
 }
 
 enum Members {
@@ -199,7 +203,11 @@ impl Listed {
         let told: Vec<(u64, u32)> =
             endpoints.iter().map(|endpoint| (endpoint.hash(), endpoint.weight)).collect();
         balancer.rebuilt(&told);
-        Listed { endpoints, balancer }
+        let again = matches!(kind, Kind::RoundRobin).then(Random::default);
+        if let Some(again) = &again {
+            again.rebuilt(&told);
+        }
+        Listed { endpoints, balancer, again }
     }
 
     /// Who gets the next attempt: an endpoint that is well and was not tried, or, where there is none, any that was not
@@ -210,15 +218,19 @@ impl Listed {
             return count.checked_sub(1);
         }
         let mut random = fastrand::Rng::with_seed(fastrand::u64(..));
+        let balancer = match &self.again {
+            Some(again) if !tried.is_empty() => again,
+            _ => &*self.balancer,
+        };
         let of = |at: usize| self.endpoints[at].candidate(now, tried.contains(&at));
-        if let Some(at) = self.balancer.pick(count, &of, key, &mut random) {
+        if let Some(at) = balancer.pick(count, &of, key, &mut random) {
             return Some(at);
         }
         let untried = |at: usize| Candidate {
             usable: tried.len() >= count || !tried.contains(&at),
             ..self.endpoints[at].candidate(now, false)
         };
-        self.balancer.pick(count, &untried, key, &mut random)
+        balancer.pick(count, &untried, key, &mut random)
     }
 
     /// Whether there is an endpoint that was not tried.

@@ -85,10 +85,14 @@ pub(in crate::upstream) async fn round_trip(
             }
         }
         _ => {
+            // What is left of the request goes on beside the answer, and is then nobody's to send again.
+            let under_way = !(upload.is_done() && connection.out.is_empty());
+            let upload =
+                if under_way { std::mem::replace(upload, Upload::gone()) } else { Upload::finished() };
             response.body = Body::Stream(Box::new(AnswerBody {
                 decoder: Decoder::new(head.framing),
                 connection: Some(connection),
-                upload: std::mem::replace(upload, Upload::finished()),
+                upload,
                 reusable: head.keep_alive,
                 idle: waits.idle,
                 last: Instant::now(),

@@ -54,6 +54,11 @@ impl Upload {
         Upload::new(Body::Empty)
     }
 
+    /// What is left where an upload was taken in the middle of it: nothing that could be sent again.
+    pub(super) fn gone() -> Upload {
+        Upload { kept: None, ..Upload::finished() }
+    }
+
     pub(super) fn framing(&self) -> Framing {
         self.framing
     }
