@@ -63,7 +63,7 @@ pub(super) fn family(page: &mut String, name: &str, kind: &str, help: &str) -> s
 }
 
 /// A label's value; JSON escapes what the format wants escaped, the same way.
-fn quoted(text: &str) -> String {
+pub(super) fn quoted(text: &str) -> String {
     Value::from(text).to_string()
 }
 

@@ -12,6 +12,7 @@ pub mod routes;
 mod seats;
 mod state;
 mod time;
+mod upstreams;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -82,8 +83,10 @@ fn ready(control: &Control) -> Reply {
 }
 
 fn numbers(control: &Control) -> Reply {
-    let page =
-        control.metrics().render() + &limits::metrics(control.counters()) + &cache::metrics(control.cache());
+    let page = control.metrics().render()
+        + &limits::metrics(control.counters())
+        + &cache::metrics(control.cache())
+        + &upstreams::metrics(&control.snapshot());
     Reply { content_type: metrics::CONTENT_TYPE, ..Reply::text(StatusCode::OK, page) }
 }
 

@@ -9,6 +9,7 @@ use super::cache;
 use super::http::Reply;
 use super::limits;
 use super::time::seconds;
+use super::upstreams;
 
 /// The process and its last reload.
 pub(super) fn status(control: &Control) -> Value {
@@ -20,6 +21,7 @@ pub(super) fn status(control: &Control) -> Value {
         "ready": control.is_ready(),
         "connections": control.open(),
         "cache": cache::status(control.cache()),
+        "upstreams": upstreams::status(&snapshot),
         "redis": limits::status(control.counters()),
         "last_reload": control.last_reload().map(|report| document(&report)),
     })

@@ -65,6 +65,11 @@ impl Endpoint {
         &self.authority
     }
 
+    /// Where it is, as text: for operators.
+    pub fn at(&self) -> String {
+        self.address.known().map_or_else(|| self.authority.to_string(), |address| address.to_string())
+    }
+
     /// Of its name: the same in every set that it is in.
     pub fn hash(&self) -> u64 {
         self.hash

@@ -1,0 +1,98 @@
+//! How the services fare: lines of the metrics page, and a part of the status.
+
+use std::fmt::Write;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::snapshot::Snapshot;
+use crate::upstream::breaker::State;
+
+use super::limits::{family, quoted};
+
+/// The families of upstreams that are no counters of attempts, in the text format that the other metrics have.
+pub(super) fn metrics(snapshot: &Snapshot) -> String {
+    let mut page = String::new();
+    // Writing into a String does not fail.
+    let _ = write(snapshot, &mut page);
+    page
+}
+
+fn write(snapshot: &Snapshot, page: &mut String) -> std::fmt::Result {
+    let now = Instant::now();
+    let labels = |name: &str| format!("{{upstream={}}}", quoted(name));
+    let all: Vec<_> = snapshot.upstreams.iter().map(|one| (labels(&one.settings().name), one)).collect();
+    let name = "portcullis_upstream_breaker_open";
+    family(page, name, "gauge", "Whether the breaker refuses: 1 open, 0.5 half-open, 0 closed.")?;
+    for (labels, one) in &all {
+        let state = match one.breaker().state(now) {
+            State::Closed => "0",
+            State::HalfOpen => "0.5",
+            State::Open => "1",
+        };
+        writeln!(page, "{name}{labels} {state}")?;
+    }
+    let name = "portcullis_upstream_breaker_opened_total";
+    family(page, name, "counter", "Times that the breaker has opened.")?;
+    for (labels, one) in &all {
+        writeln!(page, "{name}{labels} {}", one.breaker().opened())?;
+    }
+    let name = "portcullis_upstream_calls_active";
+    family(page, name, "gauge", "Calls that are under way.")?;
+    for (labels, one) in &all {
+        writeln!(page, "{name}{labels} {}", one.gate().active())?;
+    }
+    let name = "portcullis_upstream_calls_waiting";
+    family(page, name, "gauge", "Calls that wait for a place.")?;
+    for (labels, one) in &all {
+        writeln!(page, "{name}{labels} {}", one.gate().waiting())?;
+    }
+    let name = "portcullis_upstream_calls_limit";
+    family(page, name, "gauge", "Calls that may be under way.")?;
+    for (labels, one) in &all {
+        writeln!(page, "{name}{labels} {}", one.gate().limit())?;
+    }
+    let name = "portcullis_upstream_endpoints";
+    family(page, name, "gauge", "Endpoints, by how they are.")?;
+    for (_, one) in &all {
+        let endpoints = one.set().endpoints();
+        let ejected = endpoints.iter().filter(|endpoint| endpoint.is_ejected(now)).count();
+        let unhealthy = endpoints.iter().filter(|endpoint| !endpoint.is_well()).count();
+        let usable = endpoints.iter().filter(|one| one.is_well() && !one.is_ejected(now)).count();
+        for (state, count) in [("usable", usable), ("ejected", ejected), ("unhealthy", unhealthy)] {
+            let upstream = quoted(&one.settings().name);
+            writeln!(page, "{name}{{upstream={upstream},state=\"{state}\"}} {count}")?;
+        }
+    }
+    Ok(())
+}
+
+/// The upstreams and their endpoints.
+pub(super) fn status(snapshot: &Snapshot) -> Value {
+    let now = Instant::now();
+    let upstreams = snapshot.upstreams.iter().map(|one| {
+        let endpoints = one.set().endpoints();
+        let endpoints = endpoints.iter().map(|endpoint| {
+            json!({
+                "endpoint": endpoint.at(),
+                "active": endpoint.active(),
+                "healthy": endpoint.is_well(),
+                "ejected": endpoint.is_ejected(now),
+            })
+        });
+        let breaker = match one.breaker().state(now) {
+            State::Closed => "closed",
+            State::HalfOpen => "half_open",
+            State::Open => "open",
+        };
+        json!({
+            "name": &*one.settings().name,
+            "breaker": breaker,
+            "active": one.gate().active(),
+            "waiting": one.gate().waiting(),
+            "limit": one.gate().limit(),
+            "endpoints": endpoints.collect::<Vec<_>>(),
+        })
+    });
+    upstreams.collect()
+}
