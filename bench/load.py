@@ -16,7 +16,28 @@ class Failed(Exception):
     """The load generator could not do its work, for example because nobody listens any more."""
 
 
-class Wrk:
+class _Run:
+    """A load generator that has been started as `child` for so many `seconds`."""
+
+    def stop(self):
+        """Ends a run that was not waited for."""
+        if self.child.poll() is None:
+            self.child.kill()
+            self.child.wait()
+
+    def _raw(self, name):
+        """What the generator tells in its line of numbers, once it has ended."""
+        try:
+            output, _ = self.child.communicate(timeout=self.seconds + LONGEST)
+        finally:
+            self.stop()
+        line = next((l for l in output.splitlines() if l.startswith("RESULT ")), None)
+        if line is None:
+            raise Failed(f"{name} gave no result: " + " / ".join(output.split("\n")[-4:]))
+        return json.loads(line[len("RESULT "):])
+
+
+class Wrk(_Run):
     """One run of wrk that has been started; `result` waits for its end."""
 
     def __init__(self, port, path, connections, seconds, headers=None, upload=None, keys=0):
@@ -38,14 +59,7 @@ class Wrk:
 
     def result(self):
         """Requests done, requests/s, latency in ms, and errors by kind."""
-        try:
-            output, _ = self.child.communicate(timeout=self.seconds + LONGEST)
-        finally:
-            self.stop()
-        line = next((l for l in output.splitlines() if l.startswith("RESULT ")), None)
-        if line is None:
-            raise Failed("wrk gave no result: " + " / ".join(output.split("\n")[-4:]))
-        raw = json.loads(line[len("RESULT "):])
+        raw = self._raw("wrk")
         errors = {k: raw[k] for k in ("connect", "read", "write", "status", "timeout") if raw[k]}
         if not raw["requests"]:
             errors["no request done"] = 1
@@ -57,14 +71,8 @@ class Wrk:
             "errors": errors,
         }
 
-    def stop(self):
-        """Ends a run that was not waited for."""
-        if self.child.poll() is None:
-            self.child.kill()
-            self.child.wait()
 
-
-class H2load:
+class H2load(_Run):
     """One run of h2load that has been started: `streams` at a time on each connection, or HTTP/1.1 where that is 0."""
 
     def __init__(self, port, path, connections, seconds, headers=None, streams=0):
@@ -106,13 +114,11 @@ class H2load:
 
     def stop(self):
         """Ends a run that was not waited for."""
-        if self.child.poll() is None:
-            self.child.kill()
-            self.child.wait()
+        super().stop()
         self.times.close()
 
 
-class Paced:
+class Paced(_Run):
     """One run of `paced load` that has been started: `rate` requests a second, whatever the answers do."""
 
     def __init__(self, program, port, path, connections, seconds, rate):
@@ -123,26 +129,13 @@ class Paced:
 
     def result(self):
         """Requests done, percentiles and the lateness of the sender in microseconds, and errors by kind."""
-        try:
-            output, _ = self.child.communicate(timeout=self.seconds + LONGEST)
-        finally:
-            self.stop()
-        line = next((l for l in output.splitlines() if l.startswith("RESULT ")), None)
-        if line is None:
-            raise Failed("paced gave no result: " + " / ".join(output.split("\n")[-4:]))
-        raw = json.loads(line[len("RESULT "):])
+        raw = self._raw("paced")
         run = {key: raw[key] for key in ("requests", "p50", "p99", "late", "unsent")}
         run["rps"] = raw["requests"] / (self.seconds - WARM)
         run["errors"] = {key: raw[key] for key in ("status", "timeout", "broken") if raw[key]}
         if not raw["requests"]:
             run["errors"]["no request done"] = 1
         return run
-
-    def stop(self):
-        """Ends a run that was not waited for."""
-        if self.child.poll() is None:
-            self.child.kill()
-            self.child.wait()
 
 
 def _sharp():

@@ -95,14 +95,6 @@ impl Path {
         &self.0
     }
 
-    /// The name it begins with, if it does.
-    pub fn first_name(&self) -> Option<&str> {
-        match self.0.first()? {
-            Step::Name(name) => Some(name),
-            Step::Items => None,
-        }
-    }
-
     /// The name it ends with, if it does.
     pub fn last_name(&self) -> Option<&str> {
         match self.0.last()? {

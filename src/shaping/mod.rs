@@ -9,14 +9,13 @@ mod stream;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-
 use crate::exchange::{Body, Error, ErrorKind};
 use crate::expression::{Expression, Ground};
-use crate::json::{Path, Rules, Selection, Selector};
+use crate::json::{Path, Rules, Selection};
 
 pub use head::{mend, weaken};
-pub use stream::{PIECE, selected, with_tail};
+use stream::selected;
+pub use stream::with_tail;
 
 /// The largest answer that `body` reads, in bytes: it becomes a tree.
 pub const MAX_READ: u64 = 1024 * 1024;
@@ -47,24 +46,12 @@ impl Shape {
         Shape { rules, selection, body: self.body.clone() }
     }
 
-    /// Applies the rules but `body` to a whole answer.
+    /// Applies the rules but `body` to an answer that comes in pieces: the answer that comes out, whole where it is short.
+    /// Ends with the first bytes that can be sent on, so that what is wrong from the start can still be told.
     ///
     /// # Errors
-    /// [`ErrorKind::UpstreamFailure`]: the answer is no JSON.
-    pub fn select(&self, json: Bytes) -> Result<Bytes, Error> {
-        let Some(selection) = &self.selection else { return Ok(json) };
-        let mut selector = Selector::new(Arc::clone(selection));
-        let mut out = Vec::with_capacity(json.len());
-        selector.feed(&json, &mut out).and_then(|()| selector.finish(&mut out)).map_err(invalid)?;
-        Ok(out.into())
-    }
-
-    /// As [`Shape::select`], for an answer that comes in pieces: the answer that comes out, whole where it is short. Ends
-    /// with the first bytes that can be sent on, so that what is wrong from the start can still be told.
-    ///
-    /// # Errors
-    /// As [`Shape::select`], or what broke the answer off.
-    pub async fn select_stream(&self, body: Body) -> Result<Body, Error> {
+    /// [`ErrorKind::UpstreamFailure`]: the answer is no JSON. Or what broke it off.
+    pub async fn select(&self, body: Body) -> Result<Body, Error> {
         match &self.selection {
             Some(selection) => selected(body, Arc::clone(selection)).await,
             None => Ok(body),
@@ -80,8 +67,4 @@ impl Shape {
         let made = body.value(ground);
         made.map(Some).map_err(|error| Error::new(ErrorKind::UpstreamFailure).reason("shape").source(error))
     }
-}
-
-fn invalid(error: crate::json::Invalid) -> Error {
-    Error::new(ErrorKind::UpstreamFailure).reason("shape").source(error)
 }

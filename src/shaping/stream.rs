@@ -6,12 +6,11 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::invalid;
-use crate::exchange::{Body, BodyStream, Error, Frame};
-use crate::json::{Selection, Selector, is_blank};
+use crate::exchange::{Body, BodyStream, Error, ErrorKind, Frame};
+use crate::json::{Invalid, Selection, Selector, is_blank};
 
 /// Up to so many bytes an answer is sent as a whole, with its length.
-pub const PIECE: usize = 64 * 1024;
+const PIECE: usize = 64 * 1024;
 
 /// Pieces of input that are taken in a row without a byte of output; then others get their turn.
 const TURN: usize = 32;
@@ -21,7 +20,7 @@ const TURN: usize = 32;
 ///
 /// # Errors
 /// The body is no JSON, or broke off.
-pub async fn selected(mut body: Body, selection: Arc<Selection>) -> Result<Body, Error> {
+pub(super) async fn selected(mut body: Body, selection: Arc<Selection>) -> Result<Body, Error> {
     let mut selector = Selector::new(selection);
     // What is known to be short comes whole, in however many pieces it does.
     let short = body.length().is_some_and(|length| length <= PIECE as u64);
@@ -53,6 +52,10 @@ pub async fn selected(mut body: Body, selection: Arc<Selection>) -> Result<Body,
         return Ok(Body::Bytes(out.into()));
     }
     Ok(Body::Stream(Box::new(Selected { body: Some(body), selector, out })))
+}
+
+fn invalid(error: Invalid) -> Error {
+    Error::new(ErrorKind::UpstreamFailure).reason("shape").source(error)
 }
 
 struct Selected {

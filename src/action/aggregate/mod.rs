@@ -169,7 +169,7 @@ impl Aggregate {
         exchange: &Exchange,
         answers: &[OnceLock<Answered>],
     ) -> Result<Body, Error> {
-        let body = shape.select_stream(body).await?;
+        let body = shape.select(body).await?;
         if shape.body.is_none() {
             return Ok(body);
         }

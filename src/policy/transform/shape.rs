@@ -96,7 +96,7 @@ impl ShapeAnswer {
     }
 
     async fn shaped(&self, exchange: &Exchange, answer: &Response, body: Body) -> Result<Body, Error> {
-        let body = self.shape.select_stream(body).await?;
+        let body = self.shape.select(body).await?;
         if self.shape.body.is_none() {
             return Ok(body);
         }
