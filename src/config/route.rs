@@ -120,7 +120,6 @@ const ROUTE: &[Key] = &[
     Key::optional("policies", || shape::defined("policies"), "Policies of this route"),
     Key::later("retry"),
     Key::later("tls"),
-    Key::later("shape"),
     Key::later("compress"),
     Key::later("mirror"),
     Key::later("sticky"),
