@@ -77,7 +77,3 @@ impl Shape {
         made.map(Some).map_err(|error| Error::new(ErrorKind::UpstreamFailure).reason("shape").source(error))
     }
 }
-
-fn invalid(error: crate::json::Invalid) -> Error {
-    Error::new(ErrorKind::UpstreamFailure).reason("shape").source(error)
-}

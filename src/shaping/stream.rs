@@ -6,9 +6,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 
-use super::invalid;
-use crate::exchange::{Body, BodyStream, Error, Frame};
-use crate::json::{Selection, Selector, is_blank};
+use crate::exchange::{Body, BodyStream, Error, ErrorKind, Frame};
+use crate::json::{Invalid, Selection, Selector, is_blank};
 
 /// Up to so many bytes an answer is sent as a whole, with its length.
 const PIECE: usize = 64 * 1024;
@@ -60,6 +59,10 @@ pub(super) async fn selected(mut body: Body, selection: Arc<Selection>) -> Resul
         return Ok(Body::Bytes(out.into()));
     }
     Ok(Body::Stream(Box::new(Selected { body: Some(body), selector, out })))
+}
+
+fn invalid(error: Invalid) -> Error {
+    Error::new(ErrorKind::UpstreamFailure).reason("shape").source(error)
 }
 
 struct Selected {

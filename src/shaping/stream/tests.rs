@@ -1,7 +1,6 @@
 use std::collections::VecDeque;
 
 use super::*;
-use crate::exchange::ErrorKind;
 use crate::json::{Path, Rules};
 
 /// A body in pieces, with a wait before each.
