@@ -258,3 +258,33 @@ fn a_credential_for_less_gets_nothing_that_was_made_for_more() {
     assert_eq!(ask("read write", 1, 2), "1", "the next token of the same kind");
     assert_eq!(ask("read", 1, 2), "2");
 }
+
+#[test]
+fn no_shape_of_the_policies_wraps_in_the_name_of_what_failed() {
+    let check = |mode: &str| {
+        let config = format!(
+            "policies: {{ shape: {{ wrap: _errors }} }}\nroutes: {{ /: {{ aggregate: {{ mode: {mode}, sources: {{ a: {{ upstream: 'http://a.test', path: / }} }} }} }} }}\n"
+        );
+        let output = Gateway::prepare(&[]).run(&["check", "-c", "CONFIG"], &config);
+        (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (good, told) = check("partial");
+    assert!(!good && told.contains("wraps the answer in it") && told.contains("help:"), "{told}");
+    assert!(check("all").0);
+}
+
+/// Nobody but the gate says who is asking, even where a line of that name is made of what the client says.
+#[test]
+fn a_line_that_is_set_does_not_stand_beside_the_identity() {
+    let origin = Origin::echo();
+    let gateway = Gateway::prepare(&[&origin]).env("SECRET", SECRET).start(
+        "
+        auth: { user: { jwt: { secret: '${SECRET}' }, identity: { x-user-id: sub } } }
+        routes:
+          /: { policies: { auth: user }, aggregate: { sources: { it: { upstream: ORIGIN1, path: /, headers: { x-user-id: '{request.headers[\"x-say\"]}' } } } } }
+        ",
+    );
+    let credentials = format!("Bearer {}", token::for_subject("ada"));
+    assert_eq!(with(&gateway, "/", &[("Authorization", &credentials), ("X-Say", "root")]).status, 200);
+    assert_eq!(origin.only().header("x-user-id"), Some("ada"));
+}

@@ -114,7 +114,17 @@ fn build(field: Field<'_>, env: &Env<'_>) -> Option<Arc<dyn Action>> {
         shape: written.as_ref(),
         timeout: env.timeout,
     };
-    if !check::check(&checked, field.out()) {
+    let good = check::check(&checked, field.out());
+    if let Some(key) = errors_key.as_deref().filter(|_| partial)
+        && env.shape.as_deref().is_some_and(|shape| shape.rules.wrap.as_deref() == Some(key))
+    {
+        let what =
+            format!("`{key}` tells what failed, and the `shape` among the policies wraps the answer in it");
+        let help = "choose another name there, or write another `errors_key`";
+        field.out().add(Diagnostic::error(field.label(), what).help(help));
+        return None;
+    }
+    if !good {
         return None;
     }
     let guard = |shape: &Shape| {

@@ -182,7 +182,12 @@ impl Source {
                 !is_false(id) && std::str::from_utf8(name).is_ok_and(|name| forwards(name) && !sets(name))
             });
         }
-        for (name, value) in &ask.headers {
+        // Who it is says the gate alone: another line of that name could be made of what a client says.
+        let own = |name: &str| {
+            let known = exchange.identity.as_ref();
+            known.is_some_and(|known| known.headers.iter().any(|(own, _)| own == name))
+        };
+        for (name, value) in ask.headers.iter().filter(|(name, _)| !own(name)) {
             let text = value.render(ground).map_err(|error| self.unasked(value, error))?;
             headers.append(name, text.as_bytes()).map_err(|error| absent(&error))?;
         }

@@ -67,8 +67,15 @@ fn requests_that_may_have_other_answers_have_other_keys() {
         policy.key(&plain).unwrap(),
     ];
     assert_eq!(keys.iter().collect::<HashSet<_>>().len(), keys.len());
-    // What a claim says that nobody is told makes no difference, and neither does the method.
-    assert_eq!(alice, key(get("/a").identity("alice", json!({ "x": 1 }), &["s"])));
+    // The service reads the credential too, but what tells one credential from the next makes no difference.
+    let claimed = |claims| key(get("/a").identity("alice", claims, &[]));
+    assert_ne!(alice, claimed(json!({ "x": 1 })));
+    assert_ne!(claimed(json!({ "x": 1 })), claimed(json!({ "x": 2 })));
+    assert_eq!(
+        claimed(json!({ "x": 1 })),
+        claimed(json!({ "x": 1, "iat": 1, "nbf": 1, "exp": 2, "jti": "a" }))
+    );
+    // Neither does the method.
     assert_eq!(keys[0], key(get("/a").method(Method::HEAD)));
     assert_eq!(keys[0], key(get("/a").header("accept", "x").client(IpAddr::from([192, 0, 2, 9]))));
     assert_eq!(keys[0], key(get("/a").header("host", "API.Example.com")));
