@@ -18,6 +18,9 @@ pub(super) const QUICK: Pace = Pace {
     backoff: Duration::from_millis(20),
 };
 
+/// Whoever waits longer waits for ever.
+const PATIENCE: Duration = Duration::from_secs(20);
+
 pub(super) const A: u16 = 1;
 pub(super) const AAAA: u16 = 28;
 pub(super) const SRV: u16 = 33;
@@ -92,7 +95,9 @@ impl Server {
     /// Waits for so many more questions.
     pub(super) async fn asked_again(&self, times: usize) {
         let wanted = self.asked.borrow().len() + times;
-        self.asked.subscribe().wait_for(|all| all.len() >= wanted).await.unwrap();
+        let mut asked = self.asked.subscribe();
+        let more = asked.wait_for(|all| all.len() >= wanted);
+        drop(tokio::time::timeout(PATIENCE, more).await.expect("the name is asked for again"));
     }
 }
 
@@ -212,7 +217,7 @@ pub(super) fn sink() -> (Sink, Told) {
 
 /// What is told next; a test that waits for ever fails.
 async fn next(told: &mut Told) -> Result<Vec<Found>, String> {
-    let news = tokio::time::timeout(Duration::from_secs(20), told.recv()).await;
+    let news = tokio::time::timeout(PATIENCE, told.recv()).await;
     news.expect("something is told in time").expect("the source is followed")
 }
 
