@@ -71,7 +71,8 @@ mod tests {
             let name = piece.split('"').next().unwrap();
             assert!(schema["$defs"].get(name).is_some(), "{name}");
         }
-        assert_eq!(schema["properties"]["upstreams"]["additionalProperties"]["required"], json!(["url"]));
+        let upstream = &schema["properties"]["upstreams"]["additionalProperties"]["properties"];
+        assert_eq!(upstream["hedge"]["required"], json!(["after"]));
         assert!(schema["properties"].get("cors").is_none());
         assert_eq!(schema["additionalProperties"], json!(false));
         let auth = &schema["$defs"]["policies"]["properties"]["auth"]["anyOf"];
