@@ -26,6 +26,7 @@ pub mod set;
 mod simulation;
 mod tally;
 mod tend;
+mod tended;
 pub mod transport;
 
 use std::net::SocketAddr;
@@ -42,10 +43,10 @@ use budget::Budget;
 use concurrency::{Gate, Limit};
 use hedge::Hedge;
 use set::Set;
-use tend::Tended;
+use tended::Tended;
 
 pub use rules::Rules;
-pub use tend::Tools;
+pub use tended::Tools;
 
 /// How long a call may wait for what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -4,55 +4,18 @@
 //! known, calls resolve it themselves.
 
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
-use regex::bytes::Regex;
-use tokio::runtime::Handle;
-
 use crate::config::{self, Discover, Endpoints, Host};
-use crate::telemetry::OperatorLog;
 use crate::telemetry::log::Level;
+use regex::bytes::Regex;
 
 use super::Upstream;
-use super::background::Guard;
-use super::discovery::{Found, Pace, Resolver, Sink, dns, file};
-use super::endpoint::Endpoint;
+use super::discovery::{Found, Pace, Sink, dns, file};
 use super::health::{self, HealthSettings, HttpProbe, Kind, probe};
 use super::set::Place;
-
-/// What the work needs; one for the process.
-#[derive(Clone)]
-pub struct Tools {
-    /// Where it runs.
-    pub runtime: Handle,
-    /// Who is asked for names; none where the machine's settings cannot be used.
-    pub resolver: Option<Resolver>,
-    /// Who is told what changes.
-    pub log: Arc<OperatorLog>,
-}
-
-/// The work that is under way.
-#[derive(Default)]
-pub(super) struct Tended {
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    begun: bool,
-    /// What was found for each endpoint that is written, or for the one source of all.
-    found: Vec<Option<Vec<Found>>>,
-    guards: Vec<Box<dyn std::any::Any + Send>>,
-    /// Probers, each with the endpoint that it asks.
-    probers: Vec<(Arc<Endpoint>, Guard)>,
-}
-
-impl Tended {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+use super::tended::Tools;
 
 impl Upstream {
     /// Begins the work, if it has not begun.

@@ -24,6 +24,7 @@ mod clients;
 mod cors;
 mod edge;
 mod explain;
+mod finding;
 mod frontends;
 mod h2;
 mod headers;

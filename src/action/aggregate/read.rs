@@ -6,7 +6,7 @@ mod source;
 use std::sync::Arc;
 
 use crate::action::{Action, Build, Env};
-use crate::config::{Diagnostic, Field, Key, Kind, Schema, Section, shape};
+use crate::config::{Diagnostic, Field, Key, Kind, Schema, Section, Spanned, shape};
 use crate::exchange::Name;
 use crate::expression::{Reference, Scope};
 use crate::shaping::Shape;
@@ -68,19 +68,7 @@ fn build(field: Field<'_>, env: &Env<'_>) -> Option<Arc<dyn Action>> {
     }
     let names: Vec<String> = entries.iter().map(|(name, _)| name.value.to_owned()).collect();
     let scope = Scope { sources: names.clone(), ..env.scope.clone() };
-    let read: Vec<Option<WrittenSource>> = entries
-        .into_iter()
-        .map(|(name, field)| {
-            let good = good_name(name.value);
-            if !good {
-                let what = format!("`{}` cannot name a source", name.value);
-                let help = "a name begins with a letter and goes on with letters, digits, `_` and `-`";
-                field.out().add(Diagnostic::error(name.span, what).help(help));
-            }
-            source::read(Name::from(name.value), name.span, field, &scope, env).filter(|_| good)
-        })
-        .collect();
-    let mut read = read.into_iter().collect::<Option<Vec<WrittenSource>>>()?;
+    let mut read = all(entries, &scope, env)?;
     let needs: Vec<Vec<usize>> = read.iter().map(|written| written.source.needs.clone()).collect();
     if let Some(circle) = graph::circle(&needs) {
         let told: Vec<String> =
@@ -142,6 +130,23 @@ fn build(field: Field<'_>, env: &Env<'_>) -> Option<Arc<dyn Action>> {
         shapes,
         metrics: env.metrics.aggregate(listener, route),
     }))
+}
+
+/// Reads every source before the first failure counts, so that all faults are told.
+fn all(entries: Vec<(Spanned<&str>, Field<'_>)>, scope: &Scope, env: &Env<'_>) -> Option<Vec<WrittenSource>> {
+    let read: Vec<Option<WrittenSource>> = entries
+        .into_iter()
+        .map(|(name, field)| {
+            let good = good_name(name.value);
+            if !good {
+                let what = format!("`{}` cannot name a source", name.value);
+                let help = "a name begins with a letter and goes on with letters, digits, `_` and `-`";
+                field.out().add(Diagnostic::error(name.span, what).help(help));
+            }
+            source::read(Name::from(name.value), name.span, field, scope, env).filter(|_| good)
+        })
+        .collect();
+    read.into_iter().collect()
 }
 
 fn errors_key(section: &Section<'_>) -> Option<String> {
