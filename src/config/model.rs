@@ -10,6 +10,7 @@ use super::document::Node;
 use super::field::Field;
 use super::listener::{self, Listener};
 use super::names::{Name, named};
+use super::overload::{self, Overload};
 use super::policies::{Policies, Vocabulary};
 use super::redis::{self, Redis};
 use super::route::{self, Route};
@@ -38,6 +39,8 @@ pub struct Config {
     pub redis: Option<Redis>,
     /// The bounds of the store of answers.
     pub cache: CacheBounds,
+    /// When the process takes no more.
+    pub overload: Overload,
     /// The admin listener, where there is one.
     pub admin: Option<Spanned<SocketAddr>>,
     /// The access log; `None` where it is turned off.
@@ -95,6 +98,7 @@ pub(super) const FILE: &[Key] = &[
     Key::optional("routes", || shape::defined("routes"), "Routes of every listener"),
     Key::optional("redis", redis::schema, "The counters that several replicas share"),
     Key::optional("cache", cache::schema, "How much the store of answers may hold"),
+    Key::optional("overload", overload::schema, "When the process takes no more"),
     Key::optional("admin", || shape::object(ADMIN), "The admin listener; absent = none"),
     Key::optional("telemetry", || shape::object(TELEMETRY), "What is logged"),
     Key::later("tls"),
@@ -131,6 +135,7 @@ pub(super) fn read(root: &Node, vocabulary: Vocabulary<'_>, out: &Diagnostics) -
         routes: section.read("routes", Vec::new(), |f| Some(route::read(f, vocabulary))),
         redis: section.get("redis").and_then(redis::read),
         cache: section.read("cache", CacheBounds::default(), cache::read),
+        overload: section.read("overload", Overload::default(), overload::read),
         admin: section.get("admin").and_then(admin),
         access_log: section.read("telemetry", Some(AccessLog::default()), telemetry),
         files: Arc::clone(out.files()),

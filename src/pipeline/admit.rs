@@ -101,6 +101,10 @@ impl Walk {
         started: Instant,
         refused: Option<Error>,
     ) -> Walk {
+        let (place, refused) = match core.shed.take(&pinned.snapshot.sources.config.overload) {
+            Ok(place) => (place, refused),
+            Err(error) => (None, Some(refused.unwrap_or(error))),
+        };
         let exchange = Exchange {
             id,
             core: core.id,
@@ -117,7 +121,7 @@ impl Walk {
             cached: None,
             record: Record::new(started),
         };
-        Walk { exchange, core, pinned, refused, complete: false }
+        Walk { exchange, core, pinned, refused, complete: false, _place: place }
     }
 }
 

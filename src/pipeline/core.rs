@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::Waker;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::shed::Shed;
 use crate::exchange::{CoreId, RequestId};
 use crate::telemetry::CoreLog;
 use crate::telemetry::metrics::Metrics;
@@ -18,6 +19,8 @@ pub struct Core {
     pub log: Option<CoreLog>,
     /// The counters of the process.
     pub metrics: Arc<Metrics>,
+    /// What the process has to do.
+    pub shed: Arc<Shed>,
     random: RefCell<fastrand::Rng>,
     draining: Cell<bool>,
     date: RefCell<Option<(Instant, String)>>,
@@ -37,11 +40,18 @@ impl Core {
             id,
             log,
             metrics,
+            shed: Arc::default(),
             random: RefCell::new(fastrand::Rng::new()),
             draining: Cell::new(false),
             date: RefCell::new(None),
             connections: RefCell::new(Connections::default()),
         }
+    }
+
+    /// The same, with what all cores of the process have to do.
+    #[must_use]
+    pub fn sharing(self, shed: Arc<Shed>) -> Core {
+        Core { shed, ..self }
     }
 
     /// A new request id.

@@ -7,6 +7,7 @@ pub mod admit;
 pub mod core;
 mod find;
 pub mod finish;
+pub mod shed;
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::snapshot::{Pinned, Rule};
 
 pub use self::core::Core;
 pub use admit::Arrived;
+use shed::InFlight;
 
 /// One request on its way. Dropping it writes its record: a walk that ends early was left by its client.
 pub struct Walk {
@@ -28,6 +30,8 @@ pub struct Walk {
     /// Why it was not admitted, if so.
     refused: Option<Error>,
     complete: bool,
+    /// Its place among the requests under way, where they are counted.
+    _place: Option<InFlight>,
 }
 
 impl Walk {

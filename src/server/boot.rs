@@ -10,6 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::mpsc;
 
 use crate::exchange::Name;
+use crate::pipeline::shed::Shed;
 use crate::snapshot::compile::Environment;
 use crate::snapshot::{Live, Snapshot};
 use crate::store::SystemClock;
@@ -71,9 +72,12 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
     metrics.loaded(snapshot.version, snapshot.made);
     helpers::tend(&environment, &snapshot);
     let live = Arc::new(Live::new(Arc::new(snapshot)));
+    let shed = Arc::new(Shed::default());
+    tokio::task::spawn_local(helpers::watch_memory(Arc::clone(&live), Arc::clone(&shed)));
     let shared = Shared {
         live: Arc::clone(&live),
         metrics: Arc::clone(&metrics),
+        shed: Arc::clone(&shed),
         access: access.clone(),
         log: Arc::clone(&log),
     };

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
-use crate::snapshot::Snapshot;
+use crate::pipeline::shed::Shed;
 use crate::snapshot::compile::Environment;
+use crate::snapshot::{Live, Snapshot};
 use crate::store::redis::link::Observer;
 use crate::telemetry::OperatorLog;
 use crate::upstream::Tools;
@@ -44,6 +45,26 @@ pub(super) fn tools(log: &Arc<OperatorLog>) -> Tools {
 pub(super) fn tend(environment: &Environment, snapshot: &Snapshot) {
     let Some(tools) = &environment.tools else { return };
     snapshot.upstreams.iter().for_each(|upstream| upstream.tend(tools));
+}
+
+/// Looks at the memory of the process where it is bounded, until the gate ends.
+pub(super) async fn watch_memory(live: Arc<Live>, shed: Arc<Shed>) {
+    let mut beat = tokio::time::interval(BEAT);
+    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        beat.tick().await;
+        if let Some(most) = live.get().sources.config.overload.max_memory {
+            // Where it cannot be told there is nothing to go by.
+            shed.notes(resident().is_some_and(|resident| resident > most));
+        }
+    }
+}
+
+/// The resident memory of the process in bytes, as Linux tells it.
+fn resident() -> Option<u64> {
+    let told = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: u64 = told.split(' ').nth(1)?.parse().ok()?;
+    Some(pages * rustix::param::page_size() as u64)
 }
 
 /// Tells the operator when Redis goes away and comes back.

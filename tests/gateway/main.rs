@@ -33,6 +33,7 @@ mod jwt;
 mod limit;
 mod limit_words;
 mod log;
+mod overload;
 mod process;
 mod redis;
 mod redis_away;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::exchange::Name;
+use crate::pipeline::shed::Shed;
 use crate::snapshot::Live;
 use crate::telemetry::{AccessLog, Metrics, OperatorLog};
 
@@ -14,6 +15,7 @@ use crate::telemetry::{AccessLog, Metrics, OperatorLog};
 pub(in crate::server) struct Shared {
     pub(in crate::server) live: Arc<Live>,
     pub(in crate::server) metrics: Arc<Metrics>,
+    pub(in crate::server) shed: Arc<Shed>,
     pub(in crate::server) access: Option<Arc<AccessLog>>,
     pub(in crate::server) log: Arc<OperatorLog>,
 }

@@ -27,6 +27,7 @@ impl Running {
         let compiled = source.compile(None, &environment);
         assert_eq!(compiled.diagnostics.render(false), "");
         let shared = Shared {
+            shed: Arc::default(),
             live: Arc::new(Live::new(Arc::new(compiled.snapshot.unwrap()))),
             metrics: Arc::clone(&environment.metrics),
             access: None,

@@ -48,7 +48,7 @@ struct Open {
 impl Work {
     pub(super) fn new(id: CoreId, shared: Shared, handoff: Arc<Handoff>) -> Work {
         let log = shared.access.as_ref().map(|access| access.core());
-        let core = Rc::new(Core::new(id, log, Arc::clone(&shared.metrics)));
+        let core = Rc::new(Core::new(id, log, Arc::clone(&shared.metrics)).sharing(Arc::clone(&shared.shed)));
         Work { core, shared, handoff, doors: HashMap::new(), early: Vec::new() }
     }
 
