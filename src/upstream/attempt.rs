@@ -49,12 +49,10 @@ impl Upstream {
         &self,
         endpoint: &Endpoint,
         (core, repeatable): (CoreId, bool),
-        request: &Request,
-        upload: &mut Upload,
-        deadline: Deadline,
+        (request, upload): (&Request, &mut Upload),
+        (now, deadline): (Instant, Deadline),
         attempts: &mut Attempts,
     ) -> Result<Response, Failed> {
-        let now = Instant::now();
         attempts.endpoint = endpoint.address.known();
         attempts.count += 1;
         let mut tally = Tally::begin(&self.metrics, core);

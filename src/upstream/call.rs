@@ -12,8 +12,9 @@ use crate::exchange::{Body, Error, ErrorKind, HeaderId, Request, Response};
 
 use super::attempt::{Failed, is_idempotent};
 use super::breaker::Admission;
+use super::concurrency::Taken;
 use super::endpoint::{Active, Endpoint};
-use super::held::{Held, hold};
+use super::held::{Held, goes_on, hold};
 use super::set::{Seen, Tried};
 use super::transport::upload::Upload;
 use super::{Attempts, Caller, Deadline, Upstream};
@@ -27,6 +28,8 @@ struct Way<'a> {
     /// Whether doing it twice is the same as doing it once.
     repeatable: bool,
     deadline: Deadline,
+    /// When the attempt at hand began: read once, for the clock is not free.
+    now: Instant,
 }
 
 type Outcome = Result<(Response, Option<Active>), Failed>;
@@ -49,9 +52,12 @@ impl Upstream {
             Admission::Pass(pass) => pass,
             Admission::Open { retry_after } => return Err(refused(retry_after)),
         };
-        let permit = match self.gate.try_enter() {
-            Some(permit) => permit,
-            None => self.gate.enter(deadline.at).await.map_err(|_| kept_out(deadline))?,
+        let (place, waited) = match self.gate.try_take() {
+            Some(taken) => (Ok(taken), None),
+            None => {
+                let permit = self.gate.enter(deadline.at).await.map_err(|_| kept_out(deadline))?;
+                (Err(permit), Some(Instant::now()))
+            }
         };
         self.budget.request(caller.core);
         let mut upload = Upload::new(std::mem::take(&mut request.body));
@@ -62,6 +68,7 @@ impl Upstream {
             key: self.rules.key(caller.ground),
             repeatable: is_idempotent(&request.method) || self.rules.admits(caller.ground),
             deadline,
+            now: waited.unwrap_or(started),
         };
         let outcome = self.attempts(way, &mut request, &mut upload, attempts).await;
         let now = Instant::now();
@@ -75,7 +82,11 @@ impl Upstream {
             self.gate.observe(attempts.time, failed, now);
         }
         match outcome {
-            Ok((answer, active)) => Ok(hold(answer, Held(permit, active))),
+            Ok((answer, active)) if goes_on(&answer) => {
+                let permit = place.map_or_else(|permit| permit, Taken::keep);
+                Ok(hold(answer, Held(permit, active)))
+            }
+            Ok((answer, _)) => Ok(answer),
             Err(failed) => Err(failed.error),
         }
     }
@@ -102,6 +113,7 @@ impl Upstream {
                 tokio::time::sleep(pause).await;
             }
             upload.rewind();
+            way.now = Instant::now();
             number += 1;
         }
     }
@@ -139,7 +151,7 @@ impl Upstream {
         upload: &mut Upload,
         attempts: &mut Attempts,
     ) -> Outcome {
-        let started = Instant::now();
+        let started = way.now;
         let Some(at) = way.seen.pick(&way.tried, way.key, started) else {
             let error = Error::new(ErrorKind::NoEndpoint).reason("no_endpoint");
             return Err(Failed { error, unseen: true });
@@ -156,7 +168,7 @@ impl Upstream {
             }
             _ => {
                 let sent = (request, upload);
-                self.at(way, at, sent, attempts).await
+                self.at(way, (at, way.now), sent, attempts).await
             }
         };
         if let (Some((hedge, _)), Ok(_)) = (hedge, &outcome) {
@@ -169,7 +181,7 @@ impl Upstream {
     async fn at(
         &self,
         way: &Way<'_>,
-        at: usize,
+        (at, now): (usize, Instant),
         (request, upload): (&mut Request, &mut Upload),
         attempts: &mut Attempts,
     ) -> Outcome {
@@ -178,13 +190,13 @@ impl Upstream {
         let active = (way.seen.endpoints.len() > 1).then(|| endpoint.begin());
         self.name(endpoint, request);
         let core = (way.caller.core, way.repeatable);
-        let outcome = self.attempt(endpoint, core, request, upload, way.deadline, attempts).await;
+        let outcome = self.attempt(endpoint, core, (request, upload), (now, way.deadline), attempts).await;
         let failed = match &outcome {
             Ok(answer) => Some(answer.status.is_server_error()),
             Err(failed) => failed.counts().then_some(true),
         };
         if let Some(failed) = failed {
-            self.set.attempted(&way.seen, at, failed, Instant::now());
+            self.set.attempted(&way.seen, at, failed);
         }
         outcome.map(|answer| (answer, active))
     }
@@ -226,12 +238,18 @@ impl Upstream {
         let other = way.seen.pick(&way.tried, way.key, Instant::now()).filter(|other| *other != at);
         let outcome = {
             let way = &*way;
-            let mut first = pin!(self.at(way, at, (first_request, &mut first_upload), &mut first_told));
+            let mut first =
+                pin!(self.at(way, (at, way.now), (first_request, &mut first_upload), &mut first_told));
             let early = tokio::time::timeout(delay, first.as_mut()).await;
             match (early, other) {
                 (Ok(outcome), _) => outcome,
                 (Err(_), Some(other)) if budget.take() => {
-                    let second = self.at(way, other, (second_request, &mut second_upload), &mut second_told);
+                    let second = self.at(
+                        way,
+                        (other, Instant::now()),
+                        (second_request, &mut second_upload),
+                        &mut second_told,
+                    );
                     race(first, pin!(second), wins).await
                 }
                 (Err(_), _) => first.await,

@@ -11,14 +11,16 @@ use super::endpoint::Active;
 #[expect(dead_code, reason = "what it holds is of use by being held")]
 pub(super) struct Held(pub(super) Permit, pub(super) Option<Active>);
 
-/// Lets the answer hold the places until its end. A body that is there whole holds nothing, and neither does a stream
-/// of events, which may go on for ever.
-pub(super) fn hold(mut answer: Response, held: Held) -> Response {
+/// Whether an answer holds its places: not one whose body is there whole, and not a stream of events, which may go on for ever.
+pub(super) fn goes_on(answer: &Response) -> bool {
     let events =
         |media: &[u8]| media.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"));
-    if answer.headers.get_id(HeaderId::ContentType).is_some_and(events) {
-        return answer;
-    }
+    matches!(answer.body, Body::Stream(_))
+        && !answer.headers.get_id(HeaderId::ContentType).is_some_and(events)
+}
+
+/// Lets the answer hold the places until its end.
+pub(super) fn hold(mut answer: Response, held: Held) -> Response {
     answer.body = match answer.body {
         Body::Stream(inner) => Body::Stream(Box::new(Holding { inner, _held: held })),
         whole => whole,

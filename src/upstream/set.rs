@@ -168,7 +168,7 @@ impl Set {
     }
 
     /// Notes that an attempt at an endpoint went well or failed; whether it has been ejected for that.
-    pub(super) fn attempted(&self, listed: &Listed, at: usize, failed: bool, now: Instant) -> bool {
+    pub(super) fn attempted(&self, listed: &Listed, at: usize, failed: bool) -> bool {
         let (Some(settings), Some(endpoint)) = (&self.outliers, listed.endpoints.get(at)) else {
             return false;
         };
@@ -176,6 +176,7 @@ impl Set {
             endpoint.outlier.success();
             return false;
         }
+        let now = Instant::now();
         let most = most_ejected(settings.max_ejected, listed.endpoints.len());
         let mut guard = None;
         let ejected = endpoint.outlier.failure(now, settings, || {

@@ -43,6 +43,27 @@ pub struct Gate {
 #[derive(Debug)]
 pub struct Permit(Arc<Shared>);
 
+/// A place taken by somebody who stays at the gate; it comes free when this is dropped.
+#[derive(Debug)]
+pub struct Taken<'g>(&'g Arc<Shared>);
+
+impl Taken<'_> {
+    /// Takes the place along.
+    #[must_use]
+    pub fn keep(self) -> Permit {
+        let permit = Permit(Arc::clone(self.0));
+        // It is not left, but carried on.
+        std::mem::forget(self);
+        permit
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
 impl Gate {
     /// A gate that lets `limit` in and `queue` more wait, each for `queue_timeout` at most.
     pub fn new(limit: Limit, queue: u32, queue_timeout: Duration) -> Gate {
@@ -65,10 +86,15 @@ impl Gate {
 
     /// A place, if one is free and nobody waits for it.
     pub fn try_enter(&self) -> Option<Permit> {
+        self.try_take().map(Taken::keep)
+    }
+
+    /// As [`Gate::try_enter`], for who stays: references to the gate are not counted, which cores would fight over.
+    pub fn try_take(&self) -> Option<Taken<'_>> {
         let mut counts = self.shared.counts();
         while counts.waiting == 0 && counts.active < self.shared.limit() {
             match self.shared.change(counts, Counts { active: counts.active + 1, ..counts }) {
-                Ok(()) => return Some(Permit(Arc::clone(&self.shared))),
+                Ok(()) => return Some(Taken(&self.shared)),
                 Err(now) => counts = now,
             }
         }

@@ -3,4 +3,4 @@
 pub mod adaptive;
 pub mod gate;
 
-pub use gate::{Gate, Limit, Permit, Refused};
+pub use gate::{Gate, Limit, Permit, Refused, Taken};
