@@ -62,6 +62,9 @@ pub struct Section<'a> {
     out: &'a Diagnostics,
 }
 
+/// Policies that are easily written beside `policies` in place of inside.
+const POLICIES: &[&str] = &["cors", "rate_limit", "auth", "authorize", "cache", "shape"];
+
 impl<'a> Section<'a> {
     /// Opens a map. Unknown keys, keys for later and missing keys are reported at once; only a value that is
     /// no map gives `None`.
@@ -98,6 +101,11 @@ impl<'a> Section<'a> {
                 let list: Vec<String> = known.clone().map(quoted).collect();
                 let diagnostic = Diagnostic::error(entry.key.span, what);
                 let near = nearest(name, self.table.iter().map(|key| key.name));
+                let policies = self.table.iter().any(|key| key.name == "policies");
+                if policies && near.is_none() && POLICIES.contains(&name) {
+                    let mend = format!("it is a policy: write `policies: {{ {name}: ... }}`");
+                    return self.out.add(diagnostic.help(mend));
+                }
                 self.out.add(diagnostic.help(format!("its keys are {}", list.join(", "))).did_you_mean(near));
             }
         }

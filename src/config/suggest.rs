@@ -21,7 +21,21 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 const MAX_LENGTH: usize = 64;
 
 /// Words that others use for one of ours, and that no slip of the hand explains.
-const ELSEWHERE: &[(&str, &str)] = &[("max", "limit")];
+const ELSEWHERE: &[(&str, &str)] = &[
+    ("max", "limit"),
+    ("retries", "retry"),
+    ("threshold", "consecutive"),
+    ("circuit_breaker", "breaker"),
+    ("load_balancing", "balance"),
+    ("healthcheck", "health"),
+    ("health_check", "health"),
+    ("backends", "upstreams"),
+    ("servers", "endpoints"),
+    ("targets", "endpoints"),
+    ("num_retries", "attempts"),
+    ("on", "retry_on"),
+    ("backend", "upstream"),
+];
 
 fn elsewhere(word: &[char], known: &str) -> bool {
     ELSEWHERE.iter().any(|(theirs, ours)| *ours == known && theirs.chars().eq(word.iter().copied()))
