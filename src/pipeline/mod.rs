@@ -41,7 +41,8 @@ impl Walk {
         let exchange = &mut self.exchange;
         let (rule, miss) = match self.refused.take() {
             // What cannot be read is not asked any further: it has neither path nor identity.
-            Some(refused) => return self.decline(refused).await,
+            // Boxed: an idle connection need not hold room for it.
+            Some(refused) => return Box::pin(self.decline(refused)).await,
             None => find::find(&pinned, exchange),
         };
         exchange.rule = Some(rule);
