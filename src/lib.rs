@@ -3,6 +3,8 @@
 //! A request walks `listener -> pipeline -> route -> policy -> action -> upstream`, and its answer walks back.
 //! `ARCHITECTURE.md` tells what each room is for and which rooms it may know.
 
+pub mod runtime;
+
 pub mod exchange;
 
 pub mod config;

@@ -4,12 +4,13 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
+use crate::runtime::time;
+use crate::runtime::time::timeout;
 use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode, Version};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
 
 use crate::exchange::target::PathRules;
 use crate::exchange::{Headers, Target};
@@ -115,7 +116,7 @@ where
                 };
                 seats.seat(serve).await;
             }
-            Err(_) => tokio::time::sleep(BREATHE).await,
+            Err(_) => time::sleep(BREATHE).await,
         }
     }
 }

@@ -16,13 +16,13 @@ mod upstreams;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ::http::{Method, StatusCode};
 use tokio::net::TcpListener;
 
 use crate::exchange::problem::problem;
 use crate::exchange::{Body, Error, ErrorKind, RequestId};
+use crate::runtime::{clock, random};
 use crate::server::{Cause, Control};
 use crate::telemetry::metrics;
 
@@ -97,8 +97,8 @@ async fn reload(control: &Control) -> Reply {
 
 /// An error as every error of the gate looks.
 fn refuse(error: Error) -> Reply {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let id = RequestId::make(now.as_millis() as u64, fastrand::u128(..));
+    let now = clock::since_epoch();
+    let id = RequestId::make(now.as_millis() as u64, random::u128(..));
     let problem = problem(&error, id.as_str());
     let body = match problem.body {
         Body::Bytes(bytes) => bytes,

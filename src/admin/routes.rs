@@ -1,6 +1,6 @@
 //! What is served, as a document: every listener with its rules, what they do and what guards them.
 
-use std::collections::HashSet;
+use crate::runtime::hash::HashSet;
 
 use serde_json::{Value, json};
 

@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::rc::Rc;
 
+use crate::runtime::task;
+use crate::runtime::task::AbortHandle;
 use tokio::sync::Notify;
-use tokio::task::AbortHandle;
 
 /// The connections of one listener, of which so many may be open.
 ///
@@ -53,7 +54,7 @@ impl Seats {
         self.list.borrow_mut().push_back(Rc::clone(&seat));
         let leave = Leave { seats: Rc::clone(self), seat: Rc::clone(&seat) };
         let served = serve(Rc::clone(&seat));
-        let task = tokio::task::spawn_local(async move {
+        let task = task::spawn_local(async move {
             let _leave = leave;
             served.await;
         });

@@ -1,10 +1,10 @@
 //! How the services fare: lines of the metrics page, and a part of the status.
 
 use std::fmt::Write;
-use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use crate::runtime::clock;
 use crate::snapshot::Snapshot;
 use crate::upstream::breaker::State;
 
@@ -19,7 +19,7 @@ pub(super) fn metrics(snapshot: &Snapshot) -> String {
 }
 
 fn write(snapshot: &Snapshot, page: &mut String) -> std::fmt::Result {
-    let now = Instant::now();
+    let now = clock::now();
     let labels = |name: &str| format!("{{upstream={}}}", quoted(name));
     let all: Vec<_> = snapshot.upstreams.iter().map(|one| (labels(&one.settings().name), one)).collect();
     let name = "portcullis_upstream_breaker_open";
@@ -69,7 +69,7 @@ fn write(snapshot: &Snapshot, page: &mut String) -> std::fmt::Result {
 
 /// The upstreams and their endpoints.
 pub(super) fn status(snapshot: &Snapshot) -> Value {
-    let now = Instant::now();
+    let now = clock::now();
     let upstreams = snapshot.upstreams.iter().map(|one| {
         let endpoints = one.set().endpoints();
         let endpoints = endpoints.iter().map(|endpoint| {

@@ -4,7 +4,8 @@
 //! of a change is noted once, in a cell that its name leads to, and whatever was stored before it is over. Resources
 //! that share a cell cost each other an answer now and then; no change is ever lost, and the memory is fixed.
 
-use std::hash::{BuildHasher, RandomState};
+use crate::runtime::hash::Seed;
+use std::hash::BuildHasher;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -19,14 +20,14 @@ pub struct Resource(usize);
 pub(super) struct Invalid {
     /// The moment that cells count from.
     epoch: Instant,
-    seed: RandomState,
+    seed: Seed,
     /// Nanoseconds since the epoch, and one: 0 is never.
     cells: OnceLock<Box<[AtomicU64]>>,
 }
 
 impl Invalid {
     pub(super) fn new(epoch: Instant) -> Invalid {
-        Invalid { epoch, seed: RandomState::new(), cells: OnceLock::new() }
+        Invalid { epoch, seed: Seed::new(), cells: OnceLock::new() }
     }
 
     /// What bears this name.

@@ -1,6 +1,6 @@
 //! A part of the store under a lock of its own: entries by key, in the order of their use.
 
-use std::collections::{HashMap, HashSet};
+use crate::runtime::hash::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -146,7 +146,7 @@ impl Shard {
 
 impl Default for Table {
     fn default() -> Table {
-        Table { places: HashMap::new(), slots: Vec::new(), free: Vec::new(), first: NONE, last: NONE }
+        Table { places: HashMap::default(), slots: Vec::new(), free: Vec::new(), first: NONE, last: NONE }
     }
 }
 

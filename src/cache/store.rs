@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use crate::config::CacheBounds;
 use crate::exchange::Request;
+use crate::runtime::clock;
 
 use super::entry::Entry;
 use super::invalid::{Invalid, Resource};
@@ -57,7 +58,7 @@ impl Cache {
             hand: AtomicUsize::new(0),
             stores: AtomicU64::new(0),
             evictions: AtomicU64::new(0),
-            invalid: Invalid::new(Instant::now()),
+            invalid: Invalid::new(clock::now()),
         }
     }
 

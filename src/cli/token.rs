@@ -1,7 +1,7 @@
 //! `token`: signs a token to try a gateway with. Nobody but an identity provider should sign those that matter.
 
 use std::env::VarError;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,6 +13,7 @@ use sha2::Sha256;
 use super::arguments::duration;
 use super::failure::Failure;
 use super::output;
+use crate::runtime::clock;
 
 /// A shorter secret can be guessed (RFC 7518 section 3.2).
 const SHORT: usize = 32;
@@ -74,7 +75,7 @@ fn claim(text: &str) -> Result<(String, Value), String> {
 
 /// The claims of a token that is valid from now on; what is given by name wins.
 pub(super) fn claims(sub: Option<&str>, ttl: Duration, more: &[(String, Value)]) -> Map<String, Value> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let now = clock::since_epoch().as_secs();
     let mut claims = Map::new();
     if let Some(sub) = sub {
         claims.insert("sub".to_owned(), json!(sub));

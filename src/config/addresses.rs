@@ -1,7 +1,7 @@
 //! Listeners on one address: the Host of a request chooses among them, so they must tell apart by `hosts`, and agree
 //! on what is judged before a Host is known.
 
-use std::collections::HashMap;
+use crate::runtime::hash::HashMap;
 use std::net::SocketAddr;
 
 use super::diagnostic::{Diagnostic, Diagnostics};
@@ -54,7 +54,7 @@ fn nameless(address: SocketAddr, sharing: &[&Listener], out: &Diagnostics) {
 
 /// No host belongs to two of them.
 fn hosts(sharing: &[&Listener], out: &Diagnostics) {
-    let mut seen: HashMap<&HostPattern, (Span, &str)> = HashMap::new();
+    let mut seen: HashMap<&HostPattern, (Span, &str)> = HashMap::default();
     for listener in sharing {
         for host in &listener.hosts {
             let mine = (host.span, &*listener.name.value);

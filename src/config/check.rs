@@ -1,6 +1,6 @@
 //! What only the whole shows: names that lead nowhere, definitions that nobody uses, routes written twice.
 
-use std::collections::{HashMap, HashSet};
+use crate::runtime::hash::{HashMap, HashSet};
 
 use super::addresses;
 use super::diagnostic::{Diagnostic, Diagnostics};
@@ -51,7 +51,7 @@ struct Defined<'a> {
 impl<'a> Defined<'a> {
     fn new(what: &'static str, section: &'static str, root: &'a Node) -> Self {
         let entries = root.get(section).map(Node::entries).unwrap_or_default();
-        Self { what, section, entries, used: HashSet::new() }
+        Self { what, section, entries, used: HashSet::default() }
     }
 
     fn resolve(&mut self, text: &Text, out: &Diagnostics) {
@@ -161,7 +161,7 @@ fn cleartext(url: &Url, at: Span, out: &Diagnostics) {
 
 /// Routes of one scope that answer the same method and pattern.
 fn twice(routes: &[Route], out: &Diagnostics) {
-    let mut seen: HashMap<String, Vec<&Route>> = HashMap::new();
+    let mut seen: HashMap<String, Vec<&Route>> = HashMap::default();
     for route in routes {
         let same = seen.entry(route.key.pattern.shape()).or_default();
         let (mine, name) = (&route.key.methods, &route.name);

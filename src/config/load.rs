@@ -1,6 +1,6 @@
 //! Files and folders into one document, references resolved.
 
-use std::collections::HashMap;
+use crate::runtime::hash::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! YAML text into a tree of nodes, bounded in depth and number.
 
-use std::collections::HashMap;
+use crate::runtime::hash::HashMap;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span as Mark};
 
@@ -17,8 +17,15 @@ const MAX_NODES: usize = 200_000;
 /// Reads one file. The node is `None` where the file holds no value at all, or where it is no YAML.
 pub(super) fn parse(file: FileId, text: &str, problems: &mut Vec<Diagnostic>) -> Option<Node> {
     let source = Source::new(text);
-    let mut builder =
-        Builder { file, source, stack: Vec::new(), root: None, anchors: HashMap::new(), nodes: 0, problems };
+    let mut builder = Builder {
+        file,
+        source,
+        stack: Vec::new(),
+        root: None,
+        anchors: HashMap::default(),
+        nodes: 0,
+        problems,
+    };
     let mut parser = Parser::new_from_str(text);
     let mut documents = 0_usize;
     while let Some(next) = parser.next_event() {
@@ -138,7 +145,7 @@ impl Builder<'_> {
                 self.open(span, anchor, tag.is_some(), Open::List(Vec::new()))
             }
             Event::MappingStart(anchor, tag) => {
-                let open = Open::Map { entries: Vec::new(), seen: HashMap::new(), key: None };
+                let open = Open::Map { entries: Vec::new(), seen: HashMap::default(), key: None };
                 self.open(span, anchor, tag.is_some(), open)
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),

@@ -6,6 +6,7 @@ use cel::common::ast::{EntryExpr, Expr, LiteralValue, SourceInfo, operators};
 use cel::{Env, IdedExpr, ParseError};
 
 use super::error::{CompileError, Span};
+use crate::runtime::task;
 
 /// Longest text of one expression, in bytes.
 const MAX_TEXT: usize = 8 * 1024;
@@ -38,8 +39,7 @@ pub(super) fn parse(text: &str) -> Result<Parsed<'_>, Vec<CompileError>> {
         return Err(vec![Span { start: MAX_TEXT as u32, ..whole }.error(what, None)]);
     }
     let owned = text.to_owned();
-    let thread = std::thread::Builder::new().name("cel-parser".into()).stack_size(PARSER_STACK);
-    let parsed = thread.spawn(move || {
+    let parsed = task::thread_with_stack("cel-parser", PARSER_STACK, move || {
         let parsed = ENV.parser().parse_with_source_info(&owned);
         let (tree, info) = parsed
             .map_err(|errors| errors.errors.iter().map(|error| told(&owned, error)).collect::<Vec<_>>())?;

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::exchange::CoreId;
 use crate::pipeline::Core;
+use crate::runtime::{clock, task, time};
 use crate::snapshot::Watcher;
 use crate::telemetry::metrics::ListenerMetrics;
 
@@ -50,7 +51,7 @@ impl Door {
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(error) => {
                     trouble(error);
-                    tokio::time::sleep(BREATHE).await;
+                    time::sleep(BREATHE).await;
                 }
             }
         }
@@ -94,7 +95,7 @@ impl Door {
         let watcher = Rc::clone(&self.watcher);
         let metrics = Arc::clone(&self.metrics);
         metrics.opened(core.id);
-        tokio::task::spawn_local(async move {
+        task::spawn_local(async move {
             let entered = poll_fn(|cx| Poll::Ready(core.enter(cx.waker().clone()))).await;
             // Dropped in every case, also should serving panic: the gate goes on without this connection.
             let _open = (entered, counted, Opened { metrics, core: core.id });
@@ -127,7 +128,7 @@ async fn serve(stream: TcpStream, peer: SocketAddr, core: &Rc<Core>, watcher: Rc
     // Answers leave in whole writes: waiting for more to send would only delay them.
     let _ = stream.set_nodelay(true);
     let Some(pinned) = watcher.pin() else { return };
-    let head_by = Instant::now() + pinned.plan.limits.head_timeout;
+    let head_by = clock::now() + pinned.plan.limits.head_timeout;
     let wire = Rc::new(Wire::new(stream, BytesMut::new()));
     let speaks_h2 = poll_fn(|cx| poll_protocol(&wire, core, head_by, cx)).await;
     drop(pinned);

@@ -2,11 +2,11 @@
 
 use std::io;
 use std::rc::Rc;
-use std::task::{Context, Poll};
-use std::time::Instant;
+use std::task::{Context, Poll, ready};
 
 use crate::exchange::{BodyStream, Error, ErrorKind, Frame};
 use crate::http1::{Decoder, Framing, Piece};
+use crate::runtime::clock;
 
 use super::pace::{BodyBounds, Pace};
 use super::wire::Wire;
@@ -53,7 +53,7 @@ impl BodyStream for ClientBody {
                 Ok(Piece::Data(data)) => {
                     let received = self.wire.received.get() + data.len() as u64;
                     self.wire.received.set(received);
-                    self.pace.moved(data.len() as u64, self.bounds);
+                    self.pace.moved(data.len() as u64, clock::now(), self.bounds);
                     if received > self.bounds.max {
                         return self.fail(Error::new(ErrorKind::BodyTooLarge));
                     }
@@ -90,14 +90,9 @@ impl BodyStream for ClientBody {
                     return self.fail(Error::new(ErrorKind::ClientClosed).source(error));
                 }
                 Poll::Pending => {
-                    let now = Instant::now();
-                    let late = self.pace.deadline(now, self.bounds);
-                    if late > now && self.wire.poll_timer(late, cx).is_pending() {
-                        return Poll::Pending;
-                    }
-                    if late <= now {
-                        return self.fail(Error::new(ErrorKind::RequestTimeout).reason("body"));
-                    }
+                    let late = self.pace.deadline(clock::now(), self.bounds);
+                    ready!(self.wire.poll_timer(late, cx));
+                    return self.fail(Error::new(ErrorKind::RequestTimeout).reason("body"));
                 }
             }
         }

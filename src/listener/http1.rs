@@ -14,6 +14,7 @@ use crate::exchange::target::authority_of;
 use crate::exchange::{Body, Error, ErrorKind, Frame, HeaderId, Headers, Response};
 use crate::http1::{ConnectionLine, Framing, RequestHead, encode, parse_request};
 use crate::pipeline::{Arrived, Core, LINGER, Walk};
+use crate::runtime::clock;
 use crate::snapshot::{Limits, Pinned, Watcher};
 
 use super::body::ClientBody;
@@ -50,7 +51,7 @@ pub(super) struct Connection {
 impl Connection {
     /// Serves requests until either side ends the connection. `head_by` is when the first head must be complete.
     pub(super) async fn serve(self, head_by: Instant) {
-        let mut started = Some((Instant::now(), head_by));
+        let mut started = Some((clock::now(), head_by));
         loop {
             let limits = match self.watcher.pin() {
                 Some(pinned) => pinned.plan.limits,
@@ -101,10 +102,10 @@ impl Connection {
     /// Waits for the first byte of the next request; `None` where there will be none.
     async fn idle(&self, limits: &Limits) -> Option<Instant> {
         if !self.wire.buffer().is_empty() {
-            return Some(Instant::now());
+            return Some(clock::now());
         }
         self.wire.release();
-        let answered = Instant::now();
+        let answered = clock::now();
         let until = answered + limits.idle;
         poll_fn(|cx| {
             let until = if self.is_ending() { answered + LAST_CALL } else { until };
@@ -116,7 +117,7 @@ impl Connection {
             self.wire.poll_timer(until, cx).map(|()| None)
         })
         .await?;
-        Some(Instant::now())
+        Some(clock::now())
     }
 
     /// The next head; `None` where the client closed before it began one.
@@ -262,7 +263,7 @@ impl Connection {
     /// Ends the connection so that the client can still read the answer: closing with unread bytes would reset it.
     async fn linger(&self) {
         self.wire.finish_writing();
-        let until = Instant::now() + LINGER;
+        let until = clock::now() + LINGER;
         let mut read = 0;
         poll_fn(|cx| {
             loop {
@@ -272,7 +273,7 @@ impl Connection {
                     Poll::Ready(Ok(more)) => read += more,
                     Poll::Pending => return self.wire.poll_timer(until, cx),
                 }
-                if read > LINGER_BYTES || Instant::now() >= until {
+                if read > LINGER_BYTES || clock::now() >= until {
                     return Poll::Ready(());
                 }
             }
@@ -342,8 +343,8 @@ impl Pump<'_> {
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(gone(error))),
                 Poll::Pending => {
                     let written = self.wire.out().written();
-                    let (at, since) = self.stalled.unwrap_or_else(|| (written, Instant::now()));
-                    let since = if at == written { since } else { Instant::now() };
+                    let (at, since) = self.stalled.unwrap_or_else(|| (written, clock::now()));
+                    let since = if at == written { since } else { clock::now() };
                     self.stalled = Some((written, since));
                     ready!(self.wire.poll_timer(since + limits.idle, cx));
                     return Poll::Ready(Err(Error::new(ErrorKind::ClientClosed).reason("stalled")));

@@ -24,9 +24,9 @@ pub(super) struct Pace {
 
 impl Pace {
     /// Some bytes came.
-    pub(super) fn moved(&mut self, bytes: u64, bounds: BodyBounds) {
+    pub(super) fn moved(&mut self, bytes: u64, now: Instant, bounds: BodyBounds) {
         if let Some(since) = self.waiting_since.take() {
-            self.waited += since.elapsed();
+            self.waited += now.saturating_duration_since(since);
         }
         self.bytes += bytes;
         let enough = bounds.rate.saturating_mul(bounds.timeout.as_secs()).max(1);
@@ -53,11 +53,11 @@ mod tests {
         let mut pace = Pace::default();
         assert_eq!(pace.deadline(start, BOUNDS), start + BOUNDS.timeout);
         assert_eq!(pace.deadline(start + Duration::from_secs(9), BOUNDS), start + BOUNDS.timeout, "one wait");
-        pace.moved(999, BOUNDS);
-        let next = Instant::now();
-        assert!(pace.deadline(next, BOUNDS) <= next + BOUNDS.timeout, "one byte short of the rate");
-        pace.moved(1, BOUNDS);
-        let next = Instant::now();
+        let next = start + Duration::from_secs(1);
+        pace.moved(999, next, BOUNDS);
+        let late = next + BOUNDS.timeout - Duration::from_secs(1);
+        assert_eq!(pace.deadline(next, BOUNDS), late, "one byte short of the rate");
+        pace.moved(1, next, BOUNDS);
         assert_eq!(pace.deadline(next, BOUNDS), next + BOUNDS.timeout);
     }
 
@@ -65,10 +65,11 @@ mod tests {
     fn a_trickle_gives_nothing_back_of_what_was_waited() {
         let waited = Duration::from_secs(4);
         let mut pace = Pace::default();
-        pace.deadline(Instant::now().checked_sub(waited).unwrap(), BOUNDS);
-        pace.moved(999, BOUNDS);
-        let next = Instant::now();
-        assert!(pace.deadline(next, BOUNDS) <= next + BOUNDS.timeout - waited);
+        let start = Instant::now();
+        pace.deadline(start, BOUNDS);
+        let next = start + waited;
+        pace.moved(999, next, BOUNDS);
+        assert_eq!(pace.deadline(next, BOUNDS), next + BOUNDS.timeout - waited);
     }
 
     #[test]
@@ -76,8 +77,9 @@ mod tests {
         let mut pace = Pace::default();
         let start = Instant::now();
         pace.deadline(start, BOUNDS);
-        pace.moved(1, BOUNDS);
-        let much_later = Instant::now() + Duration::from_secs(3600);
-        assert!(pace.deadline(much_later, BOUNDS) > much_later + Duration::from_secs(9));
+        let waited = Duration::from_secs(1);
+        pace.moved(1, start + waited, BOUNDS);
+        let much_later = start + Duration::from_secs(3600);
+        assert_eq!(pace.deadline(much_later, BOUNDS), much_later + BOUNDS.timeout - waited);
     }
 }

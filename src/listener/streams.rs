@@ -6,6 +6,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use crate::net::Timer;
+use crate::runtime::clock;
 
 /// So many resets are no flood yet: a browser leaves pages.
 const RESETS: u64 = 200;
@@ -99,7 +100,7 @@ impl Guard {
 
     /// A piece of the answer was handed over (`true`), or the next one is asked for.
     pub(super) fn handed(&self, handed: bool) {
-        self.streams.slots.borrow_mut()[self.at].handed = handed.then(Instant::now);
+        self.streams.slots.borrow_mut()[self.at].handed = handed.then(clock::now);
         if handed {
             // The connection has to look when this was: nothing else may wake it while the client takes nothing.
             self.streams.wake();
@@ -116,7 +117,7 @@ impl Drop for Guard {
         self.streams.slots.borrow_mut()[self.at] = Slot::default();
         self.streams.open.set(self.streams.open.get() - 1);
         if self.streams.open.get() == 0 {
-            self.streams.idle_since.set(Some(Instant::now()));
+            self.streams.idle_since.set(Some(clock::now()));
             self.streams.wake();
         }
     }

@@ -10,6 +10,7 @@ use bytes::BytesMut;
 use tokio::net::TcpStream;
 
 use crate::net::{self, Outbox, Timer};
+use crate::runtime::clock;
 
 /// Room for the head of a request; most fit into one read of it.
 const HEAD_ROOM: usize = 4 * 1024;
@@ -123,7 +124,7 @@ impl Wire {
                 return Poll::Ready(());
             }
             match ready!(self.poll_read_head(cx)) {
-                Ok(0) => self.ended.set(Some(Instant::now())),
+                Ok(0) => self.ended.set(Some(clock::now())),
                 // A body's reader may be waiting for just these bytes: it shares this task and its buffer.
                 Ok(_) if !self.body_done.get() => cx.waker().wake_by_ref(),
                 Ok(_) => {}
@@ -135,7 +136,7 @@ impl Wire {
     /// Ready once the connection has failed (the client reset it), found without reading from it.
     fn poll_failed(&self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let at = self.probe_at.get().unwrap_or_else(|| Instant::now() + PROBE);
+            let at = self.probe_at.get().unwrap_or_else(|| clock::now() + PROBE);
             self.probe_at.set(Some(at));
             ready!(self.probe.borrow_mut().poll(at, cx));
             self.probe_at.set(None);

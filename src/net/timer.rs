@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use tokio::time::Sleep;
+use crate::runtime::time::Sleep;
+use crate::runtime::{clock, time};
 
 /// A timer that is armed late: moving its deadline further away costs nothing, because the sleep that is armed
 /// already fires first, sees the later deadline and goes to sleep again. One lives as long as its connection.
@@ -23,13 +24,13 @@ impl Timer {
     /// Ready once `deadline` has passed; until then the task is woken when it does.
     pub fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let (armed, sleep) =
-            self.sleep.get_or_insert_with(|| (deadline, Box::pin(tokio::time::sleep_until(deadline.into()))));
+            self.sleep.get_or_insert_with(|| (deadline, Box::pin(time::sleep_until(deadline))));
         if *armed > deadline {
             sleep.as_mut().reset(deadline.into());
             *armed = deadline;
         }
         while sleep.as_mut().poll(cx).is_ready() {
-            if Instant::now() >= deadline {
+            if clock::read() >= deadline {
                 return Poll::Ready(());
             }
             sleep.as_mut().reset(deadline.into());

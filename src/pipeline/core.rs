@@ -4,10 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::shed::Shed;
 use crate::exchange::{CoreId, RequestId};
+use crate::runtime::{clock, random};
 use crate::telemetry::CoreLog;
 use crate::telemetry::metrics::Metrics;
 
@@ -21,7 +22,7 @@ pub struct Core {
     pub metrics: Arc<Metrics>,
     /// What the process has to do.
     pub shed: Arc<Shed>,
-    random: RefCell<fastrand::Rng>,
+    random: RefCell<random::Rng>,
     draining: Cell<bool>,
     date: RefCell<Option<(Instant, String)>>,
     connections: RefCell<Connections>,
@@ -41,7 +42,7 @@ impl Core {
             log,
             metrics,
             shed: Arc::default(),
-            random: RefCell::new(fastrand::Rng::new()),
+            random: RefCell::new(random::generator()),
             draining: Cell::new(false),
             date: RefCell::new(None),
             connections: RefCell::new(Connections::default()),
@@ -56,7 +57,7 @@ impl Core {
 
     /// A new request id.
     pub fn request_id(&self) -> RequestId {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = clock::since_epoch();
         RequestId::make(now.as_millis() as u64, self.random.borrow_mut().u128(..))
     }
 
@@ -68,7 +69,7 @@ impl Core {
                 use_it(text.as_bytes());
             }
             _ => {
-                let text = httpdate::fmt_http_date(SystemTime::now());
+                let text = httpdate::fmt_http_date(clock::wall());
                 use_it(text.as_bytes());
                 *held = Some((now, text));
             }

@@ -1,8 +1,7 @@
 //! The end of a walk: its record goes to the counters and to the log, once, when the last byte is out.
 
-use std::time::{Instant, SystemTime};
-
 use crate::exchange::{Error, ErrorKind};
+use crate::runtime::clock;
 use crate::telemetry::Entry;
 
 use super::Walk;
@@ -29,7 +28,7 @@ impl Walk {
     }
 
     fn record(&mut self) {
-        let duration = Instant::now().saturating_duration_since(self.exchange.record.started);
+        let duration = clock::now().saturating_duration_since(self.exchange.record.started);
         if !self.complete && self.exchange.record.error.is_none() {
             self.exchange.record.error = Some(ErrorKind::ClientClosed);
         }
@@ -45,7 +44,7 @@ impl Walk {
             rule.metrics.finished(exchange.core, record.status, duration, record.bytes_in, record.bytes_out);
         }
         let Some(log) = &self.core.log else { return };
-        log.line(&Entry::of(exchange, SystemTime::now(), duration));
+        log.line(&Entry::of(exchange, clock::wall(), duration));
     }
 }
 

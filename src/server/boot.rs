@@ -4,13 +4,13 @@ use std::cell::{Cell, RefCell};
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZero;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::mpsc;
 
 use crate::exchange::Name;
 use crate::pipeline::shed::Shed;
+use crate::runtime::{clock, task};
 use crate::snapshot::compile::Environment;
 use crate::snapshot::{Live, Snapshot};
 use crate::store::SystemClock;
@@ -73,7 +73,7 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
     helpers::tend(&environment, &snapshot);
     let live = Arc::new(Live::new(Arc::new(snapshot)));
     let shed = Arc::new(Shed::default());
-    tokio::task::spawn_local(helpers::watch_memory(Arc::clone(&live), Arc::clone(&shed)));
+    task::spawn_local(helpers::watch_memory(Arc::clone(&live), Arc::clone(&shed)));
     let shared = Shared {
         live: Arc::clone(&live),
         metrics: Arc::clone(&metrics),
@@ -102,18 +102,18 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
         watched: RefCell::new(watch),
         last: RefCell::new(None),
         draining: Cell::new(false),
-        started: SystemTime::now(),
+        started: clock::wall(),
     });
     let admin_address = match admin_socket {
         Some((socket, address)) => {
             let socket = tokio::net::TcpListener::from_std(socket)
                 .map_err(|error| Fault::environment("the admin listener could not be started", &error))?;
-            tokio::task::spawn_local(admin(socket, control.clone()));
+            task::spawn_local(admin(socket, control.clone()));
             Some(address)
         }
         None => None,
     };
-    tokio::task::spawn_local(helpers::tidy(Arc::clone(&control.inner().environment)));
+    task::spawn_local(helpers::tidy(Arc::clone(&control.inner().environment)));
     let listeners = open(&control, opened, &log);
     if let Some(address) = admin_address {
         log.info(format_args!("admin on {address}"));

@@ -8,13 +8,14 @@ use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::mpsc::sync_channel;
-use std::thread::{Builder as Thread, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::exchange::{CoreId, Name};
 use crate::listener::handoff::Handoff;
+use crate::runtime::{task, time};
 
 use command::Command;
 use work::Work;
@@ -52,7 +53,7 @@ impl Cores {
             let (sender, commands) = mpsc::unbounded_channel();
             let (up, started) = sync_channel(1);
             let (shared, handoff, crash) = (shared.clone(), Arc::clone(&cores.handoff), crash.clone());
-            let thread = Thread::new().name(format!("core-{at}")).spawn(move || {
+            let thread = task::thread(format!("core-{at}"), move || {
                 let watch = Crash { core: at, tell: Some(crash) };
                 let runtime = tokio::runtime::Builder::new_current_thread()
                     .enable_all()
@@ -102,7 +103,7 @@ impl Cores {
             return;
         }
         self.close_sockets(numbers).await;
-        tokio::time::sleep(BREATH).await;
+        time::sleep(BREATH).await;
         self.tell(|| Command::Leave { numbers: numbers.to_vec() });
     }
 
@@ -113,7 +114,7 @@ impl Cores {
 
     /// Ends every connection as soon as it is idle; ready when all have ended. The sockets have to be closed before.
     pub(super) async fn drain(&self) {
-        tokio::time::sleep(BREATH).await;
+        time::sleep(BREATH).await;
         self.ask(|done| Command::Drain { done }).await;
     }
 

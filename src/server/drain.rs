@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::control::Control;
 use super::signals::Signals;
+use crate::runtime::time;
 
 /// Stops accepting and waits until every connection has ended, `grace` has passed, or a second signal has come.
 pub(super) async fn drain(control: &Control, grace: Duration, signals: &mut Signals) {
@@ -16,7 +17,7 @@ pub(super) async fn drain(control: &Control, grace: Duration, signals: &mut Sign
     };
     tokio::select! {
         () = finished => log.info("drained: every connection has ended"),
-        () = tokio::time::sleep(grace) => {
+        () = time::sleep(grace) => {
             log.warn(format_args!("the time to drain has passed: {}", cut_off(control.open())));
         }
         () = signals.end() => {

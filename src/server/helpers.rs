@@ -1,11 +1,12 @@
 //! What keeps limits and the store of answers in order while nobody asks them, and what the operator is told of their Redis.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 
 use crate::pipeline::shed::Shed;
+use crate::runtime::{clock, time};
 use crate::snapshot::compile::Environment;
 use crate::snapshot::{Live, Snapshot};
 use crate::store::redis::link::Observer;
@@ -20,14 +21,13 @@ const BEATS_PER_SWEEP: u32 = 50;
 
 /// Tidies limits and the store of answers until the gate ends. On the control runtime: no request waits for it.
 pub(super) async fn tidy(environment: Arc<Environment>) {
-    let mut beat = tokio::time::interval(BEAT);
-    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut beat = time::interval(BEAT);
     for count in 0_u32.. {
         beat.tick().await;
-        environment.counters.tidy_shared(Instant::now());
+        environment.counters.tidy_shared(clock::now());
         if count % BEATS_PER_SWEEP == BEATS_PER_SWEEP - 1 {
             environment.counters.tidy();
-            environment.cache.tidy(Instant::now());
+            environment.cache.tidy(clock::now());
         }
     }
 }
@@ -49,8 +49,7 @@ pub(super) fn tend(environment: &Environment, snapshot: &Snapshot) {
 
 /// Looks at the memory of the process where it is bounded, until the gate ends.
 pub(super) async fn watch_memory(live: Arc<Live>, shed: Arc<Shed>) {
-    let mut beat = tokio::time::interval(BEAT);
-    beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut beat = time::interval(BEAT);
     loop {
         beat.tick().await;
         if let Some(most) = live.get().sources.config.overload.max_memory {

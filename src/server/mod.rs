@@ -27,6 +27,8 @@ use tokio::runtime::Builder;
 
 use control::LAST_WORDS;
 
+use crate::runtime::task;
+
 pub use control::Control;
 pub use fault::Fault;
 pub use options::{Admin, Options, Ready, Stdout};
@@ -55,7 +57,7 @@ async fn life(options: Options) -> Result<(), Fault> {
     let mut signals = signals::Signals::new()?;
     let grace = options.grace;
     let boot::Gate { control, mut crashed, reloads } = boot::boot(options)?;
-    let reloading = tokio::task::spawn_local(reload::serve(control.clone(), reloads));
+    let reloading = task::spawn_local(reload::serve(control.clone(), reloads));
     let broken = loop {
         tokio::select! {
             signal = signals.next() => match signal {

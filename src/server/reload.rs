@@ -3,9 +3,9 @@
 //! It is compiled off the cores, its new addresses are bound, and only then it is put in force; listeners that it
 //! has no more are closed last. Until the swap nothing has changed, and after it nothing can fail.
 
-use std::collections::{HashMap, HashSet};
+use crate::runtime::hash::{HashMap, HashSet};
+use crate::runtime::{clock, task, time};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -33,7 +33,7 @@ pub(super) async fn serve(control: Control, mut requests: mpsc::UnboundedReceive
     loop {
         let first = tokio::select! {
             first = requests.recv() => first,
-            () = tokio::time::sleep(retired::LOOK), if !retired.is_empty() => {
+            () = time::sleep(retired::LOOK), if !retired.is_empty() => {
                 retired.release();
                 continue;
             }
@@ -61,7 +61,7 @@ async fn reload(
     retired: &mut Retired<Snapshot>,
 ) -> Report {
     let inner = control.inner();
-    let begun = Instant::now();
+    let begun = clock::now();
     let previous = inner.live.get();
     let compiled = {
         let (source, environment) = (Arc::clone(&inner.source), Arc::clone(&inner.environment));
@@ -70,7 +70,7 @@ async fn reload(
             let before = Before::of(&watched);
             (before, source.compile(Some(&previous), &environment))
         };
-        tokio::task::spawn_blocking(compile).await
+        task::spawn_blocking(compile).await
     };
     let mut diagnostics = json!({ "errors": 0, "warnings": 0, "diagnostics": [] });
     let mut restart = Vec::new();
@@ -88,7 +88,7 @@ async fn reload(
         }
         Err(error) => Err(Failure::Environment(format!("compiling the configuration broke down: {error}"))),
     };
-    let took = begun.elapsed();
+    let took = clock::since(begun);
     let version = inner.live.get().version;
     let failure = match outcome {
         Ok(closed) => {
@@ -113,7 +113,7 @@ async fn reload(
             Some(failure)
         }
     };
-    Report { version, at: SystemTime::now(), cause, took, failure, diagnostics, restart }
+    Report { version, at: clock::wall(), cause, took, failure, diagnostics, restart }
 }
 
 /// Tells what was found, and has the files watched that the configuration is made of now.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use crate::config::{Diagnostic, Diagnostics, Severity};
+use crate::runtime::clock;
 use crate::telemetry::OperatorLog;
 use crate::telemetry::log::Level;
 
@@ -85,7 +86,7 @@ impl Report {
     pub(super) fn ending(version: u64, cause: Cause) -> Report {
         Report {
             version,
-            at: SystemTime::now(),
+            at: clock::wall(),
             cause,
             took: Duration::ZERO,
             failure: Some(Failure::Ending),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::config::{self, Config, Diagnostics, Loaded};
+use crate::runtime::clock;
 use crate::snapshot::Snapshot;
 use crate::snapshot::compile::{Environment, compile, vocabulary};
 
@@ -48,7 +49,7 @@ impl Source {
 
     /// Reads the configuration and compiles it. Blocks: it reads files.
     pub fn compile(&self, previous: Option<&Snapshot>, environment: &Environment) -> Compiled {
-        let begun = SystemTime::now();
+        let begun = clock::wall();
         let variable = |name: &str| std::env::var(name).ok();
         let loaded = match self {
             Source::Path(path) => config::load(path, &variable, vocabulary()),

@@ -3,7 +3,8 @@
 //! It looks at them twice a second, on a thread of its own: that sees every way in which files change (written in
 //! place, renamed over, a symlink that is swapped, removed and made again), on every file system.
 
-use std::collections::HashMap;
+use crate::runtime::hash::HashMap;
+use crate::runtime::task;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -61,8 +62,7 @@ impl Before {
 /// # Errors
 /// The system refuses a thread.
 pub(super) fn start(seen: Seen, told: Receiver<Seen>, ask: UnboundedSender<Request>) -> io::Result<()> {
-    let thread = std::thread::Builder::new().name("watch".to_owned());
-    thread.spawn(move || {
+    task::thread("watch", move || {
         let mut watch = Watch::new(seen);
         loop {
             match told.recv_timeout(EVERY) {

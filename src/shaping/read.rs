@@ -1,6 +1,6 @@
 //! Reads a shape from the configuration.
 
-use std::collections::HashSet;
+use crate::runtime::hash::HashSet;
 use std::sync::Arc;
 
 use crate::config::{Diagnostic, Field, Key, Schema, Section, Span, Text, shape};
@@ -153,7 +153,7 @@ fn paths(field: Field<'_>) -> Option<Vec<(Path, Span)>> {
     let read: Vec<Option<(Path, Span)>> =
         field.list()?.into_iter().map(|item| path_of(&item.filled()?, item, item.span())).collect();
     let paths = read.into_iter().collect::<Option<Vec<_>>>()?;
-    let mut seen = HashSet::new();
+    let mut seen: HashSet<_> = HashSet::default();
     if let Some((path, span)) = paths.iter().find(|(path, _)| !seen.insert(path)) {
         field.out().add(Diagnostic::error(*span, format!("`{path}` stands here twice")).help("remove one"));
         return None;

@@ -17,6 +17,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::runtime::clock;
+
 /// Where "now" comes from; tests pass their own.
 pub trait Clock: Send + Sync {
     /// The present moment; never goes back.
@@ -29,7 +31,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Instant {
-        Instant::now()
+        clock::read()
     }
 }
 

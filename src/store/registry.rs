@@ -1,6 +1,6 @@
 //! Where limits get their budgets from, so that a reload gives nobody a new one.
 
-use std::collections::HashMap;
+use crate::runtime::hash::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 

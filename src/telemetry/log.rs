@@ -6,12 +6,13 @@ use std::fmt::{Arguments, Display, Write};
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use super::escape::{Escaping, push_escaped};
 use super::repeat::Repeats;
 use super::stamp::Stamp;
 use super::worker::{Job, Worker};
+use crate::runtime::clock;
 
 /// How many lines may wait for the sink.
 const QUEUED: usize = 256;
@@ -151,7 +152,7 @@ impl OperatorLog {
     fn line(&self, out: &mut Vec<u8>, level: Level, message: Arguments<'_>, fields: Fields<'_>) {
         let before = if self.json { "{\"time\":\"" } else { "" };
         out.extend_from_slice(before.as_bytes());
-        Stamp::new().push(out, SystemTime::now());
+        Stamp::new().push(out, clock::wall());
         if self.json {
             for text in ["\",\"level\":\"", level.name(), "\",\"message\":\""] {
                 out.extend_from_slice(text.as_bytes());

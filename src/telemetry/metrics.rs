@@ -7,7 +7,8 @@ mod aggregates;
 mod cells;
 mod render;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use crate::runtime::hash::{HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};

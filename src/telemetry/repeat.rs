@@ -1,7 +1,8 @@
 //! Holds repeated lines back, so that a storm of failures is told and does not flood.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
+use crate::runtime::hash::HashMap;
+use crate::runtime::hash::Seed;
+use std::hash::BuildHasher;
 use std::time::{Duration, Instant};
 
 /// How many different lines are kept in mind; further ones share one place.
@@ -11,7 +12,7 @@ const KEYS: usize = 1024;
 #[derive(Debug)]
 pub struct Repeats {
     every: Duration,
-    hasher: RandomState,
+    hasher: Seed,
     kinds: HashMap<u64, Seen>,
 }
 
@@ -24,7 +25,7 @@ struct Seen {
 impl Repeats {
     /// One line of each kind `every` so often.
     pub fn new(every: Duration) -> Repeats {
-        Repeats { every, hasher: RandomState::new(), kinds: HashMap::new() }
+        Repeats { every, hasher: Seed::new(), kinds: HashMap::default() }
     }
 
     /// Whether a line about `name` (an upstream, say) under `topic` is to be told now; if so, how many like it were

@@ -1,10 +1,11 @@
 //! A thread that works off a bounded queue, and that can be ended within a bounded time.
 
+use crate::runtime::task;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{Builder, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// What the thread does with its messages.
@@ -38,7 +39,7 @@ impl<M: Send + 'static> Worker<M> {
         let (alive, ended) = sync_channel(0);
         let closing = Arc::new(AtomicBool::new(false));
         let closed = Arc::clone(&closing);
-        let thread = Builder::new().name(name.to_owned()).spawn(move || {
+        let thread = task::thread(name, move || {
             let _alive: SyncSender<()> = alive;
             run(&mut job, &queue, &closed);
         })?;

@@ -12,6 +12,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::worker::Job;
+use crate::runtime::clock;
 
 /// The time between two reports of dropped lines.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
@@ -177,11 +178,11 @@ impl Job for Writer {
         if self.shared.reopen.swap(false, Ordering::SeqCst) {
             self.reopen();
         }
-        self.tell(Instant::now(), false);
+        self.tell(clock::now(), false);
     }
 
     fn end(&mut self) {
-        self.tell(Instant::now(), true);
+        self.tell(clock::now(), true);
     }
 }
 

@@ -6,6 +6,7 @@ use http::Method;
 
 use crate::config::RetryOn;
 use crate::exchange::{CoreId, Error, ErrorKind, Request, Response};
+use crate::runtime::{clock, time};
 
 use super::endpoint::Endpoint;
 use super::tally::Tally;
@@ -75,7 +76,7 @@ impl Upstream {
                 let connection = self.connect(endpoint, deadline, &mut tally).await?;
                 attempts.endpoint = Some(connection.peer());
                 let sent = (request, upload);
-                let again = self.round_trip(endpoint, core, connection, sent, deadline, Instant::now()).await;
+                let again = self.round_trip(endpoint, core, connection, sent, deadline, clock::now()).await;
                 tally.ended(&again);
                 again.map_err(Failed::from)
             }
@@ -107,10 +108,10 @@ impl Upstream {
         deadline: Deadline,
         tally: &mut Tally<'_>,
     ) -> Result<Box<Connection>, Failed> {
-        let end = deadline.at.min(Instant::now() + self.settings.timeouts.connect);
-        let error = match tokio::time::timeout_at(end.into(), endpoint.address.connect(end)).await {
+        let end = deadline.at.min(clock::now() + self.settings.timeouts.connect);
+        let error = match time::timeout_at(end, endpoint.address.connect(end)).await {
             Ok(Ok((stream, peer))) => {
-                let expires = endpoint.address.lifetime().map(|lifetime| Instant::now() + lifetime);
+                let expires = endpoint.address.lifetime().map(|lifetime| clock::now() + lifetime);
                 return Ok(Box::new(Connection::new(stream, peer, expires)));
             }
             Ok(Err(error)) => Error::new(ErrorKind::UpstreamFailure).reason("connect").source(error),

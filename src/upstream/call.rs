@@ -9,6 +9,7 @@ use http::StatusCode;
 
 use crate::config::RetryOn;
 use crate::exchange::{Body, Error, ErrorKind, HeaderId, Request, Response};
+use crate::runtime::{clock, random, time};
 
 use super::attempt::{Failed, is_idempotent};
 use super::breaker::Admission;
@@ -47,7 +48,7 @@ impl Upstream {
         deadline: Deadline,
         attempts: &mut Attempts,
     ) -> Result<Response, Error> {
-        let started = Instant::now();
+        let started = clock::now();
         let pass = match self.breaker.admit(caller.core, started) {
             Admission::Pass(pass) => pass,
             Admission::Open { retry_after } => return Err(refused(retry_after)),
@@ -56,7 +57,7 @@ impl Upstream {
             Some(taken) => (Ok(taken), None),
             None => {
                 let permit = self.gate.enter(deadline.at).await.map_err(|_| kept_out(deadline))?;
-                (Err(permit), Some(Instant::now()))
+                (Err(permit), Some(clock::now()))
             }
         };
         self.budget.request(caller.core);
@@ -71,7 +72,7 @@ impl Upstream {
             now: waited.unwrap_or(started),
         };
         let outcome = self.attempts(way, &mut request, &mut upload, attempts).await;
-        let now = Instant::now();
+        let now = clock::now();
         attempts.time = now.saturating_duration_since(started);
         let failed = match &outcome {
             Ok((answer, _)) => Some(matches!(answer.status.as_u16(), 502..=504)),
@@ -104,16 +105,16 @@ impl Upstream {
             let outcome = self.one(&mut way, request, upload, attempts).await;
             let Some(pause) = self.pause(&way, &outcome, number, upload) else { return outcome };
             // What a service says of the next attempt may be beyond all time.
-            let late = Instant::now().checked_add(pause).is_none_or(|at| at >= way.deadline.at);
+            let late = clock::now().checked_add(pause).is_none_or(|at| at >= way.deadline.at);
             if number >= retry.attempts || late || !self.budget.take() {
                 return outcome;
             }
             drop(outcome);
             if !pause.is_zero() {
-                tokio::time::sleep(pause).await;
+                time::sleep(pause).await;
             }
             upload.rewind();
-            way.now = Instant::now();
+            way.now = clock::now();
             number += 1;
         }
     }
@@ -139,7 +140,7 @@ impl Upstream {
         }
         let (least, most) = retry.backoff;
         let spread = least.saturating_mul(1 << number.min(16)).min(most).max(least);
-        let wait = least + spread.saturating_sub(least).mul_f64(fastrand::f64());
+        let wait = least + spread.saturating_sub(least).mul_f64(random::f64());
         Some(told.map_or(wait, |told| told.max(wait)))
     }
 
@@ -152,7 +153,7 @@ impl Upstream {
         attempts: &mut Attempts,
     ) -> Outcome {
         let started = way.now;
-        let Some(at) = way.seen.pick(&way.tried, way.key, started) else {
+        let Some(at) = way.seen.pick(&way.tried, way.key, way.caller.core, started) else {
             let error = Error::new(ErrorKind::NoEndpoint).reason("no_endpoint");
             return Err(Failed { error, unseen: true });
         };
@@ -172,7 +173,7 @@ impl Upstream {
             }
         };
         if let (Some((hedge, _)), Ok(_)) = (hedge, &outcome) {
-            hedge.observe(way.caller.core, started.elapsed(), Instant::now());
+            hedge.observe(way.caller.core, clock::since(started), clock::now());
         }
         outcome
     }
@@ -235,18 +236,19 @@ impl Upstream {
         let [first_request, second_request] = &mut copies;
         let (mut first_upload, mut second_upload) = (Upload::new(Body::Empty), Upload::new(Body::Empty));
         let (mut first_told, mut second_told) = (Attempts::default(), Attempts::default());
-        let other = way.seen.pick(&way.tried, way.key, Instant::now()).filter(|other| *other != at);
+        let other =
+            way.seen.pick(&way.tried, way.key, way.caller.core, clock::now()).filter(|other| *other != at);
         let outcome = {
             let way = &*way;
             let mut first =
                 pin!(self.at(way, (at, way.now), (first_request, &mut first_upload), &mut first_told));
-            let early = tokio::time::timeout(delay, first.as_mut()).await;
+            let early = time::timeout(delay, first.as_mut()).await;
             match (early, other) {
                 (Ok(outcome), _) => outcome,
                 (Err(_), Some(other)) if budget.take() => {
                     let second = self.at(
                         way,
-                        (other, Instant::now()),
+                        (other, clock::now()),
                         (second_request, &mut second_upload),
                         &mut second_told,
                     );
@@ -320,7 +322,7 @@ fn refused(retry_after: Duration) -> Error {
 
 /// The error of a call that got no place: the end of the exchange, if that came first.
 fn kept_out(deadline: Deadline) -> Error {
-    if Instant::now() >= deadline.at {
+    if clock::now() >= deadline.at {
         return Error::new(ErrorKind::DeadlineExceeded).reason("concurrency");
     }
     Error::new(ErrorKind::Overloaded).reason("concurrency").header("retry-after", "1")

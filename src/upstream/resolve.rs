@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::net::TcpStream;
 
+use crate::runtime::{clock, random, time};
+
 /// How long the addresses of a name are used before it is asked for again.
 const FRESH: Duration = Duration::from_secs(5);
 
@@ -62,7 +64,7 @@ impl Address {
     pub(super) fn lifetime(&self) -> Option<Duration> {
         match self {
             Address::Ip(_) => None,
-            Address::Name(_) => Some(Duration::from_millis(fastrand::u64(LIFETIME))),
+            Address::Name(_) => Some(Duration::from_millis(random::u64(LIFETIME))),
         }
     }
 
@@ -74,12 +76,12 @@ impl Address {
             Address::Name(name) => name,
         };
         let addresses = name.addresses().await?;
-        let first = fastrand::usize(..addresses.len().max(1));
+        let first = random::usize(..addresses.len().max(1));
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
         for tried in 0..addresses.len() {
             let address = addresses[(first + tried) % addresses.len()];
-            let left = end.saturating_duration_since(Instant::now()) / (addresses.len() - tried) as u32;
-            match tokio::time::timeout(left, open(address)).await {
+            let left = end.saturating_duration_since(clock::now()) / (addresses.len() - tried) as u32;
+            match time::timeout(left, open(address)).await {
                 Ok(Ok(open)) => return Ok(open),
                 Ok(Err(error)) => last = error,
                 Err(_) => last = io::ErrorKind::TimedOut.into(),
@@ -94,7 +96,10 @@ impl Address {
 impl Name {
     fn fresh(&self) -> Option<Vec<SocketAddr>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.as_ref().filter(|(asked, _)| asked.elapsed() < FRESH).map(|(_, addresses)| addresses.clone())
+        known
+            .as_ref()
+            .filter(|(asked, _)| clock::since(*asked) < FRESH)
+            .map(|(_, addresses)| addresses.clone())
     }
 
     fn forget(&self) {
@@ -111,8 +116,7 @@ impl Name {
         }
         let addresses: Vec<SocketAddr> =
             tokio::net::lookup_host((self.host.as_str(), self.port)).await?.collect();
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((Instant::now(), addresses.clone()));
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Some((clock::now(), addresses.clone()));
         Ok(addresses)
     }
 }

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use crate::config::{Balance, Endpoints, Host, UpstreamSettings, Url};
 use crate::exchange::CoreId;
+use crate::runtime::{clock, random};
 
 use super::balance::kinds::Kind;
 use super::balance::random::Random;
@@ -176,7 +177,7 @@ impl Set {
             endpoint.outlier.success();
             return false;
         }
-        let now = Instant::now();
+        let now = clock::now();
         let most = most_ejected(settings.max_ejected, listed.endpoints.len());
         let mut guard = None;
         let ejected = endpoint.outlier.failure(now, settings, || {
@@ -213,25 +214,25 @@ impl Listed {
 
     /// Who gets the next attempt: an endpoint that is well and was not tried, or, where there is none, any that was not
     /// tried, or any at all. `None` where there are no endpoints.
-    pub(super) fn pick(&self, tried: &Tried, key: Option<u64>, now: Instant) -> Option<usize> {
+    pub(super) fn pick(&self, tried: &Tried, key: Option<u64>, core: CoreId, now: Instant) -> Option<usize> {
         let count = self.endpoints.len();
         if count <= 1 {
             return count.checked_sub(1);
         }
-        let mut random = fastrand::Rng::with_seed(fastrand::u64(..));
+        let mut random = random::generator();
         let balancer = match &self.again {
             Some(again) if !tried.is_empty() => again,
             _ => &*self.balancer,
         };
         let of = |at: usize| self.endpoints[at].candidate(now, tried.contains(&at));
-        if let Some(at) = balancer.pick(count, &of, key, &mut random) {
+        if let Some(at) = balancer.pick(count, &of, key, core, &mut random) {
             return Some(at);
         }
         let untried = |at: usize| Candidate {
             usable: tried.len() >= count || !tried.contains(&at),
             ..self.endpoints[at].candidate(now, false)
         };
-        balancer.pick(count, &untried, key, &mut random)
+        balancer.pick(count, &untried, key, core, &mut random)
     }
 
     /// Whether there is an endpoint that was not tried.

@@ -5,9 +5,9 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
-use std::time::Instant;
 
 use crate::config::{self, Discover, Endpoints, Host};
+use crate::runtime::{clock, task};
 use crate::telemetry::log::Level;
 use regex::bytes::Regex;
 
@@ -44,20 +44,20 @@ impl Upstream {
                     let sink = self.sink(at, tools);
                     let (work, guard) =
                         dns::host(resolver.clone(), name, endpoint.url.port, Pace::default(), sink);
-                    tools.runtime.spawn(work);
+                    task::spawn_on(&tools.runtime, work);
                     guards.push(Box::new(guard));
                 }
             }
             Endpoints::Discovered(Discover::DnsSrv(name)) => {
                 let (work, guard) =
                     dns::service(resolver.clone(), name, Pace::default(), self.sink(0, tools));
-                tools.runtime.spawn(work);
+                task::spawn_on(&tools.runtime, work);
                 guards.push(Box::new(guard));
             }
             Endpoints::Discovered(Discover::File(path)) => {
                 let sink = self.sink(0, tools);
                 let (work, guard) = file::file(resolver.clone(), path, file::EVERY, Pace::default(), sink);
-                tools.runtime.spawn(work);
+                task::spawn_on(&tools.runtime, work);
                 guards.push(Box::new(guard));
             }
         }
@@ -79,7 +79,7 @@ impl Upstream {
                 Err(why) => {
                     let name = &upstream.settings.name;
                     let message = format_args!("the endpoints of `{name}` cannot be found anew: {why}");
-                    tools.log.write_seldom(Instant::now(), Level::Warn, ("discovery", name), message, &[]);
+                    tools.log.write_seldom(clock::now(), Level::Warn, ("discovery", name), message, &[]);
                 }
             }
         })
@@ -105,7 +105,7 @@ impl Upstream {
             // Two sources may find the same: it is one endpoint all the same.
             places.dedup();
         }
-        self.set.replace(&places, Instant::now());
+        self.set.replace(&places, clock::now());
         self.ask_all(tools);
     }
 
@@ -126,7 +126,7 @@ impl Upstream {
                 (Arc::downgrade(&endpoint), Arc::clone(&self.settings.name), Arc::clone(&tools.log));
             let report = Arc::new(move |change: health::Change| {
                 let Some(endpoint) = told.upgrade() else { return };
-                if !endpoint.found(change.healthy, Instant::now()) {
+                if !endpoint.found(change.healthy, clock::now()) {
                     return;
                 }
                 match change.why {
@@ -135,7 +135,7 @@ impl Upstream {
                 }
             });
             let (work, guard) = probe(address, settings, report);
-            tools.runtime.spawn(work);
+            task::spawn_on(&tools.runtime, work);
             state.probers.push((endpoint, guard));
         }
     }

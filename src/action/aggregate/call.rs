@@ -14,6 +14,7 @@ use crate::coding::{Coding, Decoder, codings};
 use crate::exchange::{Body, Exchange, Frame, HeaderId, Request, Response};
 use crate::expression::Ground;
 use crate::json;
+use crate::runtime::{clock, time};
 use crate::upstream::{Attempts, Caller, Deadline};
 
 use super::outcome::{Carried, Failure, Fault, Given, Origin, Said};
@@ -58,7 +59,7 @@ impl Line<'_> {
         let key = self.key(&request, caching.shared);
         // Another route may have brought it, with other bounds: it is judged by the own ones.
         let kept = caching.store.get(&key).filter(|entry| self.would_take(entry));
-        let now = Instant::now();
+        let now = clock::now();
         if let Some(entry) = kept.as_ref().filter(|entry| entry.age(now) < caching.ttl) {
             caching.store.count(&key, Outcome::Hit);
             return self.kept(entry, Origin::Cached, now).map_err(Unasked::Failed);
@@ -70,7 +71,7 @@ impl Line<'_> {
                 Ok(given)
             }
             Err(failure) => {
-                let now = Instant::now();
+                let now = clock::now();
                 let most = caching.ttl.saturating_add(caching.stale_if_error);
                 let is_good = |entry: &Arc<Entry>| failure.fault.is_trouble() && entry.age(now) < most;
                 let stale = kept.filter(is_good).and_then(|entry| self.kept(&entry, Origin::Stale, now).ok());
@@ -144,7 +145,7 @@ impl Line<'_> {
                 status: given.status,
                 headers: said.headers.clone(),
                 body: body.clone(),
-                stored: Instant::now(),
+                stored: clock::now(),
                 age: Duration::ZERO,
                 lifetime: caching.ttl,
                 keep: caching.stale_if_error,
@@ -155,11 +156,11 @@ impl Line<'_> {
     /// Calls the service and reads its whole answer.
     async fn ask(&self, mut request: Request) -> Result<Given, Failure> {
         if let Some(name) = &self.source.ask.deadline_header {
-            let left = self.end.saturating_duration_since(Instant::now()).as_millis();
+            let left = self.end.saturating_duration_since(clock::now()).as_millis();
             // A name that was judged at load and digits make a line.
             let _ = request.headers.set(name, left.to_string().as_bytes());
         }
-        match tokio::time::timeout_at(self.end.into(), self.read(request)).await {
+        match time::timeout_at(self.end, self.read(request)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Failure::new(Fault::Timeout, "not complete in time")),
         }

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crate::exchange::{Error, Exchange, Headers};
 use crate::expression::{Answered, Ground, Reference};
+use crate::runtime::clock;
 
 use super::call::{Line, Tally};
 use super::each::each;
@@ -70,14 +71,14 @@ pub(super) async fn run(
                         running = true;
                         continue;
                     }
-                    slots[at] = Slot::Running(Box::pin(table.run(source)), Instant::now());
+                    slots[at] = Slot::Running(Box::pin(table.run(source)), clock::now());
                 }
                 let Slot::Running(call, started) = &mut slots[at] else { continue };
                 let Poll::Ready(outcome) = call.as_mut().poll(cx) else {
                     running = true;
                     continue;
                 };
-                let ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+                let ms = u64::try_from(clock::since(*started).as_millis()).unwrap_or(u64::MAX);
                 slots[at] = Slot::Over;
                 moved = true;
                 let outcome = match outcome {
@@ -124,7 +125,7 @@ impl Table<'_> {
             }
         }
         let deadline = self.exchange.deadline;
-        let end = source.timeout.map_or(deadline, |timeout| deadline.min(Instant::now() + timeout));
+        let end = source.timeout.map_or(deadline, |timeout| deadline.min(clock::now() + timeout));
         let room = Cell::new(source.max_body);
         let line = Line { source, exchange: self.exchange, end, room: &room, tally: &self.tally };
         let outcome = match &source.for_each {

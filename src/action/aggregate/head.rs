@@ -1,9 +1,10 @@
 //! The head of the one answer: what of the sources' own heads reaches the client.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::cache::control::{CacheControl, age};
 use crate::exchange::{Exchange, HeaderId, Headers};
+use crate::runtime::clock;
 
 use super::super::proxy::public_cookie;
 use super::outcome::{Given, Origin, Outcome};
@@ -60,7 +61,7 @@ pub(super) fn cache_control(
     }
     let (mut no_cache, mut private, mut must_revalidate) = (false, false, false);
     let (mut silent, mut least) = (false, None::<u64>);
-    let now = SystemTime::now();
+    let now = clock::wall();
     for (said, origin) in given(sources, outcomes)
         .flat_map(|(_, given)| given.said.iter().map(move |said| (said, given.origin)))
     {

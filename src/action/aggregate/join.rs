@@ -1,6 +1,7 @@
 //! Writes the one answer: a member per source in the order written, each body's bytes as they came.
 
-use std::collections::{HashSet, VecDeque};
+use crate::runtime::hash::HashSet;
+use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -26,7 +27,7 @@ pub(super) fn object(
     let merges = sources.iter().any(|source| source.merge);
     let mut object =
         Object { pieces: Vec::with_capacity(sources.len() * 2 + 1), text: vec![b'{'], any: false };
-    let mut taken: HashSet<Vec<u8>> = HashSet::new();
+    let mut taken: HashSet<Vec<u8>> = HashSet::default();
     let mut clashes = 0;
     if merges {
         taken.extend(reserved.map(|name| name.as_bytes().to_vec()));

@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::admin::http::{Asked, Bounds, Reply, serve};
+use crate::runtime::task;
 
 /// More connections than a gateway opens for a demonstration.
 const BOUNDS: Bounds =
@@ -29,7 +30,7 @@ impl Services {
             catalog: catalog.local_addr()?,
         };
         let (up, started) = std::sync::mpsc::sync_channel(1);
-        std::thread::Builder::new().name("services".to_owned()).spawn(move || {
+        task::thread("services", move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default());
             let runtime = match runtime {

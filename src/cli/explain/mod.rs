@@ -7,7 +7,6 @@ mod told;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Instant;
 
 use clap::Args;
 
@@ -15,6 +14,7 @@ use crate::config::{HostPattern, nearest};
 use crate::exchange::{Body, CoreId, Error, HeaderId, Headers, Name};
 use crate::http1::parse_request;
 use crate::pipeline::{Arrived, Core, Walk};
+use crate::runtime::clock;
 use crate::server::Source;
 use crate::snapshot::compile::Environment;
 use crate::snapshot::explain::{Explanation, explain};
@@ -100,7 +100,7 @@ fn tell(arguments: &Arguments, snapshot: &Arc<Snapshot>, environment: &Environme
         Ok(Some(read)) => {
             let arrived = Arrived {
                 peer: SocketAddr::new(arguments.client_ip, 0),
-                started: Instant::now(),
+                started: clock::now(),
                 method: read.method,
                 target: &head.as_bytes()[read.target],
                 version: read.version,

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
 
 use bytes::Bytes;
 use http_body::Body as _;
@@ -13,6 +12,7 @@ use hyper::body::Incoming;
 use crate::exchange::{BodyStream, Error, ErrorKind, Frame};
 use crate::listener::pace::{BodyBounds, Pace};
 use crate::net::Timer;
+use crate::runtime::clock;
 
 /// The request's body.
 pub(super) struct ClientBody {
@@ -32,13 +32,9 @@ impl BodyStream for ClientBody {
                 Poll::Ready(Some(Ok(frame))) if frame.data_ref().is_some_and(Bytes::is_empty) => {}
                 Poll::Ready(frame) => break frame,
                 Poll::Pending => {
-                    let now = Instant::now();
-                    let late = self.pace.deadline(now, self.bounds);
-                    if late <= now {
-                        let late = Error::new(ErrorKind::RequestTimeout).reason("body");
-                        return Poll::Ready(Some(Err(late)));
-                    }
+                    let late = self.pace.deadline(clock::now(), self.bounds);
                     ready!(self.timer.poll(late, cx));
+                    return Poll::Ready(Some(Err(Error::new(ErrorKind::RequestTimeout).reason("body"))));
                 }
             }
         };
@@ -49,7 +45,7 @@ impl BodyStream for ClientBody {
         };
         match frame.into_data() {
             Ok(data) => {
-                self.pace.moved(data.len() as u64, self.bounds);
+                self.pace.moved(data.len() as u64, clock::now(), self.bounds);
                 self.received.set(self.received.get() + data.len() as u64);
                 if self.received.get() > self.bounds.max {
                     return Poll::Ready(Some(Err(Error::new(ErrorKind::BodyTooLarge))));

@@ -13,7 +13,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use http_body::Body as _;
@@ -25,6 +25,7 @@ use tokio::net::TcpStream;
 use crate::exchange::{Body, HeaderId, Response};
 use crate::net::Timer;
 use crate::pipeline::{Arrived, Core, Walk};
+use crate::runtime::{clock, task};
 use crate::snapshot::Watcher;
 
 use super::pace::{BodyBounds, Pace};
@@ -81,7 +82,7 @@ pub(super) async fn serve(
     let mut connection = pin!(builder.serve_connection(Io::new(stream, read), service));
     let mut timer = Timer::new();
     let mut stall = Timer::new();
-    let started = Instant::now();
+    let started = clock::now();
     let mut ending = None;
     poll_fn(|cx| {
         streams.watch(cx.waker());
@@ -102,7 +103,7 @@ pub(super) async fn serve(
             if !(idle || core.is_draining() || watcher.has_left()) {
                 return Poll::Pending;
             }
-            ending = Some(Instant::now());
+            ending = Some(clock::now());
             connection.as_mut().graceful_shutdown();
             if connection.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
@@ -125,7 +126,7 @@ async fn stream_of(
 ) -> Result<http::Response<Answer>, Gone> {
     let Some(pinned) = watcher.pin() else { return Err(Gone) };
     let limits = pinned.plan.limits;
-    let started = Instant::now();
+    let started = clock::now();
     let received = Rc::new(Cell::new(0));
     let (head, body) = request.into_parts();
     let walk = match lines(&head, &limits) {
@@ -196,7 +197,7 @@ struct OnThisCore;
 
 impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisCore {
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(async move {
+        task::spawn_local(async move {
             future.await;
         });
     }

@@ -1,7 +1,7 @@
 //! Which requests have one answer: keys, and the variants that `Vary` tells apart.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http::StatusCode;
 use smallvec::SmallVec;
@@ -10,6 +10,7 @@ use crate::cache::{Cache, Entry, Key, identity_parts};
 use crate::exchange::{Exchange, HeaderId, Headers, Identity};
 use crate::expression::EvalError;
 use crate::json::push_quoted;
+use crate::runtime::clock;
 
 use super::Cached;
 
@@ -170,7 +171,7 @@ impl Place {
     /// Enters the variant into the directory. Two at the same time may lose one entry: then that variant is bounded by
     /// the store alone.
     fn enter(&self, cache: &Cache, useful: Duration) {
-        let now = Instant::now();
+        let now = clock::now();
         let known = cache.get(&self.primary).filter(|entry| entry.status == DIRECTORY);
         let same = known.as_ref().is_some_and(|known| names(known) == self.names);
         let listed =

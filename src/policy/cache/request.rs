@@ -9,6 +9,7 @@ use crate::cache::control::CacheControl;
 use crate::cache::{Entry, Outcome};
 use crate::exchange::{ErrorKind, Exchange, HeaderId, Headers, Request};
 use crate::policy::Step;
+use crate::runtime::clock;
 
 use super::judge::{Asker, Leeway};
 use super::visit::{Asked, Passed};
@@ -30,7 +31,7 @@ impl Cached {
             }
             None => return pass(exchange),
         };
-        let (cache, now) = (&self.settings.cache, Instant::now());
+        let (cache, now) = (&self.settings.cache, clock::now());
         let who = exchange.identity.as_deref();
         let found = key::find(cache, primary, &exchange.request.headers, who);
         let resource = cache.resource(exchange.place.listener(), &exchange.request);

@@ -1,12 +1,13 @@
 //! What becomes of an answer of the service: it is kept, it renews what is kept, or what is kept stands in for it.
 
-use std::time::{Instant, SystemTime};
+use std::time::Instant;
 
 use http::{Method, StatusCode};
 
 use crate::cache::control::CacheControl;
 use crate::cache::{Entry, Outcome};
 use crate::exchange::{Body, Exchange, HeaderId, Headers, Response};
+use crate::runtime::clock;
 
 use super::judge::{Leeway, Term, may_be_kept, term};
 use super::tee::{Copying, Pending};
@@ -29,12 +30,12 @@ impl Cached {
         if succeeded && !safe.contains(&exchange.request.method) {
             let cache = &self.settings.cache;
             let resource = cache.resource(exchange.place.listener(), &exchange.request);
-            cache.invalidate(resource, Instant::now());
+            cache.invalidate(resource, clock::now());
         }
     }
 
     fn answered(&self, mut asked: Asked, exchange: &Exchange, answer: &mut Response) {
-        let (cache, now) = (&self.settings.cache, Instant::now());
+        let (cache, now) = (&self.settings.cache, clock::now());
         let (why, told) = (asked.why, answer.status);
         if let Some(stale) = asked.stale.take() {
             if told == StatusCode::NOT_MODIFIED && asked.conditional {
@@ -91,7 +92,7 @@ impl Cached {
 
     fn term(&self, status: StatusCode, headers: &Headers, asked: &Asked, now: Instant) -> Option<Term> {
         let waited = now.saturating_duration_since(asked.at);
-        term((status, headers), asked.asker, &self.settings, (SystemTime::now(), waited))
+        term((status, headers), asked.asker, &self.settings, (clock::wall(), waited))
     }
 
     /// Keeps an answer, now or when its body has passed; whether it is going to.
@@ -148,7 +149,7 @@ fn of_content(name: &[u8]) -> bool {
 /// Gives it a date, where the service did not (RFC 9110 section 6.6.1): each time it is given it is the same.
 fn dated(headers: &mut Headers) {
     if !headers.has_id(HeaderId::Date) {
-        headers.push_id(HeaderId::Date, httpdate::fmt_http_date(SystemTime::now()).as_bytes());
+        headers.push_id(HeaderId::Date, httpdate::fmt_http_date(clock::wall()).as_bytes());
     }
 }
 

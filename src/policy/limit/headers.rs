@@ -4,11 +4,12 @@
 //! every limit that has this style, a member each, in the order they were asked; the others can tell one only, and
 //! tell the strictest.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use crate::exchange::{Headers, Quota};
+use crate::runtime::clock;
 
 /// How the fields are written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -99,7 +100,7 @@ impl Told {
 /// The Unix time in whole seconds, rounded up, so many microseconds from now. To be asked when a limit decides: an answer
 /// that takes its time does not move the moment.
 pub(super) fn unix_time_in(micros: u64) -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = clock::since_epoch();
     let then = now.saturating_add(Duration::from_micros(micros));
     then.as_secs().saturating_add(u64::from(then.subsec_nanos() > 0))
 }

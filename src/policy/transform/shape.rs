@@ -9,6 +9,7 @@ use crate::config::{Field, Kind, Schema};
 use crate::exchange::{Body, Error, ErrorKind, Exchange, HeaderId, Headers, Response};
 use crate::expression::{Answered, Ground};
 use crate::policy::{Build, Env, Phase, Policy, Step};
+use crate::runtime::time;
 use crate::shaping::read::{Written, schema as shape_schema};
 use crate::shaping::{MAX_READ, Shape, mend, weaken};
 
@@ -87,8 +88,7 @@ impl ShapeAnswer {
         if !codings.is_empty() {
             body = decoded(body, &codings);
         }
-        let shaped =
-            tokio::time::timeout_at(exchange.deadline.into(), self.shaped(exchange, answer, body)).await;
+        let shaped = time::timeout_at(exchange.deadline, self.shaped(exchange, answer, body)).await;
         let shaped = shaped.map_err(|_| Error::new(ErrorKind::DeadlineExceeded).reason("shape"))??;
         mend(&mut answer.headers);
         answer.body = shaped;

@@ -1,15 +1,15 @@
 //! What one core does all day: accepts, takes connections over from others, and once in a while tidies up.
 
-use std::collections::HashMap;
+use crate::runtime::hash::HashMap;
+use crate::runtime::{clock, task, time};
 use std::net::TcpListener as Socket;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::runtime::task::JoinHandle;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
-use tokio::time::MissedTickBehavior;
 
 use crate::exchange::{CoreId, Name};
 use crate::listener::accept::Door;
@@ -49,7 +49,7 @@ impl Work {
     pub(super) fn new(id: CoreId, shared: Shared, handoff: Arc<Handoff>) -> Work {
         let log = shared.access.as_ref().map(|access| access.core());
         let core = Rc::new(Core::new(id, log, Arc::clone(&shared.metrics)).sharing(Arc::clone(&shared.shed)));
-        Work { core, shared, handoff, doors: HashMap::new(), early: Vec::new() }
+        Work { core, shared, handoff, doors: HashMap::default(), early: Vec::new() }
     }
 
     /// Works until the other end of `commands` is dropped.
@@ -58,8 +58,7 @@ impl Work {
         mut commands: mpsc::UnboundedReceiver<Command>,
         mut moved: mpsc::Receiver<Moved>,
     ) {
-        let mut tick = tokio::time::interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tick = time::interval(TICK);
         let mut ticks = 0u32;
         let mut drained: Option<oneshot::Sender<()>> = None;
         loop {
@@ -74,7 +73,7 @@ impl Work {
                     Some(command) => self.obey(command, &mut moved).await,
                 },
                 Some(moved) = moved.recv() => self.take(moved),
-                () = tokio::time::sleep(LOOK), if drained.is_some() => {
+                () = time::sleep(LOOK), if drained.is_some() => {
                     if self.core.open() == 0 && let Some(done) = drained.take() {
                         let _ = done.send(());
                     }
@@ -130,10 +129,10 @@ impl Work {
         let task = {
             let (door, socket, log) = (Rc::clone(&door), Rc::clone(&socket), Arc::clone(&self.shared.log));
             let name = Name::clone(&name);
-            tokio::task::spawn_local(async move {
+            task::spawn_local(async move {
                 let trouble = |error| {
                     let message = format_args!("listener `{name}` cannot accept: {error}");
-                    log.write_seldom(Instant::now(), Level::Error, ("accept", &name), message, &[]);
+                    log.write_seldom(clock::now(), Level::Error, ("accept", &name), message, &[]);
                 };
                 door.accept(&socket, trouble).await;
             })
@@ -187,7 +186,7 @@ impl Work {
         if !tidy {
             return;
         }
-        let now = Instant::now();
+        let now = clock::now();
         for upstream in &self.shared.live.get().upstreams {
             upstream.sweep(self.core.id, now);
         }

@@ -1,6 +1,6 @@
 //! What compiling is given, and what a snapshot remembers of it.
 
-use std::collections::HashMap;
+use crate::runtime::hash::HashMap;
 use std::sync::Arc;
 
 use crate::cache::Cache;

@@ -1,6 +1,6 @@
 //! Listeners: bounds, routes of their own and shared ones, and what answers a miss.
 
-use std::collections::HashSet;
+use crate::runtime::hash::HashSet;
 use std::sync::Arc;
 
 use crate::action::miss::Miss;

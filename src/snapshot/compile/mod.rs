@@ -10,10 +10,10 @@ mod rules;
 mod upstreams;
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use crate::config::{Config, Diagnostics, Vocabulary};
 use crate::policy;
+use crate::runtime::clock;
 
 use super::Snapshot;
 
@@ -41,7 +41,7 @@ pub fn compile(
     }
     Some(Snapshot {
         version: previous.map_or(1, |previous| previous.version + 1),
-        made: SystemTime::now(),
+        made: clock::wall(),
         listeners,
         upstreams: upstreams.into_list(),
         identity_headers: definitions.identity_headers(),

@@ -1,7 +1,7 @@
 //! Policies: what is declared once and used by name, and what is in force for a rule.
 
+use crate::runtime::hash::HashMap;
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 
@@ -46,8 +46,8 @@ impl<'a> Definitions<'a> {
         out: &Diagnostics,
     ) -> Definitions<'a> {
         let mut definitions = Definitions {
-            declared: HashMap::new(),
-            auth: HashMap::new(),
+            declared: HashMap::default(),
+            auth: HashMap::default(),
             identity_headers: Vec::new(),
             environment,
             counters: environment.counters.with(config.redis.as_ref()),

@@ -1,6 +1,6 @@
 //! Every upstream once: declared ones by name, those written in place by their URL.
 
-use std::collections::HashMap;
+use crate::runtime::hash::HashMap;
 use std::sync::Arc;
 
 use crate::action::Called;
@@ -38,8 +38,8 @@ impl Upstreams {
         let mut upstreams = Upstreams {
             list: Vec::new(),
             written: Vec::new(),
-            by_name: HashMap::new(),
-            by_url: HashMap::new(),
+            by_name: HashMap::default(),
+            by_url: HashMap::default(),
             kept,
             cores: environment.cores,
             metrics: Arc::clone(&environment.metrics),

@@ -1,6 +1,6 @@
 //! Which routes match a path, and why all but one of them do not answer.
 
-use std::collections::HashSet;
+use crate::runtime::hash::HashSet;
 
 use http::Method;
 

@@ -1,6 +1,6 @@
 //! Schemas as tables of keys: a section for every map with keys of its own.
 
-use std::collections::HashMap;
+use crate::runtime::hash::HashMap;
 use std::fmt::Write;
 
 use serde_json::{Map, Value};

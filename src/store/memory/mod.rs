@@ -16,7 +16,8 @@
 mod slot;
 mod table;
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use crate::runtime::hash::Seed;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -37,7 +38,7 @@ const MIN_KEYS_PER_SHARD: usize = 1024;
 /// The budgets of one limit, in memory.
 pub struct Memory {
     shards: Box<[Padded]>,
-    seed: RandomState,
+    seed: Seed,
     epoch: Instant,
     clock: Arc<dyn Clock>,
     evicted: AtomicU64,
@@ -75,7 +76,7 @@ impl Memory {
         let room = max_keys / shards;
         Memory {
             shards: (0..shards).map(|_| Padded(Mutex::new(Table::new(room)))).collect(),
-            seed: RandomState::new(),
+            seed: Seed::new(),
             epoch: clock.now(),
             clock,
             evicted: AtomicU64::new(0),

@@ -5,7 +5,8 @@
 //! What one key knows and holds is `lease.rs`; how a request waits is `waiting.rs`; what happens without Redis is
 //! `away.rs`.
 
-use std::hash::{BuildHasher, RandomState};
+use crate::runtime::hash::Seed;
+use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -60,7 +61,7 @@ pub struct Budgets {
     name: Name,
     share: Option<u8>,
     pub(super) room: usize,
-    seed: RandomState,
+    seed: Seed,
     shards: Box<[Mutex<Shard>]>,
     turn: AtomicU64,
 }
@@ -99,7 +100,7 @@ impl Budgets {
                 Lease::Share(percent) => Some(percent),
             },
             room: (wanted.max_keys / SHARDS).max(1),
-            seed: RandomState::new(),
+            seed: Seed::new(),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             turn: AtomicU64::new(0),
         })

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::runtime::task::JoinSet;
+use crate::runtime::time;
 use redis::aio::MultiplexedConnection;
 use redis::cluster::ClusterClientBuilder;
 use redis::cluster_async::ClusterConnection;
@@ -10,7 +12,6 @@ use redis::{
     AsyncConnectionConfig, Client, ClientTlsConfig, Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo,
     RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, Value,
 };
-use tokio::task::JoinSet;
 
 use crate::config::{Host, Redis, RedisNode, RedisTls};
 
@@ -47,7 +48,7 @@ impl Wire {
 /// # Errors
 /// Why nobody could be reached, in words without secrets.
 pub(super) async fn connect(settings: &Redis) -> Result<Wire, String> {
-    match tokio::time::timeout(CONNECT + CONNECT, find(settings)).await {
+    match time::timeout(CONNECT + CONNECT, find(settings)).await {
         Ok(found) => found,
         Err(_) => Err("connecting took too long".to_owned()),
     }

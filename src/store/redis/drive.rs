@@ -5,11 +5,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::runtime::time::{sleep, sleep_until, timeout};
+use crate::runtime::{clock, task};
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use tokio::sync::mpsc;
-use tokio::time::{sleep, sleep_until, timeout};
 
 use super::connect::{Wire, connect, words};
 use super::heartbeat::{Beat, EVERY, Heart, PROBE};
@@ -114,7 +115,7 @@ async fn connecting(
         Ok(wire) => {
             shared.up();
             for command in waiting {
-                let stale = matches!(&command, Command::Trip { begun, .. } if begun.elapsed() > shared.settings.timeout);
+                let stale = matches!(&command, Command::Trip { begun, .. } if clock::since(*begun) > shared.settings.timeout);
                 if stale {
                     refuse(Some(command), "connecting took too long");
                 } else {
@@ -144,7 +145,7 @@ async fn connected(
     let shared = &carrier.shared;
     let (told, mut beats) = mpsc::unbounded_channel();
     let mut silent = 0;
-    let mut next = tokio::time::Instant::now() + EVERY;
+    let mut next = clock::now() + EVERY;
     loop {
         tokio::select! {
             command = queue.recv() => match command? {
@@ -159,13 +160,13 @@ async fn connected(
                 if is_away(shared) {
                     shared.down("several requests in a row had no answer in time");
                 }
-                next = next.min(tokio::time::Instant::now() + PROBE);
+                next = next.min(clock::now() + PROBE);
             }
             () = sleep_until(next) => {
                 let (carrier, wire, told) = (Arc::clone(carrier), wire.clone(), told.clone());
                 let patience = shared.settings.timeout.max(PROBE);
                 next += EVERY + patience;
-                tokio::spawn(async move {
+                task::spawn(async move {
                     let beat = carrier.heart.beat(wire, &carrier.scripts, patience).await;
                     let _ = told.send(beat);
                 });
@@ -179,7 +180,7 @@ async fn connected(
                 if silent >= SILENT_PROBES && is_away(shared) {
                     return Some("it does not answer".to_owned());
                 }
-                next = tokio::time::Instant::now() + if good { EVERY } else { PROBE };
+                next = clock::now() + if good { EVERY } else { PROBE };
             }
         }
     }
@@ -227,23 +228,23 @@ impl Carrier {
         let (carrier, wire) = (Arc::clone(self), wire.clone());
         match command {
             Command::Trip { trip, pending, .. } => {
-                tokio::spawn(async move { carrier.trip(wire, &trip, pending, number).await });
+                task::spawn(async move { carrier.trip(wire, &trip, pending, number).await });
             }
             Command::GiveBack(back) => {
-                tokio::spawn(async move { carrier.give_back(wire, &back).await });
+                task::spawn(async move { carrier.give_back(wire, &back).await });
             }
         }
     }
 
     async fn trip(&self, mut wire: Wire, trip: &Trip, pending: Pending, number: u64) {
-        let begun = Instant::now();
+        let begun = clock::now();
         let answer = match wire.ask(&self.scripts.take(trip, false)).await {
             Err(error) if is_unknown(&error) => wire.ask(&self.scripts.take(trip, true)).await,
             other => other,
         };
         let why = match answer.as_ref().map(grant) {
             Ok(Some(grant)) => {
-                if begun.elapsed() <= self.shared.settings.timeout {
+                if clock::since(begun) <= self.shared.settings.timeout {
                     self.shared.breaker.answered();
                 }
                 return pending.done(Ok(grant));

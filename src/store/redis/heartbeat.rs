@@ -3,10 +3,11 @@
 //! The same call is the probe that finds out whether the server is back: it does what a request needs, it reads and
 //! writes, and so a server that is loading, full or a mere replica does not pass.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::runtime::time::timeout;
+use crate::runtime::{clock, random};
 use redis::{RedisError, Value};
-use tokio::time::timeout;
 
 use super::connect::Wire;
 use super::script::{Scripts, is_unknown};
@@ -38,13 +39,13 @@ pub(super) struct Heart {
 
 impl Heart {
     pub(super) fn new(namespace: &str) -> Heart {
-        let id = format!("{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
+        let id = format!("{:016x}{:016x}", random::u64(..), random::u64(..));
         Heart { key: format!("{namespace}:replicas").into_bytes(), id }
     }
 
     /// One heartbeat, given up after `patience`.
     pub(super) async fn beat(&self, mut wire: Wire, scripts: &Scripts, patience: Duration) -> Beat {
-        let begun = Instant::now();
+        let begun = clock::now();
         let ask = async {
             match wire.ask(&scripts.heartbeat(&self.key, &self.id, LIFE, false)).await {
                 Err(error) if is_unknown(&error) => {
@@ -55,7 +56,7 @@ impl Heart {
         };
         match timeout(patience, ask).await {
             Ok(Ok(Value::Int(replicas))) => {
-                Beat::Answered(u64::try_from(replicas).unwrap_or(1).max(1), begun.elapsed())
+                Beat::Answered(u64::try_from(replicas).unwrap_or(1).max(1), clock::since(begun))
             }
             Ok(Ok(_)) => Beat::Nonsense,
             Ok(Err(error)) if error.is_timeout() => Beat::Silent,

@@ -4,12 +4,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 
 use crate::config::Redis;
+use crate::runtime::{clock, task};
 
 use super::drive::drive;
 use super::shared::{Command, Pending, Shared, count};
@@ -53,7 +54,7 @@ impl Link {
         let shared = Arc::new(Shared::new(settings.clone(), observer));
         let driven = Arc::clone(&shared);
         let thread = Builder::new_current_thread().enable_all().build().and_then(|runtime| {
-            std::thread::Builder::new().name("redis".to_owned()).spawn(move || {
+            task::thread("redis", move || {
                 runtime.block_on(drive(driven, queue));
                 // A name that is still being resolved is nobody's concern any more.
                 runtime.shutdown_background();
@@ -118,7 +119,7 @@ impl Remote for Link {
             return pending.done(Err("too many requests wait for Redis".to_owned()));
         }
         // Where the thread is gone the command is dropped, and dropping it answers.
-        let _ = self.commands.send(Command::Trip { trip, pending, begun: Instant::now() });
+        let _ = self.commands.send(Command::Trip { trip, pending, begun: clock::now() });
     }
 
     fn give_back(&self, back: Return) {

@@ -1,7 +1,8 @@
 //! Some of the keys of a limit, behind one lock.
 
-use std::collections::{HashMap, VecDeque};
-use std::hash::RandomState;
+use crate::runtime::hash::HashMap;
+use crate::runtime::hash::Seed;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
@@ -11,7 +12,7 @@ use crate::store::Limit;
 
 #[derive(Default)]
 pub(super) struct Shard {
-    pub(super) entries: HashMap<Box<[u8]>, Entry, RandomState>,
+    pub(super) entries: HashMap<Box<[u8]>, Entry, Seed>,
     /// Leases in about the order of their ends.
     pub(super) leases: VecDeque<(Instant, Box<[u8]>)>,
     /// Keys that owe.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Notify;
 
 use crate::config::Redis;
+use crate::runtime::clock;
 
 use super::breaker::{Breaker, State};
 use super::{Done, Grant, Return, Trip};
@@ -102,7 +103,7 @@ impl Shared {
             wake: Notify::new(),
             observer,
             in_flight: AtomicUsize::new(0),
-            story: Mutex::new(Story { since: SystemTime::now(), away: None, last_error: None }),
+            story: Mutex::new(Story { since: clock::wall(), away: None, last_error: None }),
         }
     }
 
@@ -121,7 +122,7 @@ impl Shared {
         let mut story = self.story();
         story.last_error = Some(why.to_owned());
         if story.away.is_none() {
-            (story.since, story.away) = (SystemTime::now(), Some(Instant::now()));
+            (story.since, story.away) = (clock::wall(), Some(clock::now()));
             drop(story);
             self.observer.down(why);
         }
@@ -133,11 +134,11 @@ impl Shared {
         let mut story = self.story();
         let away = story.away.take();
         if before != State::Up {
-            story.since = SystemTime::now();
+            story.since = clock::wall();
         }
         drop(story);
         if let Some(away) = away {
-            self.observer.up(away.elapsed());
+            self.observer.up(clock::since(away));
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
+use crate::runtime::time::timeout;
 use tokio::sync::oneshot;
-use tokio::time::timeout;
 
 use super::budgets::{Budgets, Outcome};
 use super::lease::Answer;

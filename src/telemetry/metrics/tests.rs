@@ -86,8 +86,8 @@ fn names_keep_their_numbers_over_reloads_and_lose_them_with_the_configuration() 
     metrics.route("default", "/gone").started(CoreId(0));
     metrics.listener("gone").opened(CoreId(0));
     metrics.upstream("gone").attempted(CoreId(0), Outcome::Answered);
-    let routes = HashMap::from([(Name::from("default"), HashSet::from([Name::from("/a")]))]);
-    metrics.retain(&Names { routes, upstreams: HashSet::from([Name::from("u")]) });
+    let routes = HashMap::from_iter([(Name::from("default"), HashSet::from_iter([Name::from("/a")]))]);
+    metrics.retain(&Names { routes, upstreams: HashSet::from_iter([Name::from("u")]) });
     assert!(Arc::ptr_eq(&first, &metrics.route("default", "/a")));
     assert!(Arc::ptr_eq(&unmatched, &metrics.route("default", "")));
     assert!(!metrics.render().contains("gone"));

@@ -1,9 +1,8 @@
-//! A cell for each thread, on a cache line of its own.
+//! A cell for each core, on a cache line of its own.
 
-use std::cell::Cell;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::exchange::CoreId;
 
-/// How many cells there are; more threads than this share some.
+/// How many cells there are; more cores than this share some.
 const CELLS: usize = 32;
 
 /// Keeps its content away from the cache lines of its neighbours.
@@ -11,7 +10,7 @@ const CELLS: usize = 32;
 #[repr(align(128))]
 struct Padded<T>(T);
 
-/// So many of one thing, of which a thread always meets the same.
+/// A fixed number of one thing, one for each core.
 #[derive(Debug)]
 pub(super) struct Cells<T>(Box<[Padded<T>]>);
 
@@ -21,27 +20,13 @@ impl<T> Cells<T> {
         Cells((0..CELLS).map(|number| Padded(make(number))).collect())
     }
 
-    /// The cell of this thread.
-    pub(super) fn own(&self) -> &T {
-        &self.0[slot()].0
+    /// The cell of a core.
+    pub(super) fn of(&self, core: CoreId) -> &T {
+        &self.0[core.0 % CELLS].0
     }
 
     /// All of them.
     pub(super) fn all(&self) -> impl Iterator<Item = &T> {
         self.0.iter().map(|cell| &cell.0)
     }
-}
-
-/// The number of this thread's cells: threads are numbered as they come here first.
-fn slot() -> usize {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
-    thread_local! {
-        static SLOT: Cell<usize> = const { Cell::new(usize::MAX) };
-    }
-    SLOT.with(|slot| {
-        if slot.get() == usize::MAX {
-            slot.set(NEXT.fetch_add(1, Ordering::Relaxed) % CELLS);
-        }
-        slot.get()
-    })
 }

@@ -18,6 +18,8 @@ use super::cells::Cells;
 use super::draw::Draw;
 use super::hash::{fraction, mix};
 use super::{Balancer, Candidate, MAX_WEIGHT};
+use crate::exchange::CoreId;
+use crate::runtime::random::Rng;
 
 /// Points of an endpoint for each weight.
 const POINTS: u64 = 128;
@@ -43,7 +45,7 @@ const SAMPLE: usize = 128;
 /// The balancer `consistent_hash`.
 #[derive(Debug)]
 pub struct ConsistentHash {
-    /// One ring, held by each thread's cell: to look at it is to write to a line of one's own only.
+    /// One ring, held by each core's cell: a look at it writes to a cache line of that core alone.
     rings: Cells<RwLock<Arc<Ring>>>,
     draw: Draw,
 }
@@ -150,14 +152,15 @@ impl Balancer for ConsistentHash {
         len: usize,
         of: &dyn Fn(usize) -> Candidate,
         key: Option<u64>,
-        random: &mut fastrand::Rng,
+        core: CoreId,
+        random: &mut Rng,
     ) -> Option<usize> {
         if len == 1 {
             return of(0).usable.then_some(0);
         }
         let Some(key) = key else { return self.draw.one(len, of, None, random).map(|(index, _)| index) };
         let mut bound = Bound { len, of, start: random.usize(..), each: None };
-        let ring = self.rings.own().read().unwrap_or_else(PoisonError::into_inner);
+        let ring = self.rings.of(core).read().unwrap_or_else(PoisonError::into_inner);
         let mut last = usize::MAX;
         for (index, hash) in ring.after(key).take(STEPS) {
             // Two points in a row of one endpoint: it has been asked.

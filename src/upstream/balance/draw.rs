@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Candidate, full_share};
+use crate::runtime::random::Rng;
 
 /// How often it is tried before the set is gone through.
 const TRIES: usize = 16;
@@ -32,7 +33,7 @@ impl Draw {
         len: usize,
         of: &dyn Fn(usize) -> Candidate,
         without: Option<usize>,
-        random: &mut fastrand::Rng,
+        random: &mut Rng,
     ) -> Option<(usize, Candidate)> {
         let others = len - usize::from(without.is_some() && len > 0);
         let tries = if others > 1 { TRIES } else { 0 };
@@ -61,7 +62,7 @@ impl Draw {
         len: usize,
         of: &dyn Fn(usize) -> Candidate,
         without: Option<usize>,
-        random: &mut fastrand::Rng,
+        random: &mut Rng,
     ) -> Option<(usize, Candidate)> {
         let (mut sum, mut greatest, mut drawn) = (0, 0, None);
         for index in (0..len).filter(|index| Some(*index) != without) {

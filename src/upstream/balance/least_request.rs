@@ -7,6 +7,8 @@
 
 use super::draw::Draw;
 use super::{Balancer, Candidate};
+use crate::exchange::CoreId;
+use crate::runtime::random::Rng;
 
 /// The balancer `least_request`.
 #[derive(Debug, Default)]
@@ -20,7 +22,8 @@ impl Balancer for LeastRequest {
         len: usize,
         of: &dyn Fn(usize) -> Candidate,
         _key: Option<u64>,
-        random: &mut fastrand::Rng,
+        _core: CoreId,
+        random: &mut Rng,
     ) -> Option<usize> {
         if len == 1 {
             return of(0).usable.then_some(0);

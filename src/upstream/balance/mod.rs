@@ -1,7 +1,10 @@
 //! Who gets the next call: the words that a balancer and the set of endpoints share.
 //!
 //! A balancer sees the set through a function, reads no clock and owns no endpoint. What it remembers lies in cells
-//! that a thread has for itself, so that cores do not fight over a cache line for every call.
+//! that a core has for itself, so that cores do not fight over a cache line for every call.
+
+use crate::exchange::CoreId;
+use crate::runtime::random::Rng;
 
 mod cells;
 pub mod consistent_hash;
@@ -59,7 +62,8 @@ pub trait Balancer: Send + Sync {
         len: usize,
         of: &dyn Fn(usize) -> Candidate,
         key: Option<u64>,
-        random: &mut fastrand::Rng,
+        core: CoreId,
+        random: &mut Rng,
     ) -> Option<usize>;
 
     /// The set has changed: these are its endpoints (hash of the address, weight), in the order of their indices.

@@ -2,6 +2,8 @@
 
 use super::draw::Draw;
 use super::{Balancer, Candidate};
+use crate::exchange::CoreId;
+use crate::runtime::random::Rng;
 
 /// The balancer `random`.
 #[derive(Debug, Default)]
@@ -15,7 +17,8 @@ impl Balancer for Random {
         len: usize,
         of: &dyn Fn(usize) -> Candidate,
         _key: Option<u64>,
-        random: &mut fastrand::Rng,
+        _core: CoreId,
+        random: &mut Rng,
     ) -> Option<usize> {
         self.draw.one(len, of, None, random).map(|(index, _)| index)
     }

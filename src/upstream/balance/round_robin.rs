@@ -5,15 +5,17 @@
 //! endpoint that is out gets no more than the others. This needs no table and no lock, and where all weights are alike
 //! it costs one look.
 //!
-//! Each thread counts for itself (from a start of its own, so that a quiet gate does not begin at the first endpoint
-//! on every core). What holds is therefore: of the calls of one thread every endpoint gets its part to within two
-//! calls and its part of one round, in any stretch without a change of the set; of the calls of n threads to within n
-//! times that. Beyond 32 threads some share a count and may now and then take the same turn.
+//! Each core counts for itself (from a start of its own, so that a quiet gate does not begin at the first endpoint
+//! on every core). What holds is therefore: of the calls of one core every endpoint gets its part to within two
+//! calls and its part of one round, in any stretch without a change of the set; of the calls of n cores to within n
+//! times that. Beyond 32 cores some share a count and may now and then take the same turn.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::cells::Cells;
 use super::{Balancer, Candidate, full_share};
+use crate::exchange::CoreId;
+use crate::runtime::random::Rng;
 
 /// The balancer `round_robin`.
 #[derive(Debug)]
@@ -72,12 +74,13 @@ impl Balancer for RoundRobin {
         len: usize,
         of: &dyn Fn(usize) -> Candidate,
         _key: Option<u64>,
-        _random: &mut fastrand::Rng,
+        core: CoreId,
+        _random: &mut Rng,
     ) -> Option<usize> {
         if len <= 1 {
             return (len == 1 && of(0).usable).then_some(0);
         }
-        let own = self.counts.own();
+        let own = self.counts.of(core);
         let mut count = own.load(Ordering::Relaxed);
         let mut picked = self.round(&mut count, self.scale.load(Ordering::Relaxed), len, of);
         if picked.is_none() {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::adaptive::Adaptive;
+use crate::runtime::{clock, time};
 
 /// How many may be in at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -113,8 +114,8 @@ impl Gate {
             Joined::In(permit) => return Ok(permit),
             Joined::Waits(place) => place,
         };
-        let end = Instant::now().checked_add(self.queue_timeout).map_or(deadline, |end| end.min(deadline));
-        match tokio::time::timeout_at(end.into(), &mut place.granted).await {
+        let end = clock::now().checked_add(self.queue_timeout).map_or(deadline, |end| end.min(deadline));
+        match time::timeout_at(end, &mut place.granted).await {
             Ok(Ok(permit)) => Ok(permit),
             // The other end is kept until it is used, so only the time can be over.
             Ok(Err(_)) | Err(_) => Err(Refused::TimedOut),

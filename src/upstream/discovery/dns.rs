@@ -6,13 +6,14 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use std::time::Instant;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 
 use super::host::{Host, ask_all, first_due, why};
 use super::order::shares;
 use super::resolver::{Resolver, Target};
 use super::{Found, MAX_ENDPOINTS, Pace, Sink, Teller};
+use crate::runtime::{clock, time};
 use crate::upstream::background::{Guard, guarded};
 
 /// Keeps a name followed; dropping it ends that.
@@ -39,7 +40,7 @@ pub fn host(
     pace: Pace,
     sink: Sink,
 ) -> (impl Future<Output = ()> + Send + 'static, Following) {
-    let host = Host::new(host, port, Instant::now());
+    let host = Host::new(host, port, clock::now());
     let again = Arc::new(Notify::new());
     let (work, guard) = guarded(follow_host(resolver, host, pace, Teller::new(sink), Arc::clone(&again)));
     (work, Following { again, _guard: guard })
@@ -62,7 +63,7 @@ pub fn service(
 
 async fn follow_host(resolver: Resolver, mut host: Host, pace: Pace, mut teller: Teller, again: Arc<Notify>) {
     while host.due.is_some() {
-        let asked = Instant::now();
+        let asked = clock::now();
         match host.ask(&resolver, &pace).await {
             Ok(()) => teller.set(endpoints(&host)),
             Err(why) => teller.failed(why),
@@ -83,8 +84,8 @@ fn endpoints(host: &Host) -> Vec<Found> {
 async fn rest(due: Option<Instant>, asked: Instant, pace: &Pace, again: &Notify) {
     let due = due.unwrap_or(asked + pace.max);
     tokio::select! {
-        () = tokio::time::sleep_until(due) => {}
-        () = again.notified() => tokio::time::sleep_until(due.min(asked + pace.min)).await,
+        () = time::sleep_until(due) => {}
+        () = again.notified() => time::sleep_until(due.min(asked + pace.min)).await,
     }
 }
 
@@ -106,12 +107,12 @@ async fn follow_service(
     again: Arc<Notify>,
 ) {
     loop {
-        let asked = Instant::now();
+        let asked = clock::now();
         let due = match resolver.targets(&service.name).await {
             Ok((targets, ttl)) => {
                 service.failures = 0;
                 service.take(targets);
-                let now = Instant::now();
+                let now = clock::now();
                 match service.resolve(&resolver, &pace).await {
                     Ok(set) => teller.set(set),
                     Err(why) => teller.failed(why),
@@ -121,7 +122,7 @@ async fn follow_service(
             Err(failed) => {
                 service.failures = service.failures.saturating_add(1);
                 teller.failed(format!("{}: {}", service.name, why(&failed)));
-                Instant::now() + pace.failed(service.failures, &failed)
+                clock::now() + pace.failed(service.failures, &failed)
             }
         };
         rest(Some(due), asked, &pace, &again).await;
@@ -136,7 +137,7 @@ impl Service {
         });
         targets.dedup_by(|b, a| a.priority == b.priority && a.host == b.host && a.port == b.port);
         let mut old = std::mem::take(&mut self.hosts);
-        let now = Instant::now();
+        let now = clock::now();
         for target in &targets {
             let known = old.iter().position(|host| host.name == target.host && host.port == target.port);
             let new = || Host::new(&target.host, target.port, now);
@@ -178,7 +179,7 @@ fn level_set(targets: &[Target], hosts: &[Host]) -> Vec<Found> {
         .collect();
     let counts: Vec<(u16, usize)> =
         known.iter().map(|(target, addresses)| (target.weight, addresses.len())).collect();
-    let mut seen = std::collections::HashSet::new();
+    let mut seen: crate::runtime::hash::HashSet<_> = Default::default();
     let mut set = Vec::new();
     for ((target, addresses), weight) in known.iter().zip(shares(&counts)) {
         for &address in addresses.iter().filter(|address| seen.insert(**address)) {

@@ -3,14 +3,15 @@
 //! The file is looked at again and again: that sees every way in which files change, on every file system. A file
 //! that cannot be used keeps the last set in force and says why. Hosts in it are followed like any name.
 
-use std::collections::HashSet;
+use crate::runtime::hash::HashSet;
+use crate::runtime::{clock, task, time};
 use std::future::Future;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use tokio::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::host::{Host, ask_all, first_due};
 use super::order::shares;
@@ -54,7 +55,7 @@ async fn follow(resolver: Resolver, mut reader: Reader, every: Duration, pace: P
     let mut hosts: Vec<Host> = Vec::new();
     let mut read = false;
     loop {
-        let (back, news) = match tokio::task::spawn_blocking(move || reader.read()).await {
+        let (back, news) = match task::spawn_blocking(move || reader.read()).await {
             Ok(told) => told,
             // Only a runtime that is shutting down takes no more such work.
             Err(_) => return,
@@ -72,7 +73,7 @@ async fn follow(resolver: Resolver, mut reader: Reader, every: Duration, pace: P
             }
             None => false,
         };
-        let now = Instant::now();
+        let now = clock::now();
         if read && (changed || first_due(&hosts).is_some_and(|due| due <= now)) {
             for why in ask_all(&mut hosts, &resolver, &pace).await {
                 teller.failed(why);
@@ -83,15 +84,15 @@ async fn follow(resolver: Resolver, mut reader: Reader, every: Duration, pace: P
                 teller.set(set);
             }
         }
-        let look = Instant::now() + every;
-        tokio::time::sleep_until(first_due(&hosts).map_or(look, |due| due.min(look))).await;
+        let look = clock::now() + every;
+        time::sleep_until(first_due(&hosts).map_or(look, |due| due.min(look))).await;
     }
 }
 
 /// The hosts of the entries, with what is known of those that stay.
 fn carried(entries: &[Entry], old: Vec<Host>) -> Vec<Host> {
-    let now = Instant::now();
-    let mut old: std::collections::HashMap<(String, u16), Host> =
+    let now = clock::now();
+    let mut old: crate::runtime::hash::HashMap<(String, u16), Host> =
         old.into_iter().map(|host| ((host.name.clone(), host.port), host)).collect();
     let host = |entry: &Entry| {
         let known = old.remove(&(entry.host.clone(), entry.port));
@@ -109,7 +110,7 @@ fn set(entries: &[Entry], hosts: &[Host]) -> Vec<Found> {
         .collect();
     let counts: Vec<(u16, usize)> =
         known.iter().map(|(weight, addresses)| (*weight, addresses.len())).collect();
-    let mut seen = HashSet::new();
+    let mut seen: HashSet<_> = HashSet::default();
     let mut set = Vec::new();
     for ((_, addresses), weight) in known.iter().zip(shares(&counts)) {
         for &address in addresses.iter().filter(|address| seen.insert(**address)) {
@@ -174,7 +175,7 @@ impl Reader {
         if text.len() as u64 > MAX_FILE {
             return Err(std::io::Error::other("larger than 1 MiB"));
         }
-        let settled = SystemTime::now().duration_since(modified).is_ok_and(|age| age > UNSETTLED);
+        let settled = clock::wall().duration_since(modified).is_ok_and(|age| age > UNSETTLED);
         self.look = settled.then_some(look);
         Ok((self.text.as_ref() != Some(&text)).then_some(text))
     }
@@ -213,7 +214,7 @@ fn entries(path: &Path, text: &str) -> Result<Vec<Entry>, String> {
     if all.len() > MAX_ENDPOINTS {
         return Err(format!("{}: more than {MAX_ENDPOINTS} endpoints", path.display()));
     }
-    let mut seen = HashSet::new();
+    let mut seen: HashSet<_> = HashSet::default();
     match all.iter().find(|entry| !seen.insert((entry.host.as_str(), entry.port))) {
         Some(twice) => Err(format!("{}: {}:{} stands there twice", path.display(), twice.host, twice.port)),
         None => Ok(all),

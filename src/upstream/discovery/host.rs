@@ -2,8 +2,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use tokio::task::JoinSet;
-use tokio::time::{Duration, Instant};
+use crate::runtime::clock;
+use crate::runtime::task::JoinSet;
+use std::time::{Duration, Instant};
 
 use super::order::{has_route, interleave};
 use super::resolver::{Addresses, Failed, Resolver};
@@ -94,7 +95,7 @@ impl Host {
     /// Nothing was learned, and what was known before stays; in words.
     pub(super) async fn ask(&mut self, resolver: &Resolver, pace: &Pace) -> Result<(), String> {
         let answer = resolver.addresses(&self.name).await;
-        self.learn(answer, pace, Instant::now())
+        self.learn(answer, pace, clock::now())
     }
 
     /// Takes an answer in. A family that is surely not there is given up only where the other one is: a name that
@@ -134,7 +135,7 @@ const AT_A_TIME: usize = 32;
 
 /// Asks for the hosts that are due, and says what failed. Their order stays.
 pub(super) async fn ask_all(hosts: &mut Vec<Host>, resolver: &Resolver, pace: &Pace) -> Vec<String> {
-    let now = Instant::now();
+    let now = clock::now();
     let is_due = |host: &Host| host.due.is_some_and(|due| due <= now);
     let mut waiting = std::mem::take(hosts).into_iter().enumerate();
     let mut done: Vec<(usize, Host)> = Vec::new();

@@ -14,7 +14,8 @@ pub(super) fn interleave(
         let pair = [v6.get(at).copied().map(IpAddr::V6), v4.get(at).copied().map(IpAddr::V4)];
         all.extend(pair.into_iter().flatten());
     }
-    let mut seen = std::collections::HashSet::with_capacity(all.len());
+    let mut seen =
+        crate::runtime::hash::HashSet::with_capacity_and_hasher(all.len(), crate::runtime::hash::Seed::new());
     all.retain(|address| seen.insert(*address));
     if all.len() > 1 && !v6.is_empty() {
         let routed: Vec<IpAddr> = all.iter().copied().filter(|address| has_route(*address)).collect();

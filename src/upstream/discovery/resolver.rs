@@ -20,6 +20,8 @@ use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 use hickory_resolver::system_conf::parse_resolv_conf;
 use hickory_resolver::{Hosts, TokioResolver};
 
+use crate::runtime::{task, time};
+
 /// How long one server may take for one answer, at most; the system's own setting may ask for less.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// How long one question may take with every server and every repetition.
@@ -180,7 +182,7 @@ impl Resolver {
         if let Source::Files { .. } = self.shared.source {
             let shared = Arc::clone(&self.shared);
             // A failed refresh leaves the last settings in force; the files may be half written.
-            let _ = tokio::task::spawn_blocking(move || shared.refresh()).await;
+            let _ = task::spawn_blocking(move || shared.refresh()).await;
         }
         Arc::clone(&self.shared.current.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -233,7 +235,7 @@ impl Current {
     }
 
     async fn ask<T>(&self, name: &Name, kind: RecordType, read: impl Fn(&RData) -> Option<T>) -> Answer<T> {
-        match tokio::time::timeout(WHOLE, self.dns.lookup(name.clone(), kind)).await {
+        match time::timeout(WHOLE, self.dns.lookup(name.clone(), kind)).await {
             Ok(Ok(lookup)) => gather(lookup.answers(), read),
             Ok(Err(error)) => Err(failed(&error)),
             Err(_) => Err(Failed::Broken("no answer in time".to_owned())),
@@ -247,7 +249,7 @@ async fn rest<T>(found: bool, ask: impl Future<Output = Answer<T>>) -> Answer<T>
         return ask.await;
     }
     let late = |_| Err(Failed::Broken("no answer in time".to_owned()));
-    tokio::time::timeout(GRACE, ask).await.unwrap_or_else(late)
+    time::timeout(GRACE, ask).await.unwrap_or_else(late)
 }
 
 /// The records that were asked for; they hold as long as the shortest lived of them or of the aliases to them.

@@ -4,12 +4,13 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::time::{Duration, Instant};
 
 use super::settings::{HealthSettings, Kind};
 use super::state::Checked;
 use super::{grpc, http};
+use crate::runtime::{clock, random, time};
 use crate::upstream::background::{Guard, guarded};
 
 /// A change of an endpoint's state.
@@ -39,15 +40,15 @@ pub fn probe(
 
 async fn run(address: SocketAddr, settings: Arc<HealthSettings>, report: Report) {
     let mut checked = Checked::new(settings.healthy, settings.unhealthy);
-    let mut next = Instant::now() + first_pause(settings.every, fastrand::u32(..));
+    let mut next = clock::now() + first_pause(settings.every, random::u32(..));
     loop {
-        tokio::time::sleep_until(next).await;
-        let begun = Instant::now();
+        time::sleep_until(next).await;
+        let begun = clock::now();
         let outcome = once(address, &settings).await;
         if let Some(healthy) = checked.seen(outcome.is_ok()) {
             report(Change { healthy, why: outcome.err() });
         }
-        next = begun + pause(settings.every, fastrand::u32(..));
+        next = begun + pause(settings.every, random::u32(..));
     }
 }
 
@@ -66,7 +67,7 @@ async fn once(address: SocketAddr, settings: &HealthSettings) -> Result<(), Stri
             Kind::Grpc { service, authority } => grpc::check(stream, service, authority).await,
         }
     };
-    match tokio::time::timeout(settings.timeout, check).await {
+    match time::timeout(settings.timeout, check).await {
         Ok(outcome) => outcome,
         Err(_) => Err(format!("no answer within {} ms", settings.timeout.as_millis())),
     }

@@ -11,6 +11,7 @@ use http::{Method, StatusCode};
 
 use crate::exchange::{Body, BodyStream, CoreId, Error, ErrorKind, Frame, Headers, Request, Response};
 use crate::http1::{Decoder, Framing, HeadLimits, Piece, ResponseHead, encode, parse_response};
+use crate::runtime::clock;
 use crate::upstream::pool::Pools;
 
 use super::connection::{Connection, SMALL_READ};
@@ -95,7 +96,7 @@ pub(in crate::upstream) async fn round_trip(
                 upload,
                 reusable: head.keep_alive,
                 idle: waits.idle,
-                last: Instant::now(),
+                last: clock::now(),
                 pools: Arc::clone(pools),
                 core,
             }));
@@ -275,7 +276,7 @@ impl BodyStream for AnswerBody {
                         Err(reason) => self.fail(ErrorKind::UpstreamFailure, "incomplete", reason),
                     };
                 }
-                Poll::Ready(Ok(_)) => self.last = Instant::now(),
+                Poll::Ready(Ok(_)) => self.last = clock::now(),
                 Poll::Ready(Err(error)) => {
                     return self.fail(ErrorKind::UpstreamFailure, "reset", &error.to_string());
                 }

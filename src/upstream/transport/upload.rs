@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use crate::exchange::{Body, BodyStream, Error, Frame};
 use crate::http1::{Framing, encode};
+use crate::runtime::clock;
 
 use super::connection::Connection;
 
@@ -117,7 +118,7 @@ impl Upload {
             }
             ready!(connection.poll_flush(cx)).map_err(Broken::Endpoint)?;
             if self.framing != Framing::None {
-                self.moved = Some(Instant::now());
+                self.moved = Some(clock::now());
             }
         }
     }

@@ -5,9 +5,11 @@
 //! What is found is compared byte by byte. Where a shard is full the oldest entry goes, unless it was used since it was
 //! last looked at.
 
+use crate::runtime::hash::HashMap;
+use crate::runtime::hash::Seed;
+use std::collections::VecDeque;
 use std::collections::hash_map::Entry as Place;
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher, RandomState};
+use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::claims::Times;
@@ -22,7 +24,7 @@ const SECOND_CHANCES: usize = 8;
 /// A cache of verified tokens.
 pub(super) struct TokenCache {
     shards: Box<[Padded]>,
-    seed: RandomState,
+    seed: Seed,
     entries: usize,
     bytes: usize,
 }
@@ -72,7 +74,7 @@ impl TokenCache {
     pub(super) fn new(entries: usize, bytes: usize) -> TokenCache {
         TokenCache {
             shards: (0..SHARDS).map(|_| Padded::default()).collect(),
-            seed: RandomState::new(),
+            seed: Seed::new(),
             entries: entries / SHARDS,
             bytes: bytes / SHARDS,
         }

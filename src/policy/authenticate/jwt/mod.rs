@@ -11,7 +11,7 @@ mod verify;
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 pub use algorithm::Algorithm;
 pub use fault::Fault;
@@ -23,6 +23,7 @@ use super::IdentityMap;
 use crate::exchange::headers::valid_name;
 use crate::exchange::{Error, ErrorKind, Exchange, HeaderId, Headers, Identity};
 use crate::policy::{Phase, Policy, Step};
+use crate::runtime::clock;
 
 const CACHED_TOKENS: usize = 4096;
 const CACHED_BYTES: usize = 4 * 1024 * 1024;
@@ -183,7 +184,7 @@ impl Policy for Jwt {
             Err(error) => return Step::Fail(error),
         };
         // A clock before 1970 is broken: then every token that expires has.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::MAX);
+        let now = clock::wall().duration_since(UNIX_EPOCH).unwrap_or(Duration::MAX);
         match self.authenticate(token, now) {
             Ok(identity) => {
                 exchange.identity = Some(identity);

@@ -5,6 +5,8 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::json;
 
+use std::time::Instant;
+
 use super::*;
 use crate::exchange::testing::Builder;
 use crate::policy::cache::Settings;

@@ -6,6 +6,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use crate::exchange::CoreId;
+
 use super::super::kinds::Kind;
 use super::super::{Balancer, Candidate, hash};
 
@@ -54,7 +56,7 @@ impl Fleet {
 
     fn pick(&mut self, key: u64) -> usize {
         let set = &self.set;
-        self.balancer.pick(set.len(), &|index| set[index], Some(key), &mut self.random).unwrap()
+        self.balancer.pick(set.len(), &|index| set[index], Some(key), CoreId(0), &mut self.random).unwrap()
     }
 
     /// Calls arrive by chance at endpoints that answer one after the other; the first is the slow one.
