@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::runtime::clock;
 use crate::snapshot::Snapshot;
-use crate::upstream::breaker::State;
+use crate::upstream::limits::breaker::State;
 
 use super::limits::{family, quoted};
 

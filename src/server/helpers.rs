@@ -12,7 +12,7 @@ use crate::snapshot::{Live, Snapshot};
 use crate::store::redis::link::Observer;
 use crate::telemetry::OperatorLog;
 use crate::upstream::Tools;
-use crate::upstream::discovery::Resolver;
+use crate::upstream::background::discovery::Resolver;
 
 /// How often leases that have ended are given back.
 const BEAT: Duration = Duration::from_millis(100);

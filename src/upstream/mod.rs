@@ -3,30 +3,13 @@
 //! An upstream owns its connection pools (one a core) and the limits of waiting. It is built once, shared by every
 //! core, and kept over a reload while its section of the configuration is unchanged.
 
-mod attempt;
 pub mod background;
-pub mod balance;
-pub mod breaker;
-pub mod budget;
-mod call;
-pub mod concurrency;
-pub mod discovery;
-pub mod endpoint;
-pub mod health;
-pub mod hedge;
-mod held;
-pub mod latency;
-mod origin;
-pub mod outlier;
-pub mod pool;
-pub mod resolve;
-mod rules;
-pub mod set;
+pub mod call;
+pub mod endpoints;
+mod epoch;
+pub mod limits;
 #[cfg(test)]
 mod simulation;
-mod tally;
-mod tend;
-mod tended;
 pub mod transport;
 
 use std::net::SocketAddr;
@@ -38,15 +21,15 @@ use crate::exchange::{CoreId, Name};
 use crate::expression::Ground;
 use crate::telemetry::metrics::UpstreamMetrics;
 
-use breaker::{Breaker, BreakerSettings};
-use budget::Budget;
-use concurrency::{Gate, Limit};
-use hedge::Hedge;
-use set::Set;
-use tended::Tended;
+use background::state::Tended;
+use call::budget::Budget;
+use call::hedge::Hedge;
+use endpoints::set::Set;
+use limits::breaker::{Breaker, BreakerSettings};
+use limits::concurrency::{Gate, Limit};
 
-pub use rules::Rules;
-pub use tended::Tools;
+pub use background::state::Tools;
+pub use call::rules::Rules;
 
 /// How long a call may wait for what.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

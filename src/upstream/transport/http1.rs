@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use bytes::Buf;
 use http::{Method, StatusCode};
 
+use super::pool::Pools;
 use crate::exchange::{Body, BodyStream, CoreId, Error, ErrorKind, Frame, Headers, Request, Response};
 use crate::http1::{Decoder, Framing, HeadLimits, Piece, ResponseHead, encode, parse_response};
 use crate::runtime::clock;
-use crate::upstream::pool::Pools;
 
 use super::connection::{Connection, SMALL_READ};
 use super::upload::{Broken, Upload};

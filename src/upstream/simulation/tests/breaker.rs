@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 
 use super::*;
 use crate::exchange::CoreId;
-use crate::upstream::breaker::{Admission, Breaker, BreakerSettings, Pass, State};
+use crate::upstream::limits::breaker::{Admission, Breaker, BreakerSettings, Pass, State};
 
 /// How long a run is, in seconds.
 const LENGTH: u64 = 100;

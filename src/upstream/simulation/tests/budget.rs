@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::exchange::CoreId;
-use crate::upstream::budget::{Budget, RESERVE};
+use crate::upstream::call::budget::{Budget, RESERVE};
 
 /// Attempts and failed requests, at three attempts a request, with `failing` of the endpoints down.
 fn attempts(failing: usize, budget: Option<f64>) -> (u64, u64) {

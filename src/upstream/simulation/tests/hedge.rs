@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::exchange::CoreId;
-use crate::upstream::budget::{Budget, RESERVE};
-use crate::upstream::hedge::Hedge;
+use crate::upstream::call::budget::{Budget, RESERVE};
+use crate::upstream::call::hedge::Hedge;
 
 /// An answer in 5 to 15 ms, but for `slow` of them, which take 0.5 to 1.5 s.
 fn answer(random: &mut fastrand::Rng, slow: f64) -> Duration {

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::*;
-use crate::upstream::outlier::{Outlier, OutlierSettings, most_ejected};
+use crate::upstream::endpoints::outlier::{Outlier, OutlierSettings, most_ejected};
 
 #[derive(Default)]
 struct Seen {

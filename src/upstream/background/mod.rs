@@ -3,19 +3,25 @@
 //! Started once, on the runtime of the process's helpers; it ends with the upstream. Nobody waits for it: until a name is
 //! known, calls resolve it themselves.
 
+pub mod discovery;
+pub mod guard;
+pub mod health;
+pub mod state;
+
 use std::net::SocketAddr;
 use std::sync::{Arc, Weak};
 
 use crate::config::{self, Discover, Endpoints, Host};
 use crate::runtime::{clock, task};
 use crate::telemetry::log::Level;
+use crate::upstream::background::state::Tools;
 use regex::bytes::Regex;
 
 use super::Upstream;
-use super::discovery::{Found, Pace, Sink, dns, file};
-use super::health::{self, HealthSettings, HttpProbe, Kind, probe};
-use super::set::Place;
-use super::tended::Tools;
+
+use super::endpoints::set::Place;
+use discovery::{Found, Pace, Sink, dns, file};
+use health::{HealthSettings, HttpProbe, Kind, probe};
 
 impl Upstream {
     /// Begins the work, if it has not begun.

@@ -8,8 +8,8 @@ use super::balance::Candidate;
 use super::balance::hash::stable;
 use super::balance::ramp::ramp;
 use super::outlier::Outlier;
-use super::pool::Pools;
-use super::resolve::Address;
+use crate::upstream::transport::address::Address;
+use crate::upstream::transport::pool::Pools;
 
 /// How long an endpoint that comes back takes to get all of its share.
 const SLOW_START: Duration = Duration::from_secs(10);
@@ -17,15 +17,15 @@ const SLOW_START: Duration = Duration::from_secs(10);
 /// One address of a service.
 pub struct Endpoint {
     /// Where it is.
-    pub(super) address: Address,
+    pub(in crate::upstream) address: Address,
     /// What it calls itself: the Host of its calls, where that is the upstream's own.
-    pub(super) authority: Box<str>,
+    pub(in crate::upstream) authority: Box<str>,
     /// Its part of the calls.
-    pub(super) weight: u32,
+    pub(in crate::upstream) weight: u32,
     /// Its idle connections.
-    pub(super) pools: Arc<Pools>,
+    pub(in crate::upstream) pools: Arc<Pools>,
     /// Its failures in a row.
-    pub(super) outlier: Outlier,
+    pub(in crate::upstream) outlier: Outlier,
     hash: u64,
     active: AtomicU32,
     well: AtomicBool,
@@ -35,11 +35,11 @@ pub struct Endpoint {
 }
 
 /// A call under way at an endpoint; it ends when this is dropped.
-pub(super) struct Active(Arc<Endpoint>);
+pub(in crate::upstream) struct Active(Arc<Endpoint>);
 
 impl Endpoint {
     /// An endpoint at `host` and `port`; `since` is when it joined a set that was running.
-    pub(super) fn new(
+    pub(in crate::upstream) fn new(
         (host, port): (&str, u16),
         authority: String,
         weight: u32,
@@ -100,7 +100,7 @@ impl Endpoint {
     }
 
     /// It gets its calls slowly from now on.
-    pub(super) fn came_back(&self, now: Instant) {
+    pub(in crate::upstream) fn came_back(&self, now: Instant) {
         *self.since.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
         self.ramps.store(true, Ordering::Relaxed);
     }
@@ -118,7 +118,7 @@ impl Endpoint {
     }
 
     /// What a balancer knows of it. `tried`: it had its chance in this call.
-    pub(super) fn candidate(&self, now: Instant, tried: bool) -> Candidate {
+    pub(in crate::upstream) fn candidate(&self, now: Instant, tried: bool) -> Candidate {
         Candidate {
             weight: self.weight,
             active: self.active(),
@@ -129,7 +129,7 @@ impl Endpoint {
     }
 
     /// A call begins.
-    pub(super) fn begin(self: &Arc<Self>) -> Active {
+    pub(in crate::upstream) fn begin(self: &Arc<Self>) -> Active {
         self.active.fetch_add(1, Ordering::Relaxed);
         Active(Arc::clone(self))
     }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use crate::exchange::CoreId;
 
-use super::latency::Latency;
-use super::origin::{Origin, nanos};
+use crate::upstream::epoch::{Epoch, nanos};
+use crate::upstream::limits::latency::Latency;
 
 /// How long a quantile is good for, in nanoseconds.
 const FRESH: u64 = 250_000_000;
@@ -20,8 +20,8 @@ const NONE: u64 = u64::MAX;
 pub struct Hedge {
     latency: Latency,
     quantile: f64,
-    origin: Origin,
-    /// When the delay is to be worked out again, in nanoseconds from the origin.
+    epoch: Epoch,
+    /// When the delay is to be worked out again, in nanoseconds from the epoch.
     stale: AtomicU64,
     /// In nanoseconds.
     delay: AtomicU64,
@@ -34,7 +34,7 @@ impl Hedge {
         Hedge {
             latency: Latency::new(cores),
             quantile,
-            origin: Origin::default(),
+            epoch: Epoch::default(),
             stale: AtomicU64::new(0),
             delay: AtomicU64::new(NONE),
         }
@@ -50,7 +50,7 @@ impl Hedge {
     /// out four times a second at most.
     #[inline]
     pub fn delay(&self, now: Instant) -> Option<Duration> {
-        let moment = self.origin.nanos(now);
+        let moment = self.epoch.nanos(now);
         let stale = self.stale.load(Ordering::Relaxed);
         if moment >= stale {
             self.refresh(stale, moment, now);

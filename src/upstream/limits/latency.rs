@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::exchange::CoreId;
 
-use super::origin::{Origin, nanos};
+use crate::upstream::epoch::{Epoch, nanos};
 
 /// Answers that a quantile needs at least.
 pub const MIN_SAMPLES: u64 = 20;
@@ -31,7 +31,7 @@ const NONE: u64 = u64::MAX;
 /// Answer times of an upstream, shared by all cores.
 #[derive(Debug)]
 pub struct Latency {
-    origin: Origin,
+    epoch: Epoch,
     cores: Box<[Core]>,
 }
 
@@ -76,13 +76,13 @@ impl Latency {
     #[must_use]
     pub fn new(cores: usize) -> Latency {
         let core = |_| Core([Histogram::new(), Histogram::new()]);
-        Latency { origin: Origin::default(), cores: (0..cores.max(1)).map(core).collect() }
+        Latency { epoch: Epoch::default(), cores: (0..cores.max(1)).map(core).collect() }
     }
 
     /// An answer took this long. Only the core itself may say so.
     #[inline]
     pub fn observe(&self, core: CoreId, took: Duration, now: Instant) {
-        let stretch = self.origin.nanos(now) / STRETCH;
+        let stretch = self.epoch.nanos(now) / STRETCH;
         let Core(histograms) = self.cores.get(core.0).unwrap_or(&self.cores[0]);
         histograms[(stretch % 2) as usize].count(stretch, bucket(took));
     }
@@ -90,7 +90,7 @@ impl Latency {
     /// The time that the share `q` (0 to 1) of the answers stays within; none under [`MIN_SAMPLES`] answers. Sums all
     /// cores, a few microseconds: not for every call (see the hedge, which keeps its answer for a while).
     pub fn quantile(&self, q: f64, now: Instant) -> Option<Duration> {
-        let stretch = self.origin.nanos(now) / STRETCH;
+        let stretch = self.epoch.nanos(now) / STRETCH;
         let mut counts = [0_u64; BUCKETS];
         for histogram in self.cores.iter().flat_map(|core| &core.0) {
             let counted = histogram.stretch.load(Ordering::Acquire);

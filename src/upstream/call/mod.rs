@@ -1,5 +1,12 @@
 //! The call: a place, the breaker, attempts within a budget, and what all of it says of the service.
 
+mod attempt;
+pub mod budget;
+mod guards;
+pub mod hedge;
+mod observer;
+pub mod rules;
+
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
@@ -11,14 +18,14 @@ use crate::config::RetryOn;
 use crate::exchange::{Body, Error, ErrorKind, HeaderId, Request, Response};
 use crate::runtime::{clock, random, time};
 
-use super::attempt::{Failed, is_idempotent};
-use super::breaker::Admission;
-use super::concurrency::Taken;
-use super::endpoint::{Active, Endpoint};
-use super::held::{Held, goes_on, hold};
-use super::set::{Seen, Tried};
-use super::transport::upload::Upload;
-use super::{Attempts, Caller, Deadline, Upstream};
+use crate::upstream::endpoints::set::{Seen, Tried};
+use crate::upstream::endpoints::{Active, Endpoint};
+use crate::upstream::limits::breaker::Admission;
+use crate::upstream::limits::concurrency::Taken;
+use crate::upstream::transport::upload::Upload;
+use crate::upstream::{Attempts, Caller, Deadline, Upstream};
+use attempt::{Failed, is_idempotent};
+use guards::{Held, goes_on, hold};
 
 /// One call on its way.
 struct Way<'a> {
@@ -224,7 +231,7 @@ impl Upstream {
         way: &mut Way<'_>,
         at: usize,
         request: &Request,
-        (delay, budget): (Duration, &super::budget::Budget),
+        (delay, budget): (Duration, &budget::Budget),
         attempts: &mut Attempts,
     ) -> Outcome {
         let retry = &self.settings.written.retry;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::expression::{Expression, Ground};
 
-use super::balance::hash::stable;
+use crate::upstream::endpoints::balance::hash::stable;
 
 /// The expressions of an upstream.
 #[derive(Clone, Default)]
@@ -17,13 +17,13 @@ pub struct Rules {
 
 impl Rules {
     /// The key of a call; none where it cannot be read: it then goes anywhere.
-    pub(super) fn key(&self, ground: Option<Ground<'_>>) -> Option<u64> {
+    pub(in crate::upstream) fn key(&self, ground: Option<Ground<'_>>) -> Option<u64> {
         let text = self.hash_by.as_ref()?.text(ground?).ok()?;
         Some(stable(text.as_bytes()))
     }
 
     /// Whether a call may be repeated by its own word.
-    pub(super) fn admits(&self, ground: Option<Ground<'_>>) -> bool {
+    pub(in crate::upstream) fn admits(&self, ground: Option<Ground<'_>>) -> bool {
         let (Some(condition), Some(ground)) = (&self.unsafe_, ground) else { return false };
         condition.holds(ground)
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::exchange::CoreId;
 
-use super::transport::connection::Connection;
+use super::connection::Connection;
 
 /// A connection that has been idle this long is closed: services commonly close theirs after a minute.
 const MAX_IDLE: Duration = Duration::from_secs(55);
@@ -26,7 +26,7 @@ pub struct Pools {
 struct Shelf(Mutex<Vec<Box<Connection>>>);
 
 impl Pools {
-    pub(super) fn new(cores: usize) -> Pools {
+    pub(in crate::upstream) fn new(cores: usize) -> Pools {
         Pools { shelves: (0..cores.max(1)).map(|_| Shelf(Mutex::new(Vec::new()))).collect() }
     }
 
@@ -35,7 +35,7 @@ impl Pools {
     }
 
     /// The connection that was used last and is still alive: the others then grow old and are closed.
-    pub(super) fn take(&self, core: CoreId, now: Instant) -> Option<Box<Connection>> {
+    pub(in crate::upstream) fn take(&self, core: CoreId, now: Instant) -> Option<Box<Connection>> {
         let mut shelf = self.shelf(core);
         while let Some(mut connection) = shelf.pop() {
             if connection.is_usable(now, MAX_IDLE) {
@@ -46,7 +46,7 @@ impl Pools {
     }
 
     /// Puts a connection back whose last answer has been read to its end.
-    pub(super) fn put(&self, core: CoreId, mut connection: Box<Connection>, now: Instant) {
+    pub(in crate::upstream) fn put(&self, core: CoreId, mut connection: Box<Connection>, now: Instant) {
         connection.rest(now);
         let mut shelf = self.shelf(core);
         if shelf.len() < MAX_KEPT {
@@ -54,7 +54,7 @@ impl Pools {
         }
     }
 
-    pub(super) fn sweep(&self, core: CoreId, now: Instant) {
+    pub(in crate::upstream) fn sweep(&self, core: CoreId, now: Instant) {
         self.shelf(core).retain_mut(|connection| connection.is_usable(now, MAX_IDLE));
     }
 }

@@ -108,7 +108,7 @@ proptest! {
     fn it_does_what_the_model_does(settings in settings(), steps in prop::collection::vec(step(), 1..200)) {
         let start = Instant::now();
         let (breaker, mut now) = (Breaker::new(settings, 3), start);
-        breaker.0.origin.nanos(start);
+        breaker.0.base.nanos(start);
         let mut model = Model {
             settings, start, round: 0, until: None, ended: Vec::new(), under_way: 0, opened: 0,
         };

@@ -5,17 +5,17 @@ use http::StatusCode;
 use crate::exchange::{CoreId, Error, ErrorKind, Response};
 use crate::telemetry::metrics::{Outcome, UpstreamMetrics};
 
-use super::transport::http1::Failure;
+use crate::upstream::transport::http1::Failure;
 
 /// One attempt. It is counted when this is dropped; as cancelled, unless it has come to something before.
-pub(super) struct Tally<'a> {
+pub(in crate::upstream) struct Tally<'a> {
     metrics: &'a UpstreamMetrics,
     core: CoreId,
     outcome: Outcome,
 }
 
 impl<'a> Tally<'a> {
-    pub(super) fn begin(metrics: &'a UpstreamMetrics, core: CoreId) -> Tally<'a> {
+    pub(in crate::upstream) fn begin(metrics: &'a UpstreamMetrics, core: CoreId) -> Tally<'a> {
         Tally { metrics, core, outcome: Outcome::Cancelled }
     }
 
@@ -25,7 +25,7 @@ impl<'a> Tally<'a> {
     }
 
     /// A request was sent; this came of it.
-    pub(super) fn ended(&mut self, outcome: &Result<Response, Failure>) {
+    pub(in crate::upstream) fn ended(&mut self, outcome: &Result<Response, Failure>) {
         match outcome {
             Ok(answer) => self.answered(answer.status),
             Err(failure) => self.failed(&failure.error),
@@ -33,7 +33,7 @@ impl<'a> Tally<'a> {
     }
 
     /// The attempt has failed. A fault of the client's own body is no fault of the service.
-    pub(super) fn failed(&mut self, error: &Error) {
+    pub(in crate::upstream) fn failed(&mut self, error: &Error) {
         self.outcome = match error.kind() {
             ErrorKind::UpstreamFailure | ErrorKind::UpstreamTimeout if error.why() == "connect" => {
                 Outcome::ConnectFailed

@@ -40,8 +40,8 @@ pub struct Set {
 }
 
 /// The endpoints at one moment.
-pub(super) struct Listed {
-    pub(super) endpoints: Box<[Arc<Endpoint>]>,
+pub(in crate::upstream) struct Listed {
+    pub(in crate::upstream) endpoints: Box<[Arc<Endpoint>]>,
     balancer: Box<dyn Balancer>,
     /// Who gets the next attempt of a call where the balancer goes by turns: those are for calls. A call that began at
     /// a dead endpoint would else use up the turn of the next one, which then begins there too.
@@ -56,7 +56,7 @@ enum Members {
 }
 
 /// The endpoints as one call sees them.
-pub(super) enum Seen<'a> {
+pub(in crate::upstream) enum Seen<'a> {
     Fixed(&'a Listed),
     Found(Arc<Listed>),
 }
@@ -77,11 +77,11 @@ fn is_name(url: &Url) -> bool {
 }
 
 /// Endpoints that had their chance in a call.
-pub(super) type Tried = SmallVec<[usize; 4]>;
+pub(in crate::upstream) type Tried = SmallVec<[usize; 4]>;
 
 impl Set {
     /// The endpoints that are written; none yet where they are found.
-    pub(super) fn new(written: &UpstreamSettings, cores: usize) -> Set {
+    pub(in crate::upstream) fn new(written: &UpstreamSettings, cores: usize) -> Set {
         let kind = match written.balance {
             Balance::LeastRequest => Kind::LeastRequest,
             Balance::RoundRobin => Kind::RoundRobin,
@@ -138,7 +138,7 @@ impl Set {
         self.seen().endpoints.to_vec()
     }
 
-    pub(super) fn seen(&self) -> Seen<'_> {
+    pub(in crate::upstream) fn seen(&self) -> Seen<'_> {
         match &self.members {
             Members::Fixed(listed) => Seen::Fixed(listed),
             Members::Found(listed) => Seen::Found(listed.load_full()),
@@ -169,7 +169,7 @@ impl Set {
     }
 
     /// Notes that an attempt at an endpoint went well or failed; whether it has been ejected for that.
-    pub(super) fn attempted(&self, listed: &Listed, at: usize, failed: bool) -> bool {
+    pub(in crate::upstream) fn attempted(&self, listed: &Listed, at: usize, failed: bool) -> bool {
         let (Some(settings), Some(endpoint)) = (&self.outliers, listed.endpoints.get(at)) else {
             return false;
         };
@@ -192,7 +192,7 @@ impl Set {
         ejected
     }
 
-    pub(super) fn sweep(&self, core: CoreId, now: Instant) {
+    pub(in crate::upstream) fn sweep(&self, core: CoreId, now: Instant) {
         for endpoint in &self.seen().endpoints {
             endpoint.pools.sweep(core, now);
         }
@@ -214,7 +214,13 @@ impl Listed {
 
     /// Who gets the next attempt: an endpoint that is well and was not tried, or, where there is none, any that was not
     /// tried, or any at all. `None` where there are no endpoints.
-    pub(super) fn pick(&self, tried: &Tried, key: Option<u64>, core: CoreId, now: Instant) -> Option<usize> {
+    pub(in crate::upstream) fn pick(
+        &self,
+        tried: &Tried,
+        key: Option<u64>,
+        core: CoreId,
+        now: Instant,
+    ) -> Option<usize> {
         let count = self.endpoints.len();
         if count <= 1 {
             return count.checked_sub(1);
@@ -236,7 +242,7 @@ impl Listed {
     }
 
     /// Whether there is an endpoint that was not tried.
-    pub(super) fn has_others(&self, tried: &Tried) -> bool {
+    pub(in crate::upstream) fn has_others(&self, tried: &Tried) -> bool {
         tried.len() < self.endpoints.len()
     }
 }

@@ -8,24 +8,24 @@ use crate::config::RetryOn;
 use crate::exchange::{CoreId, Error, ErrorKind, Request, Response};
 use crate::runtime::{clock, time};
 
-use super::endpoint::Endpoint;
-use super::tally::Tally;
-use super::transport::connection::Connection;
-use super::transport::http1::{Failure, Waits, round_trip};
-use super::transport::upload::Upload;
-use super::{Attempts, Deadline, Upstream};
+use super::observer::Tally;
+use crate::upstream::endpoints::Endpoint;
+use crate::upstream::transport::connection::Connection;
+use crate::upstream::transport::http1::{Failure, Waits, round_trip};
+use crate::upstream::transport::upload::Upload;
+use crate::upstream::{Attempts, Deadline, Upstream};
 
 /// An attempt that failed.
-pub(super) struct Failed {
+pub(in crate::upstream) struct Failed {
     /// The error of the call, if it is the last.
-    pub(super) error: Error,
+    pub(in crate::upstream) error: Error,
     /// Whether the service cannot have seen the request.
-    pub(super) unseen: bool,
+    pub(in crate::upstream) unseen: bool,
 }
 
 impl Failed {
     /// What it is called in `retry_on`; none for what is nobody's to repeat: the deadline, and the client's own failures.
-    pub(super) fn name(&self) -> Option<RetryOn> {
+    pub(in crate::upstream) fn name(&self) -> Option<RetryOn> {
         match (self.error.kind(), self.error.why()) {
             (ErrorKind::UpstreamFailure | ErrorKind::UpstreamTimeout, "connect") => Some(RetryOn::Connect),
             (ErrorKind::UpstreamFailure, _) => Some(RetryOn::Reset),
@@ -35,7 +35,7 @@ impl Failed {
     }
 
     /// Whether it speaks against the service: also a deadline that passed while it was waited for.
-    pub(super) fn counts(&self) -> bool {
+    pub(in crate::upstream) fn counts(&self) -> bool {
         self.name().is_some() || self.error.kind() == ErrorKind::DeadlineExceeded
     }
 }
@@ -46,7 +46,7 @@ impl Upstream {
     /// A pooled connection that the service closes in the moment we use it is no failure of the service: the request
     /// goes out once more on a fresh one, if nothing of an answer came and the request may be repeated
     /// (RFC 9112 section 9.3.1).
-    pub(super) async fn attempt(
+    pub(in crate::upstream) async fn attempt(
         &self,
         endpoint: &Endpoint,
         (core, repeatable): (CoreId, bool),
@@ -130,7 +130,7 @@ impl From<Failure> for Failed {
 }
 
 /// Whether acting on a request twice is the same as once (RFC 9110 section 9.2.2).
-pub(super) fn is_idempotent(method: &Method) -> bool {
+pub(in crate::upstream) fn is_idempotent(method: &Method) -> bool {
     matches!(
         *method,
         Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE

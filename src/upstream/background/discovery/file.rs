@@ -18,7 +18,7 @@ use super::order::shares;
 use super::resolver::Resolver;
 use super::{Found, MAX_ENDPOINTS, Pace, Sink, Teller};
 use crate::config::{Diagnostics, Field, Key, Section, Severity, Url, shape, tree_from_text};
-use crate::upstream::background::{Guard, guarded};
+use crate::upstream::background::guard::{Guard, guarded};
 
 /// How often the file is looked at, where nothing else is said.
 pub const EVERY: Duration = Duration::from_secs(1);

@@ -11,7 +11,7 @@ use super::settings::{HealthSettings, Kind};
 use super::state::Checked;
 use super::{grpc, http};
 use crate::runtime::{clock, random, time};
-use crate::upstream::background::{Guard, guarded};
+use crate::upstream::background::guard::{Guard, guarded};
 
 /// A change of an endpoint's state.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -14,7 +14,7 @@ use super::order::shares;
 use super::resolver::{Resolver, Target};
 use super::{Found, MAX_ENDPOINTS, Pace, Sink, Teller};
 use crate::runtime::{clock, time};
-use crate::upstream::background::{Guard, guarded};
+use crate::upstream::background::guard::{Guard, guarded};
 
 /// Keeps a name followed; dropping it ends that.
 #[derive(Debug)]

@@ -17,13 +17,13 @@ const FRESH: Duration = Duration::from_secs(5);
 const LIFETIME: std::ops::Range<u64> = 40_000..60_000;
 
 /// A host and a port.
-pub(super) enum Address {
+pub(in crate::upstream) enum Address {
     Ip(SocketAddr),
     Name(Name),
 }
 
 /// A name and what it was last said to mean.
-pub(super) struct Name {
+pub(in crate::upstream) struct Name {
     host: String,
     port: u16,
     known: Mutex<Option<(Instant, Vec<SocketAddr>)>>,
@@ -32,7 +32,7 @@ pub(super) struct Name {
 }
 
 impl Address {
-    pub(super) fn new(host: &str, port: u16) -> Address {
+    pub(in crate::upstream) fn new(host: &str, port: u16) -> Address {
         match host.parse::<IpAddr>() {
             Ok(ip) => Address::Ip(SocketAddr::new(ip, port)),
             Err(_) => Address::Name(Name {
@@ -45,7 +45,7 @@ impl Address {
     }
 
     /// Whether it is this name or address, and this port.
-    pub(super) fn is(&self, (host, port): (&str, u16)) -> bool {
+    pub(in crate::upstream) fn is(&self, (host, port): (&str, u16)) -> bool {
         match self {
             Address::Ip(address) => address.port() == port && address.ip().to_string() == host,
             Address::Name(name) => name.port == port && name.host == host,
@@ -53,7 +53,7 @@ impl Address {
     }
 
     /// The address, where no name has to be asked for it.
-    pub(super) fn known(&self) -> Option<SocketAddr> {
+    pub(in crate::upstream) fn known(&self) -> Option<SocketAddr> {
         match self {
             Address::Ip(address) => Some(*address),
             Address::Name(_) => None,
@@ -61,7 +61,7 @@ impl Address {
     }
 
     /// How long a new connection may live, where its address is only what a name means today.
-    pub(super) fn lifetime(&self) -> Option<Duration> {
+    pub(in crate::upstream) fn lifetime(&self) -> Option<Duration> {
         match self {
             Address::Ip(_) => None,
             Address::Name(_) => Some(Duration::from_millis(random::u64(LIFETIME))),
@@ -70,7 +70,7 @@ impl Address {
 
     /// Opens a connection, by `end` at the latest: to any of the addresses, and to the others where one does not
     /// answer in its share of the time.
-    pub(super) async fn connect(&self, end: Instant) -> io::Result<(TcpStream, SocketAddr)> {
+    pub(in crate::upstream) async fn connect(&self, end: Instant) -> io::Result<(TcpStream, SocketAddr)> {
         let name = match self {
             Address::Ip(address) => return open(*address).await,
             Address::Name(name) => name,

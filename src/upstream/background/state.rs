@@ -6,9 +6,9 @@ use tokio::runtime::Handle;
 
 use crate::telemetry::OperatorLog;
 
-use super::background::Guard;
 use super::discovery::{Found, Resolver};
-use super::endpoint::Endpoint;
+use super::guard::Guard;
+use crate::upstream::endpoints::Endpoint;
 
 /// What the work needs; one for the process.
 #[derive(Clone)]
@@ -23,23 +23,23 @@ pub struct Tools {
 
 /// The work that is under way.
 #[derive(Default)]
-pub(super) struct Tended {
+pub(in crate::upstream) struct Tended {
     state: Mutex<State>,
 }
 
 /// How far it is.
 #[derive(Default)]
-pub(super) struct State {
-    pub(super) begun: bool,
+pub(in crate::upstream) struct State {
+    pub(in crate::upstream) begun: bool,
     /// What was found for each endpoint that is written, or for the one source of all.
-    pub(super) found: Vec<Option<Vec<Found>>>,
-    pub(super) guards: Vec<Box<dyn std::any::Any + Send>>,
+    pub(in crate::upstream) found: Vec<Option<Vec<Found>>>,
+    pub(in crate::upstream) guards: Vec<Box<dyn std::any::Any + Send>>,
     /// Probers, each with the endpoint that it asks.
-    pub(super) probers: Vec<(Arc<Endpoint>, Guard)>,
+    pub(in crate::upstream) probers: Vec<(Arc<Endpoint>, Guard)>,
 }
 
 impl Tended {
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(in crate::upstream) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use crate::exchange::CoreId;
 
-use super::origin::{Origin, nanos};
+use crate::upstream::epoch::{Epoch, nanos};
 use window::{BUCKETS, Calls, Failures};
 
 mod window;
@@ -122,10 +122,10 @@ struct Circuit {
     settings: BreakerSettings,
     /// Length of a bucket of the window, in nanoseconds.
     bucket: u64,
-    origin: Origin,
+    base: Epoch,
     /// The current epoch: even for closed, odd for open and half-open. Written under the lock only.
     epoch: AtomicU64,
-    /// When the open state ends, in nanoseconds from the origin. Written under the lock only.
+    /// When the open state ends, in nanoseconds from the base. Written under the lock only.
     until: AtomicU64,
     /// Failures in a row in the lower half, the epoch they belong to (its lower half) above.
     streak: AtomicU64,
@@ -153,7 +153,7 @@ impl Breaker {
         Breaker(Arc::new(Circuit {
             bucket: (nanos(settings.window) / BUCKETS).max(1_000_000),
             settings,
-            origin: Origin::default(),
+            base: Epoch::default(),
             epoch: AtomicU64::new(0),
             until: AtomicU64::new(0),
             streak: AtomicU64::new(0),
@@ -188,7 +188,7 @@ impl Breaker {
         let inner = self.0.lock();
         if is_closed(inner.epoch) {
             State::Closed
-        } else if self.0.origin.nanos(now) < self.0.until.load(Ordering::Relaxed) {
+        } else if self.0.base.nanos(now) < self.0.until.load(Ordering::Relaxed) {
             State::Open
         } else {
             State::HalfOpen
@@ -209,7 +209,7 @@ impl Circuit {
 
     #[cold]
     fn admit_while_not_closed(self: &Arc<Circuit>, now: Instant) -> Admission {
-        let moment = self.origin.nanos(now);
+        let moment = self.base.nanos(now);
         // Without the lock: while it is open, everybody comes by here. Should it have closed in between, one call
         // more is refused.
         let left = self.until.load(Ordering::Acquire).saturating_sub(moment);
@@ -252,7 +252,7 @@ impl Circuit {
         if self.epoch.load(Ordering::Acquire) != epoch {
             return None;
         }
-        let tick = self.origin.nanos(now) / self.bucket;
+        let tick = self.base.nanos(now) / self.bucket;
         self.calls.get(core.0).unwrap_or(&self.calls[0]).count(epoch, tick);
         if failed {
             return self.failed(epoch, now, tick);
@@ -304,7 +304,7 @@ impl Circuit {
     }
 
     fn open(&self, inner: &mut Inner, now: Instant) -> State {
-        let until = self.origin.nanos(now).saturating_add(nanos(self.settings.open));
+        let until = self.base.nanos(now).saturating_add(nanos(self.settings.open));
         // Before the epoch: who sees the new epoch sees its end too.
         self.until.store(until, Ordering::Release);
         self.begin(inner, if is_closed(inner.epoch) { 1 } else { 2 });

@@ -4,15 +4,15 @@ use std::task::{Context, Poll};
 
 use crate::exchange::{Body, BodyStream, Error, Frame, HeaderId, Response};
 
-use super::concurrency::Permit;
-use super::endpoint::Active;
+use crate::upstream::endpoints::Active;
+use crate::upstream::limits::concurrency::Permit;
 
 /// Places that come free when this is dropped.
 #[expect(dead_code, reason = "what it holds is of use by being held")]
-pub(super) struct Held(pub(super) Permit, pub(super) Option<Active>);
+pub(in crate::upstream) struct Held(pub(super) Permit, pub(super) Option<Active>);
 
 /// Whether an answer holds its places: not one whose body is there whole, and not a stream of events, which may go on for ever.
-pub(super) fn goes_on(answer: &Response) -> bool {
+pub(in crate::upstream) fn goes_on(answer: &Response) -> bool {
     let events =
         |media: &[u8]| media.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"));
     matches!(answer.body, Body::Stream(_))
@@ -20,7 +20,7 @@ pub(super) fn goes_on(answer: &Response) -> bool {
 }
 
 /// Lets the answer hold the places until its end.
-pub(super) fn hold(mut answer: Response, held: Held) -> Response {
+pub(in crate::upstream) fn hold(mut answer: Response, held: Held) -> Response {
     answer.body = match answer.body {
         Body::Stream(inner) => Body::Stream(Box::new(Holding { inner, _held: held })),
         whole => whole,

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::origin::{Origin, nanos};
+use crate::upstream::epoch::{Epoch, nanos};
 
 /// The longest ejection, as a multiple of the first.
 const LONGEST: u64 = 10;
@@ -51,10 +51,10 @@ pub fn most_ejected(max_ejected: f64, endpoints: usize) -> usize {
 /// One endpoint's failures and ejections, shared by all cores.
 #[derive(Default, Debug)]
 pub struct Outlier {
-    origin: Origin,
+    epoch: Epoch,
     /// Failures in a row.
     row: AtomicU32,
-    /// The end of the last ejection in nanoseconds from the origin; 0 before the first.
+    /// The end of the last ejection in nanoseconds from the epoch; 0 before the first.
     until: AtomicU64,
     /// The n of the last ejection. Its lock orders ejections.
     times: Mutex<u64>,
@@ -87,7 +87,7 @@ impl Outlier {
         settings: &OutlierSettings,
         may_eject: impl FnOnce() -> bool,
     ) -> bool {
-        let moment = self.origin.nanos(now);
+        let moment = self.epoch.nanos(now);
         if moment < self.until.load(Ordering::Relaxed) {
             return false;
         }
@@ -115,7 +115,7 @@ impl Outlier {
     pub fn ejected_until(&self, now: Instant) -> Option<Instant> {
         match self.until.load(Ordering::Acquire) {
             0 => None,
-            until => self.origin.moment(until).filter(|until| *until > now),
+            until => self.epoch.moment(until).filter(|until| *until > now),
         }
     }
 }

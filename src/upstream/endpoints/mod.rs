@@ -1,0 +1,8 @@
+//! The endpoints of an upstream: what is known of each, which of them gets the next attempt, and which are ejected.
+
+pub mod balance;
+pub mod endpoint;
+pub mod outlier;
+pub mod set;
+
+pub(in crate::upstream) use endpoint::{Active, Endpoint};
