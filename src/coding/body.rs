@@ -7,7 +7,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use super::decoder::{Decoder, PIECE};
 use super::fault::Fault;
 use super::names::Coding;
-use crate::exchange::{Body, BodyStream, Error, ErrorKind, Frame, Headers};
+use crate::exchange::{Body, BodyStream, CallPhase, Cause, Error, Failure, Frame, Headers, Party};
 
 /// A buffer with less space than this is not worth another frame.
 const WORTHWHILE: usize = 4 << 10;
@@ -81,7 +81,7 @@ impl Decoded {
 }
 
 fn failure(fault: &Fault) -> Error {
-    Error::new(ErrorKind::UpstreamFailure).reason("coding").source(fault)
+    Error::from(Failure::new(Party::Service, CallPhase::Body, Cause::Coding)).source(fault)
 }
 
 impl BodyStream for Decoded {

@@ -7,8 +7,9 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 
-use super::error::{Error, ErrorKind};
+use super::error::Error;
 use super::headers::Headers;
+use super::kind::ErrorKind;
 
 /// One piece of a streamed body.
 #[derive(Debug)]

@@ -5,8 +5,10 @@
 
 pub mod body;
 pub mod error;
+pub mod failure;
 pub mod headers;
 pub mod identity;
+pub mod kind;
 pub mod problem;
 pub mod quota;
 pub mod record;
@@ -22,9 +24,11 @@ use std::time::Instant;
 use http::{Method, StatusCode, Version};
 
 pub use body::{Body, BodyStream, Frame};
-pub use error::{Blame, Error, ErrorKind};
+pub use error::Error;
+pub use failure::{CallPhase, Cause, Extent, Failure, Party};
 pub use headers::{HeaderId, Headers};
 pub use identity::Identity;
+pub use kind::{Blame, ErrorKind};
 pub use quota::{Permit, Quota};
 pub use record::Record;
 pub use target::Target;

@@ -10,7 +10,8 @@ use std::fmt;
 pub use bytes::percent_decode;
 use bytes::{Class, class, escape_at};
 
-use super::error::{Error, ErrorKind};
+use super::error::Error;
+use super::kind::ErrorKind;
 
 /// A normalised request target: the path, then `?` and the query as they were sent.
 ///

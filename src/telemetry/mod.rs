@@ -21,3 +21,4 @@ pub use access_log::{AccessLog, AccessLogSettings, CoreLog};
 pub use format::{Entry, Format};
 pub use log::OperatorLog;
 pub use metrics::Metrics;
+pub use stamp::rfc3339;

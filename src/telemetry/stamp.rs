@@ -32,6 +32,13 @@ impl Stamp {
     }
 }
 
+/// A point in time as text.
+pub fn rfc3339(at: SystemTime) -> String {
+    let mut out = Vec::with_capacity(24);
+    Stamp::new().push(&mut out, at);
+    String::from_utf8(out).unwrap_or_default()
+}
+
 const fn digit(number: u32) -> u8 {
     b'0' + (number % 10) as u8
 }

@@ -13,20 +13,21 @@ mod simulation;
 pub mod transport;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::config::UpstreamSettings;
 use crate::exchange::{CoreId, Name};
 use crate::expression::Ground;
+use crate::telemetry::OperatorLog;
 use crate::telemetry::metrics::UpstreamMetrics;
 
 use background::state::Tended;
 use call::budget::Budget;
-use call::hedge::Hedge;
 use endpoints::set::Set;
 use limits::breaker::{Breaker, BreakerSettings};
 use limits::concurrency::{Gate, Limit};
+use limits::hedge::HedgeDelay;
 
 pub use background::state::Tools;
 pub use call::rules::Rules;
@@ -77,6 +78,8 @@ pub struct Deadline {
     pub at: Instant,
     /// The route's own `timeout`, where it is longer than the default: it lifts the upstream's default `response`.
     pub lifted: Option<Duration>,
+    /// Whether the caller waits for the whole response until then, and not for its head alone.
+    pub whole: bool,
 }
 
 /// What the attempts of one call came to, for log and metrics.
@@ -106,10 +109,12 @@ pub struct Upstream {
     breaker: Breaker,
     budget: Budget,
     gate: Gate,
-    hedge: Option<(Hedge, Budget)>,
+    hedge: Option<(HedgeDelay, Budget)>,
     rules: Rules,
     tended: Tended,
     metrics: Arc<UpstreamMetrics>,
+    /// Where changes of its state are written, once its background work has begun.
+    log: OnceLock<Arc<OperatorLog>>,
 }
 
 impl Upstream {
@@ -118,7 +123,8 @@ impl Upstream {
         let written = &settings.written;
         let breaker = &written.breaker;
         let concurrency = &written.concurrency;
-        let limit = if concurrency.adaptive { Limit::Adaptive } else { Limit::Max(concurrency.max) };
+        let limit =
+            if concurrency.adaptive { Limit::Adaptive(concurrency.max) } else { Limit::Max(concurrency.max) };
         Upstream {
             set: Set::new(written, cores),
             breaker: Breaker::new(
@@ -134,10 +140,13 @@ impl Upstream {
             ),
             budget: Budget::new(written.retry.budget, cores),
             gate: Gate::new(limit, concurrency.queue, concurrency.queue_timeout),
-            hedge: written.hedge.map(|hedge| (Hedge::new(hedge.after, cores), Budget::new(hedge.max, cores))),
+            hedge: written
+                .hedge
+                .map(|hedge| (HedgeDelay::new(hedge.after, cores), Budget::new(hedge.max, cores))),
             rules,
             tended: Tended::default(),
             metrics,
+            log: OnceLock::new(),
             settings,
         }
     }

@@ -37,11 +37,12 @@ fn a_route_that_waits_longer_lifts_the_time_for_an_answer() {
         timeouts: Timeouts { response: limit, ..Timeouts::default() },
         written: UpstreamSettings::anonymous(url),
     };
-    let upstream = Upstream::new(settings, Rules::default(), 1, Metrics::new(1).upstream("service"));
+    let metrics = Metrics::new(1).upstream("service");
+    let upstream = Arc::new(Upstream::new(settings, Rules::default(), 1, metrics));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let lifted = Duration::from_secs(60);
-        let deadline = Deadline { at: Instant::now() + lifted, lifted: Some(lifted) };
+        let deadline = Deadline { at: Instant::now() + lifted, lifted: Some(lifted), whole: false };
         let mut attempts = Attempts::default();
         let caller = Caller { core: CoreId(0), ground: None };
         let mut call = std::pin::pin!(upstream.call(caller, request(Method::GET), deadline, &mut attempts));

@@ -160,23 +160,27 @@ impl Line<'_> {
             // A name that was judged at load and digits make a line.
             let _ = request.headers.set(name, left.to_string().as_bytes());
         }
-        match time::timeout_at(self.end, self.read(request)).await {
+        let (began, mut attempts) = (clock::now(), Attempts::default());
+        let outcome = match time::timeout_at(self.end, self.read(request, &mut attempts)).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(Failure::new(Fault::Timeout, "not complete in time")),
-        }
-    }
-
-    async fn read(&self, request: Request) -> Result<Given, Failure> {
-        let mut attempts = Attempts::default();
-        let caller = Caller { core: self.exchange.core, ground: Some(Ground::from(self.exchange)) };
-        let deadline = Deadline { at: self.end, lifted: self.source.lifted };
-        let called = self.source.upstream.call(caller, request, deadline, &mut attempts).await;
+            Err(_) => {
+                attempts.time = clock::since(began);
+                Err(Failure::new(Fault::Timeout, "not complete in time"))
+            }
+        };
         let before = self.tally.get();
         self.tally.set(Tally {
             attempts: before.attempts + attempts.count,
             time: before.time.max(attempts.time),
-            endpoint: attempts.endpoint,
+            endpoint: attempts.endpoint.or(before.endpoint),
         });
+        outcome
+    }
+
+    async fn read(&self, request: Request, attempts: &mut Attempts) -> Result<Given, Failure> {
+        let caller = Caller { core: self.exchange.core, ground: Some(Ground::from(self.exchange)) };
+        let deadline = Deadline { at: self.end, lifted: self.source.lifted, whole: true };
+        let called = self.source.upstream.call(caller, request, deadline, attempts).await;
         let answer = called.map_err(|error| Failure::of(&error))?;
         let status = answer.status;
         if !self.source.accepts(status) {

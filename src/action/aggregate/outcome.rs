@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use smallvec::SmallVec;
 
-use crate::exchange::{Error, ErrorKind, Headers};
+use crate::exchange::{Cause, Error, ErrorKind, Headers};
 use crate::json::is_blank;
 use crate::telemetry::metrics::SOURCE_OUTCOMES;
 
@@ -96,14 +96,13 @@ impl Failure {
 
     /// What an error of a call comes to.
     pub(super) fn of(error: &Error) -> Failure {
-        let fault = match (error.kind(), error.why()) {
+        let fault = match (error.kind(), error.failure().map(|failure| failure.cause)) {
             (ErrorKind::UpstreamTimeout | ErrorKind::DeadlineExceeded, _) => Fault::Timeout,
             (ErrorKind::BodyTooLarge, _) => Fault::TooLarge,
             (ErrorKind::BreakerOpen, _) => Fault::BreakerOpen,
             (ErrorKind::Overloaded, _) => Fault::Overloaded,
-            (ErrorKind::NoEndpoint, _) => Fault::Refused,
-            (_, "connect") => Fault::Refused,
-            (_, "coding") => Fault::InvalidJson,
+            (ErrorKind::NoEndpoint, _) | (_, Some(Cause::Refused)) => Fault::Refused,
+            (_, Some(Cause::Coding)) => Fault::InvalidJson,
             _ => Fault::Reset,
         };
         Failure::new(fault, error)

@@ -12,7 +12,7 @@ impl Proxy {
     async fn forward(&self, exchange: &mut Exchange) -> Result<Response, Error> {
         exchange.record.upstream = Some(self.number);
         let (request, mapping) = request::outgoing(self, exchange)?;
-        let deadline = Deadline { at: exchange.deadline, lifted: self.lifted };
+        let deadline = Deadline { at: exchange.deadline, lifted: self.lifted, whole: false };
         let mut attempts = Attempts::default();
         let caller = Caller { core: exchange.core, ground: Some(Ground::from(&*exchange)) };
         let answer = self.upstream.call(caller, request, deadline, &mut attempts).await;

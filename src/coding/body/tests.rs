@@ -5,6 +5,7 @@ use std::task::Waker;
 
 use super::super::testing::{ALL, encode, text};
 use super::*;
+use crate::exchange::ErrorKind;
 
 /// A body of prepared steps that counts how often it was pulled.
 struct Script {

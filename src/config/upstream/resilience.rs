@@ -348,11 +348,19 @@ pub struct Concurrency {
     pub queue: u32,
     /// How long they wait.
     pub queue_timeout: Duration,
+    /// Bytes a second that an upload moves at least while it holds a permit beyond the route's `timeout`.
+    pub upload_rate: u64,
 }
 
 impl Default for Concurrency {
     fn default() -> Concurrency {
-        Concurrency { max: 1024, adaptive: false, queue: 128, queue_timeout: Duration::from_millis(100) }
+        Concurrency {
+            max: 1024,
+            adaptive: false,
+            queue: 128,
+            queue_timeout: Duration::from_millis(100),
+            upload_rate: 4096,
+        }
     }
 }
 
@@ -361,6 +369,11 @@ const CONCURRENCY: &[Key] = &[
     Key::optional("adaptive", shape::boolean, "Whether the limit finds itself, up to `max` (default false)"),
     Key::optional("queue", shape::integer, "Calls that wait for a place (default 128)"),
     Key::optional("queue_timeout", shape::duration, "How long they wait (default 100ms)"),
+    Key::optional(
+        "upload_rate",
+        shape::size,
+        "Bytes a second by which an upload puts off the route's `timeout` (default 4KiB)",
+    ),
 ];
 
 pub(super) fn concurrency_schema() -> Schema {
@@ -376,7 +389,17 @@ pub(super) fn concurrency(field: Field<'_>) -> Option<Concurrency> {
         queue: section.read("queue", default.queue, |field| number(field, 0, 1_000_000)),
         queue_timeout: section
             .read("queue_timeout", default.queue_timeout, |field| field.positive_duration()),
+        upload_rate: section.read("upload_rate", default.upload_rate, rate),
     })
+}
+
+fn rate(field: Field<'_>) -> Option<u64> {
+    let rate = field.size()?;
+    if rate == 0 {
+        field.error("an upload needs a rate above 0", "write the bytes of a second, such as `4KiB`");
+        return None;
+    }
+    Some(rate)
 }
 
 /// `hedge`.

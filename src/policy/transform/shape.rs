@@ -6,7 +6,9 @@ use http::StatusCode;
 
 use crate::coding::{codings, decoded};
 use crate::config::{Field, Kind, Schema};
-use crate::exchange::{Body, Error, ErrorKind, Exchange, HeaderId, Headers, Response};
+use crate::exchange::{
+    Body, CallPhase, Cause, Error, ErrorKind, Exchange, Failure, HeaderId, Headers, Party, Response,
+};
 use crate::expression::{Answered, Ground};
 use crate::policy::{Build, Env, Phase, Policy, Step};
 use crate::runtime::time;
@@ -81,7 +83,7 @@ impl Policy for ShapeAnswer {
 impl ShapeAnswer {
     async fn apply(&self, exchange: &Exchange, answer: &mut Response) -> Result<(), Error> {
         let broken = |error: &dyn std::fmt::Display| {
-            Error::new(ErrorKind::UpstreamFailure).reason("coding").source(error)
+            Error::from(Failure::new(Party::Service, CallPhase::Body, Cause::Coding)).source(error)
         };
         let codings = codings(&answer.headers).map_err(|error| broken(&error))?;
         let mut body = answer.body.take();

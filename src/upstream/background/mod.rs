@@ -31,6 +31,7 @@ impl Upstream {
             if std::mem::replace(&mut state.begun, true) {
                 return;
             }
+            let _ = self.log.set(Arc::clone(&tools.log));
             state.guards = self.follow(tools);
             state.found = match &self.settings.written.endpoints {
                 Endpoints::Fixed(list) => vec![None; list.len()],

@@ -1,166 +1,153 @@
-//! One attempt at one endpoint, and what its failure means.
+//! One attempt: a connection, the request, the head of the response.
 
 use std::time::Instant;
 
 use http::Method;
 
-use crate::config::RetryOn;
-use crate::exchange::{CoreId, Error, ErrorKind, Request, Response};
-use crate::runtime::{clock, time};
-
-use super::observer::Tally;
+use crate::exchange::{Cause, Error, ErrorKind, Extent, Failure, HeaderId, Party, Request};
+use crate::runtime::clock;
+use crate::upstream::Attempts;
 use crate::upstream::endpoints::Endpoint;
-use crate::upstream::transport::connection::Connection;
-use crate::upstream::transport::http1::{Failure, Waits, round_trip};
+use crate::upstream::endpoints::endpoint::Active;
+use crate::upstream::endpoints::set::Tried;
 use crate::upstream::transport::upload::Upload;
-use crate::upstream::{Attempts, Deadline, Upstream};
+use crate::upstream::transport::{Lease, Waits};
 
-/// An attempt that failed.
-pub(in crate::upstream) struct Failed {
-    /// The error of the call, if it is the last.
-    pub(in crate::upstream) error: Error,
-    /// Whether the service cannot have seen the request.
-    pub(in crate::upstream) unseen: bool,
+use super::Call;
+use super::observer::{Answered, Observer};
+use super::verdict::Verdict;
+
+/// An attempt that failed, and what that says about the service.
+pub(super) struct Attempted {
+    /// The error of the call, if this is the last attempt.
+    pub(super) error: Error,
+    pub(super) verdict: Verdict,
 }
 
-impl Failed {
-    /// What it is called in `retry_on`; none for what is nobody's to repeat: the deadline, and the client's own failures.
-    pub(in crate::upstream) fn name(&self) -> Option<RetryOn> {
-        match (self.error.kind(), self.error.why()) {
-            (ErrorKind::UpstreamFailure | ErrorKind::UpstreamTimeout, "connect") => Some(RetryOn::Connect),
-            (ErrorKind::UpstreamFailure, _) => Some(RetryOn::Reset),
-            (ErrorKind::UpstreamTimeout, _) => Some(RetryOn::Timeout),
-            _ => None,
-        }
-    }
+pub(super) type Outcome = Result<Answered, Attempted>;
 
-    /// Whether it speaks against the service: also a deadline that passed while it was waited for.
-    pub(in crate::upstream) fn counts(&self) -> bool {
-        self.name().is_some() || self.error.kind() == ErrorKind::DeadlineExceeded
-    }
-}
-
-impl Upstream {
-    /// Sends a request to an endpoint and gives the answer as soon as its head is there.
+impl Call<'_> {
+    /// An attempt at the endpoint with this number, or at another one if that cannot be reached.
     ///
-    /// A pooled connection that the service closes in the moment we use it is no failure of the service: the request
-    /// goes out once more on a fresh one, if nothing of an answer came and the request may be repeated
-    /// (RFC 9112 section 9.3.1).
-    pub(in crate::upstream) async fn attempt(
+    /// A reused connection that the service closes in the moment of its use is no failure of the service: the request
+    /// goes out once more on a fresh one, if nothing of a response came and the request may be repeated (RFC 9112
+    /// section 9.3.1).
+    pub(super) async fn attempt(
         &self,
-        endpoint: &Endpoint,
-        (core, repeatable): (CoreId, bool),
-        (request, upload): (&Request, &mut Upload),
-        (now, deadline): (Instant, Deadline),
+        first: usize,
+        tried: &mut Tried,
+        (request, upload): (&mut Request, &mut Upload),
         attempts: &mut Attempts,
-    ) -> Result<Response, Failed> {
-        attempts.endpoint = endpoint.address.known();
+    ) -> Outcome {
+        let began = clock::now();
         attempts.count += 1;
-        let mut tally = Tally::begin(&self.metrics, core);
-        let pooled = endpoint.pools.take(core, now);
-        let reused = pooled.is_some();
-        let connection = match pooled {
-            Some(connection) => connection,
-            None => self.connect(endpoint, deadline, &mut tally).await?,
+        let (at, lease) = match self.seen.endpoints[first].transport.idle(self.caller.core, began) {
+            Some(lease) => (first, lease),
+            None => Box::pin(self.connect(first, tried, began, attempts)).await?,
         };
-        attempts.endpoint = Some(connection.peer());
-        let outcome = self.round_trip(endpoint, core, connection, (request, upload), deadline, now).await;
-        tally.ended(&outcome);
-        match outcome {
-            Ok(response) => Ok(response),
-            Err(failure) if reused && failure.nothing_came && may_repeat(&failure, repeatable, upload) => {
-                upload.rewind();
-                attempts.count += 1;
-                drop(tally);
-                let mut tally = Tally::begin(&self.metrics, core);
-                let connection = self.connect(endpoint, deadline, &mut tally).await?;
-                attempts.endpoint = Some(connection.peer());
-                let sent = (request, upload);
-                let again = self.round_trip(endpoint, core, connection, sent, deadline, clock::now()).await;
-                tally.ended(&again);
-                again.map_err(Failed::from)
+        let reused = lease.is_reused();
+        let (failure, error, observer) =
+            match self.exchange(at, lease, began, request, upload, attempts).await {
+                Ok(answered) => return Ok(answered),
+                Err(failed) => failed,
+            };
+        if reused && self.closed_while_idle(failure, upload) {
+            drop(observer);
+            return Box::pin(self.repeat(at, tried, request, upload, attempts)).await;
+        }
+        let verdict = observer.failed(failure, began, clock::now());
+        Err(Attempted { error, verdict })
+    }
+
+    /// The same attempt once more, on a fresh connection.
+    async fn repeat(
+        &self,
+        at: usize,
+        tried: &mut Tried,
+        request: &mut Request,
+        upload: &mut Upload,
+        attempts: &mut Attempts,
+    ) -> Outcome {
+        let began = clock::now();
+        upload.rewind();
+        attempts.count += 1;
+        let (at, lease) = self.connect(at, tried, began, attempts).await?;
+        match self.exchange(at, lease, began, request, upload, attempts).await {
+            Ok(answered) => Ok(answered),
+            Err((failure, error, observer)) => {
+                Err(Attempted { error, verdict: observer.failed(failure, began, clock::now()) })
             }
-            Err(failure) => Err(failure.into()),
         }
     }
 
-    async fn round_trip(
+    async fn exchange(
         &self,
-        endpoint: &Endpoint,
-        core: CoreId,
-        connection: Box<Connection>,
-        (request, upload): (&Request, &mut Upload),
-        deadline: Deadline,
-        now: Instant,
-    ) -> Result<Response, Failure> {
+        at: usize,
+        lease: Lease<'_>,
+        began: Instant,
+        request: &mut Request,
+        upload: &mut Upload,
+        attempts: &mut Attempts,
+    ) -> Result<Answered, (Failure, Error, Observer<'_>)> {
+        let endpoint = &self.seen.endpoints[at];
+        attempts.endpoint = Some(lease.peer());
+        // With a single endpoint there is nothing to balance, so its calls are not counted.
+        let active = (self.seen.endpoints.len() > 1).then(|| Active::begin(endpoint));
+        self.set_host(endpoint, request);
+        let observer = Observer::new(self, endpoint, active);
+        let settings = &self.upstream.settings;
         let waits = Waits {
-            deadline: deadline.at,
-            response: deadline.lifted.unwrap_or(self.settings.timeouts.response),
-            idle: self.settings.timeouts.idle,
-            started: now,
+            deadline: self.deadline.at,
+            whole: self.deadline.whole,
+            response: self.deadline.lifted.unwrap_or(settings.timeouts.response),
+            idle: settings.timeouts.idle,
+            upload_rate: settings.written.concurrency.upload_rate,
+            started: clock::now(),
         };
-        round_trip(connection, request, upload, waits, &endpoint.pools, core).await
-    }
-
-    async fn connect(
-        &self,
-        endpoint: &Endpoint,
-        deadline: Deadline,
-        tally: &mut Tally<'_>,
-    ) -> Result<Box<Connection>, Failed> {
-        let end = deadline.at.min(clock::now() + self.settings.timeouts.connect);
-        let error = match time::timeout_at(end, endpoint.address.connect(end)).await {
-            Ok(Ok((stream, peer))) => {
-                let expires = endpoint.address.lifetime().map(|lifetime| clock::now() + lifetime);
-                return Ok(Box::new(Connection::new(stream, peer, expires)));
+        match lease.exchange(request, upload, waits).await {
+            Ok(answered) => Ok(observer.answered(answered, began, clock::now())),
+            Err(error) => {
+                let unknown = Failure::new(Party::Gateway, crate::exchange::CallPhase::Send, Cause::Protocol);
+                Err((error.failure().unwrap_or(unknown), error, observer))
             }
-            Ok(Err(error)) => Error::new(ErrorKind::UpstreamFailure).reason("connect").source(error),
-            Err(_) if end == deadline.at => Error::new(ErrorKind::DeadlineExceeded).reason("connect"),
-            Err(_) => Error::new(ErrorKind::UpstreamTimeout).reason("connect"),
-        };
-        tally.failed(&error);
-        Err(Failed { error, unseen: true })
+        }
     }
-}
 
-impl From<Failure> for Failed {
-    fn from(failure: Failure) -> Failed {
-        Failed { unseen: failure.nothing_sent, error: failure.error }
+    /// Whether a reused connection broke before anything came, and the request may go out once more.
+    fn closed_while_idle(&self, failure: Failure, upload: &Upload) -> bool {
+        failure.party == Party::Service
+            && failure.cause == Cause::Reset
+            && failure.received == Extent::Nothing
+            && (failure.never_sent() || self.repeatable)
+            && upload.can_rewind()
+    }
+
+    /// Gives the request the Host of the endpoint, where it is that of the upstream.
+    fn set_host(&self, endpoint: &Endpoint, request: &mut Request) {
+        let own = &self.upstream.settings.authority;
+        if *endpoint.authority == **own {
+            return;
+        }
+        let ours = request.headers.get_id(HeaderId::Host).is_some_and(|host| {
+            host == own.as_bytes() || self.seen.endpoints.iter().any(|one| one.authority.as_bytes() == host)
+        });
+        if ours {
+            request.headers.remove_id(HeaderId::Host);
+            request.headers.push_id(HeaderId::Host, endpoint.authority.as_bytes());
+        }
+    }
+
+    /// The outcome of a call for which there is no endpoint.
+    pub(super) fn no_endpoint() -> Attempted {
+        let error = Error::new(ErrorKind::NoEndpoint).reason("no_endpoint");
+        Attempted { error, verdict: Verdict::Nothing }
     }
 }
 
 /// Whether acting on a request twice is the same as once (RFC 9110 section 9.2.2).
-pub(in crate::upstream) fn is_idempotent(method: &Method) -> bool {
+pub(super) fn is_idempotent(method: &Method) -> bool {
     matches!(
         *method,
         Method::GET | Method::HEAD | Method::OPTIONS | Method::PUT | Method::DELETE | Method::TRACE
     )
-}
-
-/// Whether nothing of the request can have been acted on, or acting on it twice does no harm, and its body is still
-/// there.
-fn may_repeat(failure: &Failure, repeatable: bool, upload: &Upload) -> bool {
-    (failure.nothing_sent || repeatable) && upload.can_rewind()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::exchange::Body;
-
-    #[test]
-    fn what_was_sent_is_repeated_only_if_that_is_the_same_as_once() {
-        let upload = Upload::new(Body::Empty);
-        let repeats = |method: &Method, nothing_sent| {
-            let error = ErrorKind::UpstreamFailure.into();
-            may_repeat(&Failure { error, nothing_came: true, nothing_sent }, is_idempotent(method), &upload)
-        };
-        for method in [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE] {
-            assert!(repeats(&method, true) && repeats(&method, false), "{method}");
-        }
-        for method in [Method::POST, Method::PATCH, Method::from_bytes(b"PURGE").unwrap()] {
-            assert!(repeats(&method, true), "{method}: the service has seen nothing of it");
-            assert!(!repeats(&method, false), "{method}");
-        }
-    }
 }

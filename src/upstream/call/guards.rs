@@ -1,41 +1,52 @@
-//! What a call holds until the last byte of its answer: its place among the calls, and its place at the endpoint.
+//! What a response holds until its last byte: the call's permit, its count at the endpoint, and its observer.
 
 use std::task::{Context, Poll};
 
-use crate::exchange::{Body, BodyStream, Error, Frame, HeaderId, Response};
-
-use crate::upstream::endpoints::Active;
+use crate::exchange::{Body, BodyStream, Error, Frame, Response};
+use crate::runtime::clock;
+use crate::upstream::endpoints::endpoint::Active;
 use crate::upstream::limits::concurrency::Permit;
 
-/// Places that come free when this is dropped.
+use super::observer::BodyObserver;
+
+/// Given back when this is dropped.
 #[expect(dead_code, reason = "what it holds is of use by being held")]
-pub(in crate::upstream) struct Held(pub(super) Permit, pub(super) Option<Active>);
+pub(super) struct CallGuards(pub(super) Permit, pub(super) Option<Active>);
 
-/// Whether an answer holds its places: not one whose body is there whole, and not a stream of events, which may go on for ever.
-pub(in crate::upstream) fn goes_on(answer: &Response) -> bool {
-    let events =
-        |media: &[u8]| media.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"));
-    matches!(answer.body, Body::Stream(_))
-        && !answer.headers.get_id(HeaderId::ContentType).is_some_and(events)
-}
-
-/// Lets the answer hold the places until its end.
-pub(in crate::upstream) fn hold(mut answer: Response, held: Held) -> Response {
-    answer.body = match answer.body {
-        Body::Stream(inner) => Body::Stream(Box::new(Holding { inner, _held: held })),
+/// Attaches them to a response whose body is still to come.
+pub(super) fn attach(mut response: Response, guards: CallGuards, observer: Option<BodyObserver>) -> Response {
+    response.body = match response.body {
+        Body::Stream(inner) => Body::Stream(Box::new(GuardedBody { inner, observer, _guards: guards })),
         whole => whole,
     };
-    answer
+    response
 }
 
-struct Holding {
+struct GuardedBody {
     inner: Box<dyn BodyStream>,
-    _held: Held,
+    observer: Option<BodyObserver>,
+    _guards: CallGuards,
 }
 
-impl BodyStream for Holding {
+impl BodyStream for GuardedBody {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
-        self.inner.poll_frame(cx)
+        let frame = self.inner.poll_frame(cx);
+        if let (Some(observer), Poll::Ready(frame)) = (&mut self.observer, &frame) {
+            match frame {
+                Some(Ok(_)) => observer.moved(clock::now()),
+                Some(Err(error)) => {
+                    if let Some(failure) = error.failure() {
+                        observer.failed(failure, clock::now());
+                    }
+                    self.observer = None;
+                }
+                None => {
+                    observer.ended(clock::now());
+                    self.observer = None;
+                }
+            }
+        }
+        frame
     }
 
     fn remaining(&self) -> Option<u64> {

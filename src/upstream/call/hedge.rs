@@ -1,92 +1,159 @@
-//! When to send a call a second time because the first is slow: after the time that a share of the answers (p95:
-//! 95 %) stays within, so that about the rest of the calls are hedged. The budget bounds how many are.
+//! A second attempt beside a slow first one, at another endpoint that is well.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+use std::time::Duration;
 
-use crate::exchange::CoreId;
+use crate::config::RetryOn;
+use crate::exchange::{Body, Cause, Party, Request};
+use crate::runtime::{clock, time};
+use crate::upstream::Attempts;
+use crate::upstream::endpoints::set::Tried;
+use crate::upstream::transport::upload::Upload;
 
-use crate::upstream::epoch::{Epoch, nanos};
-use crate::upstream::limits::latency::Latency;
+use super::Call;
+use super::attempt::Outcome;
+use super::budget::Budget;
 
-/// How long a quantile is good for, in nanoseconds.
-const FRESH: u64 = 250_000_000;
+impl Call<'_> {
+    /// One attempt, with a second one where the first is slow and hedging is wanted. A probe is not hedged: one
+    /// response is to say whether the service is back.
+    pub(super) async fn attempt_or_hedge(
+        &self,
+        tried: &mut Tried,
+        request: &mut Request,
+        upload: &mut Upload,
+        attempts: &mut Attempts,
+    ) -> Outcome {
+        let (now, core) = (clock::now(), self.caller.core);
+        let Some(at) = self.seen.pick(tried, self.key, core, now) else {
+            return Err(Call::no_endpoint());
+        };
+        tried.push(at);
+        let hedge = self.upstream.hedge.as_ref().filter(|_| {
+            tried.len() == 1
+                && self.repeatable
+                && !self.is_probe
+                && upload.is_empty()
+                && self.seen.endpoints.len() > 1
+        });
+        let Some((learned, budget)) = hedge else {
+            return self.attempt(at, tried, (request, upload), attempts).await;
+        };
+        let outcome = match learned.delay(now) {
+            Some(delay) => {
+                budget.request(core);
+                Box::pin(self.hedged(at, tried, request, (delay, budget), attempts)).await
+            }
+            None => self.attempt(at, tried, (request, upload), attempts).await,
+        };
+        if outcome.is_ok() {
+            learned.observe(core, clock::since(now), clock::now());
+        }
+        outcome
+    }
 
-/// No delay known.
-const NONE: u64 = u64::MAX;
+    /// The attempt at `at`, and a second one at another endpoint if the first has no head in `delay`.
+    async fn hedged(
+        &self,
+        at: usize,
+        tried: &mut Tried,
+        request: &Request,
+        (delay, budget): (Duration, &Budget),
+        attempts: &mut Attempts,
+    ) -> Outcome {
+        let mut copies = [copy(request), copy(request)];
+        let [first_request, second_request] = &mut copies;
+        let mut uploads = [Upload::new(Body::Empty), Upload::new(Body::Empty)];
+        let [first_upload, second_upload] = &mut uploads;
+        let (mut first_attempts, mut second_attempts) = (Attempts::default(), Attempts::default());
+        let (mut first_tried, mut second_tried) = (tried.clone(), tried.clone());
+        let outcome = {
+            let sent = (first_request, first_upload);
+            let mut first = pin!(self.attempt(at, &mut first_tried, sent, &mut first_attempts));
+            match time::timeout(delay, first.as_mut()).await {
+                Ok(outcome) => outcome,
+                Err(_) => {
+                    // Only one that is well: what is known to fail is no help for what is merely slow.
+                    let other = self.seen.pick_well(tried, self.key, self.caller.core, clock::now());
+                    match other.filter(|_| budget.take()) {
+                        Some(other) => {
+                            second_tried.push(other);
+                            let sent = (second_request, second_upload);
+                            let second = self.attempt(other, &mut second_tried, sent, &mut second_attempts);
+                            self.race(first, pin!(second)).await
+                        }
+                        None => first.await,
+                    }
+                }
+            }
+        };
+        attempts.count += first_attempts.count + second_attempts.count;
+        attempts.endpoint = second_attempts.endpoint.or(first_attempts.endpoint);
+        for other in first_tried.into_iter().chain(second_tried) {
+            if !tried.contains(&other) {
+                tried.push(other);
+            }
+        }
+        outcome
+    }
 
-/// The delay before a hedge, learned from the answers.
-#[derive(Debug)]
-pub struct Hedge {
-    latency: Latency,
-    quantile: f64,
-    epoch: Epoch,
-    /// When the delay is to be worked out again, in nanoseconds from the epoch.
-    stale: AtomicU64,
-    /// In nanoseconds.
-    delay: AtomicU64,
+    /// The first outcome that wins. Where none does, the later one, but a response rather than an error. The other
+    /// attempt is cancelled when this returns.
+    async fn race<F: Future<Output = Outcome>, S: Future<Output = Outcome>>(
+        &self,
+        mut first: Pin<&mut F>,
+        mut second: Pin<&mut S>,
+    ) -> Outcome {
+        let (mut first_over, mut second_over) = (false, false);
+        let mut lost: Option<Outcome> = None;
+        poll_fn(|cx| {
+            loop {
+                let outcome = if !first_over && let Poll::Ready(outcome) = first.as_mut().poll(cx) {
+                    first_over = true;
+                    outcome
+                } else if !second_over && let Poll::Ready(outcome) = second.as_mut().poll(cx) {
+                    second_over = true;
+                    outcome
+                } else {
+                    return Poll::Pending;
+                };
+                match lost.take() {
+                    _ if self.wins(&outcome) => return Poll::Ready(outcome),
+                    Some(earlier) if outcome.is_err() && earlier.is_ok() => return Poll::Ready(earlier),
+                    Some(_) => return Poll::Ready(outcome),
+                    None => lost = Some(outcome),
+                }
+            }
+        })
+        .await
+    }
+
+    /// Whether an outcome decides while the other attempt is under way: a response that neither says that the service
+    /// failed nor would be tried again, or the end of the caller's own time.
+    fn wins(&self, outcome: &Outcome) -> bool {
+        match outcome {
+            Ok(answered) => {
+                let status = answered.response.status;
+                let retried = RetryOn::Status(status.as_u16());
+                !status.is_server_error() && !self.upstream.settings.written.retry.on.contains(&retried)
+            }
+            Err(attempted) => attempted
+                .error
+                .failure()
+                .is_some_and(|failure| failure.party == Party::Client || failure.cause == Cause::Deadline),
+        }
+    }
 }
 
-impl Hedge {
-    /// A hedge after the quantile (0 to 1) of the answer times, for `cores` cores.
-    #[must_use]
-    pub fn new(quantile: f64, cores: usize) -> Hedge {
-        Hedge {
-            latency: Latency::new(cores),
-            quantile,
-            epoch: Epoch::default(),
-            stale: AtomicU64::new(0),
-            delay: AtomicU64::new(NONE),
-        }
-    }
-
-    /// An answer took this long. A call that was left for its hedge's answer counts with the time it was left at.
-    #[inline]
-    pub fn observe(&self, core: CoreId, took: Duration, now: Instant) {
-        self.latency.observe(core, took, now);
-    }
-
-    /// How long to wait for the first answer before the hedge is sent; none while too few answers are known. Worked
-    /// out four times a second at most.
-    #[inline]
-    pub fn delay(&self, now: Instant) -> Option<Duration> {
-        let moment = self.epoch.nanos(now);
-        let stale = self.stale.load(Ordering::Relaxed);
-        if moment >= stale {
-            self.refresh(stale, moment, now);
-        }
-        match self.delay.load(Ordering::Relaxed) {
-            NONE => None,
-            delay => Some(Duration::from_nanos(delay)),
-        }
-    }
-
-    /// The core that moves the moment on does the work; the others go on with the delay of before.
-    #[cold]
-    fn refresh(&self, stale: u64, moment: u64, now: Instant) {
-        let next = moment.saturating_add(FRESH);
-        if self.stale.compare_exchange(stale, next, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            let delay = self.latency.quantile(self.quantile, now).map_or(NONE, nanos);
-            self.delay.store(delay, Ordering::Relaxed);
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_delay_follows_the_answers_four_times_a_second() {
-        let (hedge, start) = (Hedge::new(0.95, 1), Instant::now());
-        assert_eq!(hedge.delay(start), None);
-        for answer in 1..=100 {
-            hedge.observe(CoreId(0), Duration::from_millis(answer), start);
-        }
-        assert_eq!(hedge.delay(start + Duration::from_millis(249)), None);
-        let known = hedge.delay(start + Duration::from_millis(250));
-        assert!(known.is_some_and(|delay| delay.abs_diff(Duration::from_millis(95)).as_millis() <= 6));
-        let later = start + Duration::from_secs(60);
-        assert_eq!(hedge.delay(later), None);
+/// The head again; its body is empty.
+fn copy(request: &Request) -> Request {
+    Request {
+        method: request.method.clone(),
+        target: request.target.clone(),
+        version: request.version,
+        headers: request.headers.clone(),
+        body: Body::Empty,
     }
 }

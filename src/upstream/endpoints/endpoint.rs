@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use super::balance::Candidate;
 use super::balance::hash::stable;
 use super::balance::ramp::ramp;
+use super::liveness::Liveness;
 use super::outlier::Outlier;
+use super::reach::Reach;
+use crate::upstream::transport::Transport;
 use crate::upstream::transport::address::Address;
-use crate::upstream::transport::pool::Pools;
 
 /// How long an endpoint that comes back takes to get all of its share.
 const SLOW_START: Duration = Duration::from_secs(10);
@@ -22,10 +24,14 @@ pub struct Endpoint {
     pub(in crate::upstream) authority: Box<str>,
     /// Its part of the calls.
     pub(in crate::upstream) weight: u32,
-    /// Its idle connections.
-    pub(in crate::upstream) pools: Arc<Pools>,
+    /// What it speaks, with its idle connections.
+    pub(in crate::upstream) transport: Transport,
     /// Its failures in a row.
     pub(in crate::upstream) outlier: Outlier,
+    /// What its responses say about calls that were cut short.
+    pub(in crate::upstream) liveness: Liveness,
+    /// Whether connections to it come about.
+    pub(in crate::upstream) reach: Reach,
     hash: u64,
     active: AtomicU32,
     well: AtomicBool,
@@ -51,7 +57,9 @@ impl Endpoint {
             hash: stable(authority.as_bytes()),
             authority: authority.into(),
             weight,
-            pools: Arc::new(Pools::new(cores)),
+            transport: Transport::http1(cores),
+            liveness: Liveness::default(),
+            reach: Reach::default(),
             outlier: Outlier::new(),
             active: AtomicU32::new(0),
             well: AtomicBool::new(true),
@@ -122,16 +130,18 @@ impl Endpoint {
         Candidate {
             weight: self.weight,
             active: self.active(),
-            usable: !tried && self.is_well() && !self.is_ejected(now),
+            usable: !tried && self.is_well() && !self.is_ejected(now) && self.reach.is_open(now),
             ramp: self.share(now),
             hash: self.hash,
         }
     }
+}
 
+impl Active {
     /// A call begins.
-    pub(in crate::upstream) fn begin(self: &Arc<Self>) -> Active {
-        self.active.fetch_add(1, Ordering::Relaxed);
-        Active(Arc::clone(self))
+    pub(in crate::upstream) fn begin(endpoint: &Arc<Endpoint>) -> Active {
+        endpoint.active.fetch_add(1, Ordering::Relaxed);
+        Active(Arc::clone(endpoint))
     }
 }
 

@@ -2,7 +2,9 @@
 
 pub mod balance;
 pub mod endpoint;
+pub mod liveness;
 pub mod outlier;
+pub mod reach;
 pub mod set;
 
-pub(in crate::upstream) use endpoint::{Active, Endpoint};
+pub(in crate::upstream) use endpoint::Endpoint;

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 
 use crate::config::{Balance, Endpoints, Host, UpstreamSettings, Url};
 use crate::exchange::CoreId;
-use crate::runtime::{clock, random};
+use crate::runtime::random;
 
 use super::balance::kinds::Kind;
 use super::balance::random::Random;
@@ -169,15 +169,18 @@ impl Set {
     }
 
     /// Notes that an attempt at an endpoint went well or failed; whether it has been ejected for that.
-    pub(in crate::upstream) fn attempted(&self, listed: &Listed, at: usize, failed: bool) -> bool {
-        let (Some(settings), Some(endpoint)) = (&self.outliers, listed.endpoints.get(at)) else {
-            return false;
-        };
+    pub(in crate::upstream) fn attempted(
+        &self,
+        listed: &Listed,
+        endpoint: &Endpoint,
+        failed: bool,
+        now: Instant,
+    ) -> bool {
+        let Some(settings) = &self.outliers else { return false };
         if !failed {
             endpoint.outlier.success();
             return false;
         }
-        let now = clock::now();
         let most = most_ejected(settings.max_ejected, listed.endpoints.len());
         let mut guard = None;
         let ejected = endpoint.outlier.failure(now, settings, || {
@@ -194,7 +197,7 @@ impl Set {
 
     pub(in crate::upstream) fn sweep(&self, core: CoreId, now: Instant) {
         for endpoint in &self.seen().endpoints {
-            endpoint.pools.sweep(core, now);
+            endpoint.transport.sweep(core, now);
         }
     }
 }
@@ -212,7 +215,7 @@ impl Listed {
         Listed { endpoints, balancer, again }
     }
 
-    /// Who gets the next attempt: an endpoint that is well and was not tried, or, where there is none, any that was not
+    /// The endpoint of the next attempt: one that is well and was not tried, or, where there is none, any that was not
     /// tried, or any at all. `None` where there are no endpoints.
     pub(in crate::upstream) fn pick(
         &self,
@@ -225,24 +228,54 @@ impl Listed {
         if count <= 1 {
             return count.checked_sub(1);
         }
-        let mut random = random::generator();
+        self.pick_other(tried, key, core, now).or_else(|| {
+            let any = |at: usize| Candidate { usable: true, ..self.endpoints[at].candidate(now, false) };
+            self.choose(tried, key, core, &any)
+        })
+    }
+
+    /// An endpoint that was not tried: one that is well, or, where there is none, any.
+    pub(in crate::upstream) fn pick_other(
+        &self,
+        tried: &Tried,
+        key: Option<u64>,
+        core: CoreId,
+        now: Instant,
+    ) -> Option<usize> {
+        if tried.len() >= self.endpoints.len() {
+            return None;
+        }
+        self.pick_well(tried, key, core, now).or_else(|| {
+            let untried = |at: usize| Candidate {
+                usable: !tried.contains(&at),
+                ..self.endpoints[at].candidate(now, false)
+            };
+            self.choose(tried, key, core, &untried)
+        })
+    }
+
+    /// An endpoint that is well and was not tried.
+    pub(in crate::upstream) fn pick_well(
+        &self,
+        tried: &Tried,
+        key: Option<u64>,
+        core: CoreId,
+        now: Instant,
+    ) -> Option<usize> {
+        self.choose(tried, key, core, &|at| self.endpoints[at].candidate(now, tried.contains(&at)))
+    }
+
+    fn choose(
+        &self,
+        tried: &[usize],
+        key: Option<u64>,
+        core: CoreId,
+        of: &dyn Fn(usize) -> Candidate,
+    ) -> Option<usize> {
         let balancer = match &self.again {
             Some(again) if !tried.is_empty() => again,
             _ => &*self.balancer,
         };
-        let of = |at: usize| self.endpoints[at].candidate(now, tried.contains(&at));
-        if let Some(at) = balancer.pick(count, &of, key, core, &mut random) {
-            return Some(at);
-        }
-        let untried = |at: usize| Candidate {
-            usable: tried.len() >= count || !tried.contains(&at),
-            ..self.endpoints[at].candidate(now, false)
-        };
-        balancer.pick(count, &untried, key, core, &mut random)
-    }
-
-    /// Whether there is an endpoint that was not tried.
-    pub(in crate::upstream) fn has_others(&self, tried: &Tried) -> bool {
-        tried.len() < self.endpoints.len()
+        balancer.pick(self.endpoints.len(), of, key, core, &mut random::generator())
     }
 }

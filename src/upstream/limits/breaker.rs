@@ -22,9 +22,13 @@ use std::time::{Duration, Instant};
 use crate::exchange::CoreId;
 
 use crate::upstream::epoch::{Epoch, nanos};
+use opening::Reasons;
 use window::{BUCKETS, Calls, Failures};
 
+mod opening;
 mod window;
+
+pub use opening::{Opening, Standing};
 
 /// When a call is refused because all probes are under way, nobody knows how long they take: ask again after this.
 const PROBES_TAKEN: Duration = Duration::from_secs(1);
@@ -58,6 +62,16 @@ impl Default for BreakerSettings {
             window: Duration::from_secs(10),
             open: Duration::from_secs(10),
             probes: 3,
+        }
+    }
+}
+
+impl Change {
+    /// The state that it led to.
+    pub fn state(&self) -> State {
+        match self {
+            Change::Opened(_) => State::Open,
+            Change::Closed => State::Closed,
         }
     }
 }
@@ -144,6 +158,19 @@ struct Inner {
     succeeded: u32,
     /// How often it has opened.
     opened: u64,
+    /// Why the last calls failed.
+    reasons: Reasons,
+    /// When the state began that is in force, and why it opened where it did; none before the first change.
+    story: Option<(Instant, Option<Opening>)>,
+}
+
+/// A change of state, for the operator.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Change {
+    /// It has opened, from closed or half-open.
+    Opened(Opening),
+    /// It has closed.
+    Closed,
 }
 
 impl Breaker {
@@ -164,8 +191,7 @@ impl Breaker {
 
     /// Asks to let a call through.
     #[inline]
-    pub fn admit(&self, core: CoreId, now: Instant) -> Admission {
-        let _ = core;
+    pub fn admit(&self, now: Instant) -> Admission {
         let epoch = self.0.epoch.load(Ordering::Acquire);
         if is_closed(epoch) {
             return Admission::Pass(Pass { epoch, probe: None });
@@ -173,10 +199,16 @@ impl Breaker {
         self.0.admit_while_not_closed(now)
     }
 
-    /// The result of a call that counts: whether it failed. Returns the state that this result has brought about,
-    /// if it has changed the state.
+    /// The result of a call that counts: why it failed, if it did. Returns the change that this result has brought
+    /// about.
     #[inline]
-    pub fn record(&self, mut pass: Pass, core: CoreId, now: Instant, failed: bool) -> Option<State> {
+    pub fn record(
+        &self,
+        mut pass: Pass,
+        core: CoreId,
+        now: Instant,
+        failed: Option<&'static str>,
+    ) -> Option<Change> {
         match pass.probe.take() {
             Some(circuit) => circuit.probed(pass.epoch, now, failed),
             None => self.0.called(pass.epoch, core, now, failed),
@@ -192,6 +224,36 @@ impl Breaker {
             State::Open
         } else {
             State::HalfOpen
+        }
+    }
+
+    /// A failure that shows only after its call was recorded as good: the body of its response broke off. It counts as
+    /// one more call, in the state that is in force; while the breaker is not closed it changes nothing.
+    #[cold]
+    pub fn late_failure(&self, core: CoreId, now: Instant, reason: &'static str) -> Option<Change> {
+        let epoch = self.0.epoch.load(Ordering::Acquire);
+        if is_closed(epoch) { self.0.called(epoch, core, now, Some(reason)) } else { None }
+    }
+
+    /// Half-open at once where it is open: something else has found the service well again.
+    pub fn probe_now(&self, now: Instant) {
+        let inner = self.0.lock();
+        if !is_closed(inner.epoch) {
+            self.0.until.fetch_min(self.0.base.nanos(now), Ordering::Release);
+        }
+    }
+
+    /// The state, with its times and reasons.
+    pub fn standing(&self, now: Instant) -> Standing {
+        let state = self.state(now);
+        let inner = self.0.lock();
+        let until = self.0.base.moment(self.0.until.load(Ordering::Relaxed));
+        let (since, opening) = inner.story.clone().unzip();
+        Standing {
+            state,
+            since,
+            until: until.filter(|_| state == State::Open),
+            opening: opening.flatten().filter(|_| state != State::Closed),
         }
     }
 
@@ -233,29 +295,31 @@ impl Circuit {
 
     /// A probe has ended.
     #[cold]
-    fn probed(&self, epoch: u64, now: Instant, failed: bool) -> Option<State> {
+    fn probed(&self, epoch: u64, now: Instant, failed: Option<&'static str>) -> Option<Change> {
         let mut inner = self.lock();
         if inner.epoch != epoch {
             return None;
         }
         inner.under_way -= 1;
-        if failed {
-            return Some(self.open(&mut inner, now));
+        if let Some(reason) = failed {
+            inner.reasons.add(reason);
+            let opening = Opening { probe: true, in_a_row: 1, ..Opening::default() };
+            return Some(self.open(&mut inner, now, opening));
         }
         inner.succeeded += 1;
-        (inner.succeeded >= self.settings.probes.max(1)).then(|| self.close(&mut inner))
+        (inner.succeeded >= self.settings.probes.max(1)).then(|| self.close(&mut inner, now))
     }
 
     /// A call that was admitted by a closed breaker has ended.
     #[inline]
-    fn called(&self, epoch: u64, core: CoreId, now: Instant, failed: bool) -> Option<State> {
+    fn called(&self, epoch: u64, core: CoreId, now: Instant, failed: Option<&'static str>) -> Option<Change> {
         if self.epoch.load(Ordering::Acquire) != epoch {
             return None;
         }
         let tick = self.base.nanos(now) / self.bucket;
         self.calls.get(core.0).unwrap_or(&self.calls[0]).count(epoch, tick);
-        if failed {
-            return self.failed(epoch, now, tick);
+        if let Some(reason) = failed {
+            return self.failed(epoch, now, tick, reason);
         }
         let streak = self.streak.load(Ordering::Relaxed);
         if streak as u32 > 0 {
@@ -281,46 +345,53 @@ impl Circuit {
     }
 
     #[cold]
-    fn failed(&self, epoch: u64, now: Instant, tick: u64) -> Option<State> {
+    fn failed(&self, epoch: u64, now: Instant, tick: u64, reason: &'static str) -> Option<Change> {
         let mut inner = self.lock();
         if inner.epoch != epoch {
             return None;
         }
         inner.failures.count(tick);
+        inner.reasons.add(reason);
         let settings = &self.settings;
         // The epoch of the streak changes under the lock only, so this adds to the right one.
-        let in_a_row = settings.consecutive.is_some_and(|most| {
-            let before = self.streak.fetch_add(1, Ordering::Relaxed) as u32;
-            before.saturating_add(1) >= most
+        let in_a_row = (self.streak.fetch_add(1, Ordering::Relaxed) as u32).saturating_add(1);
+        let calls: u64 = self.calls.iter().map(|calls| calls.sum(epoch, tick)).sum();
+        let failures = inner.failures.sum(tick);
+        let too_many = settings.ratio.is_some_and(|ratio| {
+            calls >= u64::from(settings.min_requests) && failures as f64 / calls.max(1) as f64 >= ratio
         });
-        let too_many = || {
-            settings.ratio.is_some_and(|ratio| {
-                let calls: u64 = self.calls.iter().map(|calls| calls.sum(epoch, tick)).sum();
-                let share = inner.failures.sum(tick) as f64 / calls.max(1) as f64;
-                calls >= u64::from(settings.min_requests) && share >= ratio
-            })
-        };
-        (in_a_row || too_many()).then(|| self.open(&mut inner, now))
+        let opens = too_many || settings.consecutive.is_some_and(|most| in_a_row >= most);
+        let opening = Opening { probe: false, in_a_row, failures, calls, ..Opening::default() };
+        opens.then(|| self.open(&mut inner, now, opening))
     }
 
-    fn open(&self, inner: &mut Inner, now: Instant) -> State {
+    fn open(&self, inner: &mut Inner, now: Instant, opening: Opening) -> Change {
         let until = self.base.nanos(now).saturating_add(nanos(self.settings.open));
+        let opening = Opening {
+            window: self.settings.window,
+            open: self.settings.open,
+            reasons: inner.reasons.list(),
+            ..opening
+        };
         // Before the epoch: who sees the new epoch sees its end too.
         self.until.store(until, Ordering::Release);
         self.begin(inner, if is_closed(inner.epoch) { 1 } else { 2 });
         inner.opened += 1;
-        State::Open
+        inner.story = Some((now, Some(opening.clone())));
+        Change::Opened(opening)
     }
 
-    fn close(&self, inner: &mut Inner) -> State {
+    fn close(&self, inner: &mut Inner, now: Instant) -> Change {
         self.begin(inner, 1);
-        State::Closed
+        inner.story = Some((now, None));
+        Change::Closed
     }
 
     /// A new epoch, with nothing counted.
     fn begin(&self, inner: &mut Inner, step: u64) {
         let epoch = inner.epoch + step;
-        *inner = Inner { epoch, opened: inner.opened, ..Inner::default() };
+        let (opened, story) = (inner.opened, inner.story.take());
+        *inner = Inner { epoch, opened, story, ..Inner::default() };
         self.streak.store(no_failures(epoch), Ordering::Relaxed);
         self.epoch.store(epoch, Ordering::Release);
     }

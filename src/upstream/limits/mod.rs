@@ -2,4 +2,5 @@
 
 pub mod breaker;
 pub mod concurrency;
+pub mod hedge;
 pub mod latency;

@@ -3,11 +3,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::BytesMut;
 use tokio::net::TcpStream;
 
+use super::pool::{MAX_IDLE, Session};
 use crate::net::{self, Outbox, Timer};
 
 /// Room for a small answer: more than most need, so that one read takes it whole.
@@ -31,11 +32,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(in crate::upstream) fn new(
-        stream: TcpStream,
-        peer: SocketAddr,
-        expires: Option<Instant>,
-    ) -> Connection {
+    pub(super) fn new(stream: TcpStream, peer: SocketAddr, expires: Option<Instant>) -> Connection {
         Connection {
             stream,
             read: BytesMut::new(),
@@ -48,25 +45,8 @@ impl Connection {
         }
     }
 
-    pub(in crate::upstream) fn peer(&self) -> SocketAddr {
+    pub(super) fn peer(&self) -> SocketAddr {
         self.peer
-    }
-
-    /// Whether the other side has neither closed nor spoken out of turn. Costs a system call only where the runtime
-    /// already knows that something has happened on the socket.
-    pub(in crate::upstream) fn is_usable(&mut self, now: Instant, max_idle: Duration) -> bool {
-        let rested = self.idle_since.is_some_and(|since| now.saturating_duration_since(since) < max_idle);
-        let quiet = matches!(self.stream.try_read(&mut [0u8; 1]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
-        rested && quiet && self.expires.is_none_or(|expires| now < expires)
-    }
-
-    /// Prepares the connection for the shelf.
-    pub(in crate::upstream) fn rest(&mut self, now: Instant) {
-        self.idle_since = Some(now);
-        self.out.clear();
-        if self.read.capacity() > 2 * SMALL_READ {
-            self.read = BytesMut::new();
-        }
     }
 
     /// Reads once; `expected` is how much of the current body is still to come, nothing before its head is there.
@@ -90,6 +70,27 @@ impl Connection {
     }
 }
 
+impl Session for Connection {
+    fn rest(&mut self, now: Instant) {
+        self.idle_since = Some(now);
+        self.out.clear();
+        if self.read.capacity() > 2 * SMALL_READ {
+            self.read = BytesMut::new();
+        }
+    }
+
+    /// Costs a system call only where the runtime already knows that something has happened on the socket.
+    fn is_usable(&mut self, now: Instant) -> bool {
+        let rested = self.idle_since.is_some_and(|since| now.saturating_duration_since(since) < MAX_IDLE);
+        let quiet = matches!(self.stream.try_read(&mut [0u8; 1]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
+        rested && quiet && self.expires.is_none_or(|expires| now < expires)
+    }
+
+    fn poll_disturbed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.stream.poll_read_ready(cx).map(drop)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,18 +102,17 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let now = Instant::now();
-            let second = Duration::from_secs(1);
             let connection =
                 async |expires| Connection::new(TcpStream::connect(address).await.unwrap(), address, expires);
             let mut plain = connection(None).await;
-            assert!(!plain.is_usable(now, second), "it carries a request");
+            assert!(!plain.is_usable(now), "it carries a request");
             plain.rest(now);
-            assert!(plain.is_usable(now + second / 2, second));
-            assert!(!plain.is_usable(now + second, second), "the service may close it just now");
-            let mut named = connection(Some(now + second)).await;
+            assert!(plain.is_usable(now + MAX_IDLE / 2));
+            assert!(!plain.is_usable(now + MAX_IDLE), "the service may close it just now");
+            let mut named = connection(Some(now + MAX_IDLE / 2)).await;
             named.rest(now);
-            assert!(named.is_usable(now + second / 2, 10 * second));
-            assert!(!named.is_usable(now + second, 10 * second), "its name may lead elsewhere by now");
+            assert!(named.is_usable(now + MAX_IDLE / 4));
+            assert!(!named.is_usable(now + MAX_IDLE / 2), "its name may lead elsewhere by now");
         });
         drop(listener);
     }

@@ -1,11 +1,10 @@
 //! The request's body on its way to an endpoint.
 
-use std::collections::VecDeque;
 use std::io;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::exchange::{Body, BodyStream, Error, Frame};
 use crate::http1::{Framing, encode};
@@ -16,15 +15,30 @@ use super::connection::Connection;
 /// Pieces of a body are kept up to this sum, so that a small one can be sent again.
 const KEPT: usize = 16 * 1024;
 
+/// A client that has owed the next piece of its body for this long has stalled: what the service does then (it closes,
+/// or answers that it failed) is the client's doing.
+const STALLED: Duration = Duration::from_millis(250);
+
 /// A request body while it is being sent.
 pub struct Upload {
     body: Body,
     /// What has been taken from the body so far; `None` once it was too much to keep.
-    kept: Option<Vec<Bytes>>,
+    kept: Option<Kept>,
     framing: Framing,
     done: bool,
+    /// How many bytes of content have been taken from the client.
+    bytes: u64,
     /// When the last piece moved.
-    pub(super) moved: Option<Instant>,
+    moved: Option<Instant>,
+    /// Since when the client owes the next piece while nothing waits to be written.
+    owed_since: Option<Instant>,
+}
+
+/// The part of a body that can be sent again: most bodies are one piece, which is not copied.
+#[derive(Default)]
+struct Kept {
+    first: Bytes,
+    rest: BytesMut,
 }
 
 /// Why an upload ended early.
@@ -42,7 +56,15 @@ impl Upload {
             Some(length) => Framing::Length(length),
             None => Framing::Chunked,
         };
-        Upload { body, kept: Some(Vec::new()), framing, done: framing == Framing::None, moved: None }
+        Upload {
+            body,
+            kept: Some(Kept::default()),
+            framing,
+            done: framing == Framing::None,
+            bytes: 0,
+            moved: None,
+            owed_since: None,
+        }
     }
 
     /// Whether there is nothing to send.
@@ -64,8 +86,32 @@ impl Upload {
         self.framing
     }
 
+    /// Whether everything has been taken from the client.
     pub(super) fn is_done(&self) -> bool {
         self.done
+    }
+
+    /// When the last piece moved.
+    pub(super) fn moved(&self) -> Option<Instant> {
+        self.moved
+    }
+
+    /// Whether the next move is the client's: everything it sent has been written, and more is to come.
+    pub(super) fn awaits_client(&self) -> bool {
+        self.owed_since.is_some()
+    }
+
+    /// Whether the client has owed the next piece long enough to be the one who holds the exchange up.
+    pub(super) fn is_stalled(&self, now: Instant) -> bool {
+        self.owed_since.is_some_and(|since| now.saturating_duration_since(since) >= STALLED)
+    }
+
+    /// By how much the upload puts the deadline off: the time in which it moved, but no more than its bytes take at
+    /// `rate` bytes a second.
+    pub(super) fn extension(&self, started: Instant, rate: u64) -> Duration {
+        let Some(moved) = self.moved else { return Duration::ZERO };
+        let earned = Duration::from_secs_f64(self.bytes as f64 / rate.max(1) as f64);
+        moved.saturating_duration_since(started).min(earned)
     }
 
     /// Whether the body can be sent from its start again.
@@ -74,21 +120,26 @@ impl Upload {
     }
 
     pub(in crate::upstream) fn rewind(&mut self) {
-        let Some(front) = self.kept.take() else { return };
+        let Some(kept) = self.kept.take() else { return };
         let rest = std::mem::take(&mut self.body);
-        self.kept = Some(Vec::new());
+        self.kept = Some(Kept::default());
         self.done = self.framing == Framing::None;
-        self.moved = None;
-        self.body =
-            if front.is_empty() { rest } else { Body::Stream(Box::new(Again { front: front.into(), rest })) };
+        (self.moved, self.owed_since, self.bytes) = (None, None, 0);
+        self.body = if kept.first.is_empty() {
+            rest
+        } else {
+            Body::Stream(Box::new(Again { front: [kept.first, kept.rest.freeze()], rest }))
+        };
     }
 
     fn keep(&mut self, data: &Bytes) {
         let Some(kept) = &mut self.kept else { return };
-        if kept.iter().map(Bytes::len).sum::<usize>() + data.len() > KEPT {
+        if kept.first.len() + kept.rest.len() + data.len() > KEPT {
             self.kept = None;
+        } else if kept.first.is_empty() {
+            kept.first = data.clone();
         } else {
-            kept.push(data.clone());
+            kept.rest.extend_from_slice(data);
         }
     }
 
@@ -101,15 +152,21 @@ impl Upload {
         loop {
             while !self.done && connection.out.has_room() {
                 match self.body.poll_frame(cx) {
-                    Poll::Ready(Some(Ok(frame))) => self.push(frame, connection),
+                    Poll::Ready(Some(Ok(frame))) => {
+                        self.owed_since = None;
+                        self.push(frame, connection);
+                    }
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(Broken::Client(error))),
                     Poll::Ready(None) => {
-                        self.done = true;
+                        (self.done, self.owed_since) = (true, None);
                         if self.framing == Framing::Chunked {
                             encode::last_chunk(connection.out.small(), None);
                         }
                     }
-                    Poll::Pending if connection.out.is_empty() => return Poll::Pending,
+                    Poll::Pending if connection.out.is_empty() => {
+                        self.owed_since.get_or_insert_with(clock::now);
+                        return Poll::Pending;
+                    }
                     Poll::Pending => break,
                 }
             }
@@ -125,6 +182,7 @@ impl Upload {
 
     fn push(&mut self, frame: Frame, connection: &mut Connection) {
         if let Frame::Data(data) = &frame {
+            self.bytes += data.len() as u64;
             self.keep(data);
         }
         match frame {
@@ -147,14 +205,14 @@ impl Upload {
 
 /// A body of which a part has been taken already: that part, then what is left.
 struct Again {
-    front: VecDeque<Bytes>,
+    front: [Bytes; 2],
     rest: Body,
 }
 
 impl BodyStream for Again {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
-        match self.front.pop_front() {
-            Some(data) => Poll::Ready(Some(Ok(Frame::Data(data)))),
+        match self.front.iter_mut().find(|piece| !piece.is_empty()) {
+            Some(piece) => Poll::Ready(Some(Ok(Frame::Data(std::mem::take(piece))))),
             None => self.rest.poll_frame(cx),
         }
     }
@@ -162,5 +220,54 @@ impl BodyStream for Again {
     fn remaining(&self) -> Option<u64> {
         let front: usize = self.front.iter().map(Bytes::len).sum();
         Some(self.rest.length()? + front as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_of_many_pieces_is_sent_again_as_it_was() {
+        let mut upload = Upload::new(Body::Bytes(Bytes::from_static(b"unused")));
+        for piece in [&b"one "[..], b"two ", b"three"] {
+            upload.keep(&Bytes::from_static(piece));
+        }
+        upload.body = Body::Empty;
+        upload.rewind();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let again = runtime.block_on(std::mem::take(&mut upload.body).collect(100)).unwrap();
+        assert_eq!(again, "one two three");
+    }
+
+    #[test]
+    fn no_more_is_kept_than_fits() {
+        let mut upload = Upload::new(Body::Empty);
+        (0..KEPT).for_each(|_| upload.keep(&Bytes::from_static(b"x")));
+        assert!(upload.can_rewind());
+        upload.keep(&Bytes::from_static(b"x"));
+        assert!(!upload.can_rewind());
+    }
+
+    #[test]
+    fn a_deadline_is_put_off_by_moving_bytes_at_the_rate_or_faster() {
+        let start = Instant::now();
+        let seconds = Duration::from_secs;
+        let mut upload = Upload::new(Body::Empty);
+        assert_eq!(upload.extension(start, 100), Duration::ZERO);
+        (upload.bytes, upload.moved) = (1_000, Some(start + seconds(3)));
+        assert_eq!(upload.extension(start, 100), seconds(3), "it took less than its bytes may");
+        upload.moved = Some(start + seconds(60));
+        assert_eq!(upload.extension(start, 100), seconds(10), "a trickle buys no more than its bytes");
+    }
+
+    #[test]
+    fn a_client_has_stalled_once_it_owed_a_piece_for_a_while() {
+        let start = Instant::now();
+        let mut upload = Upload::new(Body::Empty);
+        assert!(!upload.is_stalled(start + STALLED));
+        upload.owed_since = Some(start);
+        assert!(upload.awaits_client() && !upload.is_stalled(start + STALLED / 2));
+        assert!(upload.is_stalled(start + STALLED));
     }
 }

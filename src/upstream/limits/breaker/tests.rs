@@ -22,7 +22,7 @@ fn breaker(change: impl FnOnce(&mut BreakerSettings)) -> Breaker {
 
 /// Lets a call through, or fails the test.
 fn pass(breaker: &Breaker, now: Instant) -> Pass {
-    match breaker.admit(CORE, now) {
+    match breaker.admit(now) {
         Admission::Pass(pass) => pass,
         Admission::Open { retry_after } => panic!("refused for {retry_after:?}"),
     }
@@ -30,14 +30,18 @@ fn pass(breaker: &Breaker, now: Instant) -> Pass {
 
 /// How long a call is refused for; none if it passes.
 fn refused(breaker: &Breaker, now: Instant) -> Option<Duration> {
-    match breaker.admit(CORE, now) {
+    match breaker.admit(now) {
         Admission::Pass(_) => None,
         Admission::Open { retry_after } => Some(retry_after),
     }
 }
 
+fn record(breaker: &Breaker, pass: Pass, core: CoreId, now: Instant, failed: bool) -> Option<State> {
+    breaker.record(pass, core, now, failed.then_some("reset")).map(|change| change.state())
+}
+
 fn call(breaker: &Breaker, now: Instant, failed: bool) -> Option<State> {
-    breaker.record(pass(breaker, now), CORE, now, failed)
+    record(breaker, pass(breaker, now), CORE, now, failed)
 }
 
 /// A breaker that opened at `now`.
@@ -66,7 +70,7 @@ fn failures_of_different_cores_are_one_row() {
     let (breaker, now) = (breaker(|_| {}), Instant::now());
     for core in 0..5 {
         assert_eq!(breaker.state(now), State::Closed);
-        breaker.record(pass(&breaker, now), CoreId(core), now, true);
+        record(&breaker, pass(&breaker, now), CoreId(core), now, true);
     }
     assert_eq!(breaker.state(now), State::Open);
 }
@@ -78,7 +82,7 @@ fn half_of_twenty_calls_in_the_window_open_it_and_fewer_do_not() {
         // Successes first: the ratio is reached by the last failure.
         for call_number in 0..calls {
             let core = CoreId(call_number % 3);
-            breaker.record(pass(&breaker, now), core, now, call_number >= calls / 2);
+            record(&breaker, pass(&breaker, now), core, now, call_number >= calls / 2);
         }
         assert_eq!(breaker.state(now), expected, "{calls} calls");
     }
@@ -141,9 +145,9 @@ fn all_probes_must_succeed() {
     let (second, third) = (pass(&breaker, later), pass(&breaker, later));
     assert!(second.is_probe());
     assert_eq!(refused(&breaker, later), Some(PROBES_TAKEN));
-    assert_eq!(breaker.record(second, CORE, later, false), None);
+    assert_eq!(record(&breaker, second, CORE, later, false), None);
     assert_eq!(refused(&breaker, later), Some(PROBES_TAKEN));
-    assert_eq!(breaker.record(third, CORE, later, false), Some(State::Closed));
+    assert_eq!(record(&breaker, third, CORE, later, false), Some(State::Closed));
     assert!(!pass(&breaker, later).is_probe());
 }
 
@@ -153,16 +157,16 @@ fn one_failed_probe_opens_it_again_and_the_others_count_no_more() {
     let breaker = opened(now, |_| {});
     let later = now + Duration::from_secs(10);
     let [first, second, third] = [(); 3].map(|()| pass(&breaker, later));
-    assert_eq!(breaker.record(first, CORE, later, true), Some(State::Open));
+    assert_eq!(record(&breaker, first, CORE, later, true), Some(State::Open));
     assert_eq!(breaker.opened(), 2);
     // Late results and aborts of the lost round must neither reopen, close nor free places in the next one.
     let again = later + Duration::from_secs(10);
-    assert_eq!(breaker.record(second, CORE, again, true), None);
+    assert_eq!(record(&breaker, second, CORE, again, true), None);
     assert_eq!(breaker.state(again), State::HalfOpen);
     let probes = [(); 3].map(|()| pass(&breaker, again));
     drop(third);
     assert_eq!(refused(&breaker, again), Some(PROBES_TAKEN));
-    let states = probes.map(|probe| breaker.record(probe, CORE, again, false));
+    let states = probes.map(|probe| record(&breaker, probe, CORE, again, false));
     assert_eq!(states, [None, None, Some(State::Closed)]);
 }
 
@@ -190,14 +194,14 @@ fn calls_from_before_it_opened_say_nothing_about_the_time_after() {
     let later = now + Duration::from_secs(10);
     let [first, second, third, fourth] = early;
     // Half-open: neither a success nor a failure of old is a probe's.
-    assert_eq!(breaker.record(first, CORE, later, false), None);
-    assert_eq!(breaker.record(second, CORE, later, true), None);
+    assert_eq!(record(&breaker, first, CORE, later, false), None);
+    assert_eq!(record(&breaker, second, CORE, later, true), None);
     assert_eq!(breaker.state(later), State::HalfOpen);
     assert_eq!(call(&breaker, later, false), Some(State::Closed));
     // Closed again: two failures of old are no row, and an old success does not end the new row.
     assert_eq!(call(&breaker, later, true), None);
-    assert_eq!(breaker.record(third, CORE, later, true), None);
-    assert_eq!(breaker.record(fourth, CORE, later, false), None);
+    assert_eq!(record(&breaker, third, CORE, later, true), None);
+    assert_eq!(record(&breaker, fourth, CORE, later, false), None);
     assert_eq!(call(&breaker, later, true), Some(State::Open));
 }
 
@@ -223,12 +227,12 @@ fn eight_threads_at_once_let_exactly_the_probes_through() {
         let breaker = opened(now, |settings| settings.probes = probes);
         let (later, start, passed) = (now + Duration::from_secs(10), Barrier::new(8), Mutex::new(Vec::new()));
         thread::scope(|scope| {
-            for core in 0..8 {
+            for _ in 0..8 {
                 let (breaker, start, passed) = (&breaker, &start, &passed);
                 scope.spawn(move || {
                     start.wait();
                     for _ in 0..500 {
-                        if let Admission::Pass(pass) = breaker.admit(CoreId(core), later) {
+                        if let Admission::Pass(pass) = breaker.admit(later) {
                             passed.lock().expect("no thread has panicked").push(pass);
                         }
                     }
@@ -256,7 +260,7 @@ fn no_storm_of_results_breaks_the_count_of_places() {
                 let mut random = fastrand::Rng::with_seed(core as u64);
                 for _ in 0..20_000 {
                     let now = start + milliseconds(clock.fetch_add(random.u64(0..2), Ordering::Relaxed));
-                    let Admission::Pass(pass) = breaker.admit(CoreId(core), now) else { continue };
+                    let Admission::Pass(pass) = breaker.admit(now) else { continue };
                     // Counted by the rounds' own epoch: a lost round's probes may still be under way.
                     let probe = pass.probe.as_ref().map(|circuit| (Arc::clone(circuit), pass.epoch));
                     if let Some((circuit, epoch)) = probe {
@@ -267,7 +271,7 @@ fn no_storm_of_results_breaks_the_count_of_places() {
                     }
                     match random.u8(0..4) {
                         0 => drop(pass),
-                        chance => _ = breaker.record(pass, CoreId(core), now, chance == 1),
+                        chance => _ = record(&breaker, pass, CoreId(core), now, chance == 1),
                     }
                 }
             });
@@ -290,11 +294,54 @@ fn the_cores_buckets_add_up() {
             let breaker = &breaker;
             scope.spawn(move || {
                 for _ in 0..10_000 {
-                    breaker.record(pass(breaker, now), CoreId(core), now, core == 0);
+                    record(&breaker, pass(breaker, now), CoreId(core), now, core == 0);
                 }
             });
         }
     });
     assert_eq!(breaker.0.calls.iter().map(|calls| calls.sum(0, 0)).sum::<u64>(), 80_000);
     assert_eq!(breaker.0.lock().failures.sum(0), 10_000);
+}
+
+#[test]
+fn its_standing_tells_since_when_until_when_and_why() {
+    let start = Instant::now();
+    let breaker = breaker(|_| {});
+    assert_eq!(breaker.standing(start).since, None);
+    for reason in ["reset", "503", "response", "connect", "connect"] {
+        breaker.record(pass(&breaker, start), CORE, start, Some(reason));
+    }
+    let standing = breaker.standing(start + milliseconds(1));
+    assert_eq!((standing.state, standing.since), (State::Open, Some(start)));
+    assert_eq!(standing.until, Some(start + Duration::from_secs(10)));
+    let opening = standing.opening.unwrap();
+    assert_eq!((opening.in_a_row, opening.failures, opening.calls), (5, 5, 5));
+    assert_eq!(opening.reasons.as_slice(), ["connect", "connect", "response", "503", "reset"]);
+    let later = start + Duration::from_secs(10);
+    assert_eq!(breaker.standing(later).until, None, "half-open");
+    (0..3).for_each(|_| assert_ne!(call(&breaker, later, false), Some(State::Open)));
+    let closed = breaker.standing(later);
+    assert_eq!((closed.state, closed.since, closed.opening), (State::Closed, Some(later), None));
+}
+
+#[test]
+fn an_open_breaker_probes_at_once_where_something_found_the_service_well() {
+    let now = Instant::now();
+    let breaker = opened(now, |_| {});
+    breaker.probe_now(now);
+    assert_eq!(breaker.state(now), State::HalfOpen);
+    assert!(pass(&breaker, now).is_probe());
+    let closed = super::tests::breaker(|_| {});
+    closed.probe_now(now);
+    assert_eq!(closed.state(now), State::Closed);
+}
+
+#[test]
+fn a_failure_that_shows_late_counts_while_it_is_closed() {
+    let now = Instant::now();
+    let breaker = breaker(|_| {});
+    (0..4).for_each(|_| assert_eq!(breaker.late_failure(CORE, now, "idle"), None));
+    assert_eq!(breaker.late_failure(CORE, now, "idle").map(|change| change.state()), Some(State::Open));
+    assert_eq!(breaker.late_failure(CORE, now, "idle"), None);
+    assert_eq!(breaker.opened(), 1);
 }

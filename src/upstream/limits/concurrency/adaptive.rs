@@ -19,7 +19,7 @@
 
 use std::time::{Duration, Instant};
 
-/// The greatest limit.
+/// The greatest limit where none is written.
 pub const MAX: u32 = 1024;
 
 /// What it begins with.
@@ -53,6 +53,8 @@ const PROBE: f64 = 4.0;
 #[derive(Debug)]
 pub struct Adaptive {
     limit: f64,
+    /// It never grows beyond this.
+    max: f64,
     /// Seconds, and when a window last came near.
     base: Option<(f64, Instant)>,
     window: Window,
@@ -84,15 +86,21 @@ enum Phase {
 
 impl Default for Adaptive {
     fn default() -> Adaptive {
-        Adaptive { limit: START, base: None, window: Window::default(), phase: Phase::Running }
+        Adaptive::new(MAX)
     }
 }
 
 impl Adaptive {
-    /// How many calls may be under way, 1 to [`MAX`].
+    /// A limit that never grows beyond `max`; it begins with 20, or with `max` where that is less.
+    pub fn new(max: u32) -> Adaptive {
+        let max = f64::from(max.max(1));
+        Adaptive { limit: START.min(max), max, base: None, window: Window::default(), phase: Phase::Running }
+    }
+
+    /// How many calls may be under way, from 1 to the greatest limit.
     pub fn limit(&self) -> u32 {
         let part = if self.phase == Phase::Running { 1.0 } else { PROBE };
-        (self.limit / part).clamp(1.0, f64::from(MAX)) as u32
+        (self.limit / part).clamp(1.0, self.max) as u32
     }
 
     /// An answer came after so long, or failed (`dropped`); `active` calls were under way, it among them. Gives the
@@ -150,7 +158,7 @@ impl Adaptive {
     }
 
     fn set(&mut self, limit: f64) {
-        self.limit = limit.clamp(1.0, f64::from(MAX));
+        self.limit = limit.clamp(1.0, self.max);
     }
 }
 

@@ -20,8 +20,8 @@ use crate::runtime::{clock, time};
 pub enum Limit {
     /// This many; 0 counts as 1.
     Max(u32),
-    /// What the answer times say (see [`super::adaptive`]).
-    Adaptive,
+    /// What the response times say (see [`super::adaptive`]), at most this many.
+    Adaptive(u32),
 }
 
 /// Why a call was not let in.
@@ -48,6 +48,26 @@ pub struct Permit(Arc<Shared>);
 #[derive(Debug)]
 pub struct Taken<'g>(&'g Arc<Shared>);
 
+/// A permit for as long as the call runs: free places are borrowed, those waited for are owned.
+#[derive(Debug)]
+pub enum Admitted<'g> {
+    /// It was free.
+    Borrowed(Taken<'g>),
+    /// It was handed over in the queue.
+    Owned(Permit),
+}
+
+impl Admitted<'_> {
+    /// The permit, to be held beyond the call.
+    #[must_use]
+    pub fn keep(self) -> Permit {
+        match self {
+            Admitted::Borrowed(taken) => taken.keep(),
+            Admitted::Owned(permit) => permit,
+        }
+    }
+}
+
 impl Taken<'_> {
     /// Takes the place along.
     #[must_use]
@@ -70,8 +90,8 @@ impl Gate {
     pub fn new(limit: Limit, queue: u32, queue_timeout: Duration) -> Gate {
         let (max, adaptive) = match limit {
             Limit::Max(max) => (max.max(1), None),
-            Limit::Adaptive => {
-                let adaptive = Adaptive::default();
+            Limit::Adaptive(max) => {
+                let adaptive = Adaptive::new(max);
                 (adaptive.limit(), Some(Mutex::new(adaptive)))
             }
         };

@@ -3,4 +3,4 @@
 pub mod adaptive;
 pub mod gate;
 
-pub use gate::{Gate, Limit, Permit, Refused, Taken};
+pub use gate::{Admitted, Gate, Limit, Permit, Refused, Taken};

@@ -55,14 +55,15 @@ fn run(fault: Fault, rate: u64, settings: BreakerSettings) -> Seen {
         while let Some(Reverse((end, ended, failed))) = calls.ends.pop_if_due(now) {
             let Some(pass) = calls.passes[ended as usize].take() else { continue };
             probing -= usize::from(pass.is_probe());
-            let changed = breaker.record(pass, CoreId(ended as usize % CORES), clock.at(end), failed);
-            match changed {
+            let core = CoreId(ended as usize % CORES);
+            let changed = breaker.record(pass, core, clock.at(end), failed.then_some("reset"));
+            match changed.map(|change| change.state()) {
                 Some(State::Closed) => seen.recovered = end.checked_sub(FAULT.end),
                 Some(_) => seen.recovered = None,
                 None => {}
             }
         }
-        let Admission::Pass(pass) = breaker.admit(CoreId(request as usize % CORES), clock.at(now)) else {
+        let Admission::Pass(pass) = breaker.admit(clock.at(now)) else {
             seen.refused += 1;
             calls.passes.push(None);
             continue;

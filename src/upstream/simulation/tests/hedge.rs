@@ -3,7 +3,7 @@
 use super::*;
 use crate::exchange::CoreId;
 use crate::upstream::call::budget::{Budget, RESERVE};
-use crate::upstream::call::hedge::Hedge;
+use crate::upstream::limits::hedge::HedgeDelay;
 
 /// An answer in 5 to 15 ms, but for `slow` of them, which take 0.5 to 1.5 s.
 fn answer(random: &mut fastrand::Rng, slow: f64) -> Duration {
@@ -14,7 +14,7 @@ fn answer(random: &mut fastrand::Rng, slow: f64) -> Duration {
 /// The 99 and the 99.9 percent quantile of the requests' times, and how many were hedged.
 fn run(slow: f64, hedged: bool) -> ([Duration; 2], u64) {
     let (clock, mut random) = (Clock::new(), fastrand::Rng::with_seed(17));
-    let (hedge, budget) = (Hedge::new(0.95, CORES), Budget::new(0.1, CORES));
+    let (hedge, budget) = (HedgeDelay::new(0.95, CORES), Budget::new(0.1, CORES));
     let (mut times, mut extra) = (Vec::with_capacity(REQUESTS as usize), 0);
     for request in 0..REQUESTS {
         let (now, core) = (clock.at(arrival(request)), CoreId(request as usize % CORES));

@@ -1,6 +1,5 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -11,7 +10,7 @@ use tokio::net::TcpStream;
 
 use super::*;
 use crate::exchange::target::PathRules;
-use crate::exchange::{HeaderId, Target};
+use crate::exchange::{BodyStream, Frame, HeaderId, Headers, Target};
 
 const CORE: CoreId = CoreId(0);
 
@@ -38,7 +37,7 @@ fn request() -> Request {
 fn waits() -> Waits {
     let long = Duration::from_secs(60);
     let started = Instant::now();
-    Waits { deadline: started + long, response: long, idle: long, started }
+    Waits { deadline: started + long, whole: false, response: long, idle: long, upload_rate: 4096, started }
 }
 
 #[test]
@@ -57,14 +56,14 @@ fn a_connection_that_still_owes_a_part_of_a_request_is_not_used_again() {
     runtime.block_on(async {
         let stream = TcpStream::connect(address).await.unwrap();
         SockRef::from(&stream).set_send_buffer_size(2048).unwrap();
-        let pools = Arc::new(Pools::new(1));
+        let http1 = Http1::new(1);
         let mut upload = Upload::new(Body::Stream(Box::new(Piece(Some(vec![b'x'; 16 * 1024 - 256].into())))));
-        let connection = Box::new(Connection::new(stream, address, None));
-        let answer = round_trip(connection, &request(), &mut upload, waits(), &pools, CORE).await;
+        let lease = http1.over(stream, address, None, CORE);
+        let answer = lease.exchange(&request(), &mut upload, waits()).await;
         let Ok(answer) = answer else { panic!("an early answer is an answer") };
-        assert_eq!(answer.status, 200);
-        assert_eq!(answer.body.collect(100).await.unwrap(), "ok");
-        assert!(pools.take(CORE, Instant::now()).is_none(), "its outbox was not empty");
+        assert_eq!(answer.response.status, 200);
+        assert_eq!(answer.response.body.collect(100).await.unwrap(), "ok");
+        assert!(http1.idle(CORE, Instant::now()).is_none(), "its outbox was not empty");
     });
     drop(service.join());
 }

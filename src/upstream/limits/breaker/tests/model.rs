@@ -116,7 +116,7 @@ proptest! {
         for step in steps {
             match step {
                 Step::Wait(time) => now += milliseconds(time),
-                Step::Admit => match (breaker.admit(CORE, now), model.admit(now)) {
+                Step::Admit => match (breaker.admit(now), model.admit(now)) {
                     (Admission::Pass(pass), Ok(expected)) => {
                         prop_assert_eq!(pass.is_probe(), expected.1);
                         calls.push((pass, expected));
@@ -130,7 +130,8 @@ proptest! {
                     let before = model.round;
                     model.end(expected, now, failed);
                     if let Some(failed) = failed {
-                        let told = breaker.record(pass, CoreId(core), now, failed);
+                        let told = breaker.record(pass, CoreId(core), now, failed.then_some("reset"));
+                        let told = told.map(|change| change.state());
                         let until = model.until.map(|_| State::Open).unwrap_or(State::Closed);
                         prop_assert_eq!(told, (model.round != before).then_some(until));
                     }

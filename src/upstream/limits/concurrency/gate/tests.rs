@@ -99,7 +99,7 @@ fn waiting_ends_with_the_queue_timeout_or_the_deadline() {
 fn a_limit_that_rises_lets_in_who_waits_and_one_that_falls_waits_for_who_is_in() {
     let runtime = runtime();
     let _guard = runtime.enter();
-    let gate = Gate::new(Limit::Adaptive, 100, LONG);
+    let gate = Gate::new(Limit::Adaptive(1024), 100, LONG);
     let now = Instant::now();
     let mut held: Vec<_> = (0..gate.limit()).map(|_| gate.try_enter().unwrap()).collect();
     let mut waits: Vec<_> = (0..100).map(|_| Box::pin(gate.enter(far()))).collect();
@@ -175,7 +175,7 @@ fn under_stress_the_limit_is_exact_and_no_place_is_lost() {
 
 #[test]
 fn under_stress_a_changing_limit_loses_nobody() {
-    let gate = Gate::new(Limit::Adaptive, 64, LONG);
+    let gate = Gate::new(Limit::Adaptive(1024), 64, LONG);
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let callers: Vec<_> = (0..6)

@@ -1,0 +1,234 @@
+//! A connection for an attempt: to the endpoint that was picked, or to another one where that refuses or keeps silent.
+//!
+//! What was never sent is no repeat: going on to the next endpoint is part of connecting, and asks neither `retry` nor
+//! its budget. As in RFC 8305 section 5, the next one is tried at once after a refusal, and beside the first where
+//! that keeps silent for 250 ms, or for less where `connect` leaves no more for each; the first connection that opens
+//! is used. So no address that drops packets eats the time of the others.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use smallvec::SmallVec;
+use tokio::net::TcpStream;
+
+use crate::exchange::{CallPhase, Cause, Error, Failure, Party};
+use crate::net::Timer;
+use crate::runtime::clock;
+use crate::telemetry::metrics::Outcome as Counted;
+use crate::upstream::Attempts;
+use crate::upstream::endpoints::Endpoint;
+use crate::upstream::endpoints::set::Tried;
+use crate::upstream::transport::Lease;
+
+use super::Call;
+use super::attempt::Attempted;
+use super::verdict::of_failure;
+
+/// How long an endpoint may keep silent before the next one is tried too.
+const STAGGER: Duration = Duration::from_millis(250);
+
+/// Among how many endpoints `connect` is shared at least, where there are so many.
+const SHARES: u32 = 4;
+
+type Opening<'a> = Pin<Box<dyn Future<Output = io::Result<(TcpStream, SocketAddr)>> + 'a>>;
+
+/// The connections that are being opened for one attempt.
+struct Race<'a, 'c, 't> {
+    call: &'c Call<'a>,
+    tried: &'t mut Tried,
+    running: SmallVec<[Runner<'c>; 4]>,
+    /// When the next endpoint is tried beside those that keep silent.
+    next: Instant,
+    /// When connecting as a whole has failed.
+    end: Instant,
+    stagger: Duration,
+    timer: Timer,
+    /// Why the last endpoint refused.
+    refused: Option<io::Error>,
+    /// The endpoint that was tried last.
+    last: usize,
+}
+
+struct Runner<'c> {
+    at: usize,
+    since: Instant,
+    opening: Opening<'c>,
+}
+
+impl<'a> Call<'a> {
+    /// A connection to `first` or, where that cannot be had, to another endpoint that was not tried.
+    pub(super) async fn connect<'c>(
+        &'c self,
+        first: usize,
+        tried: &mut Tried,
+        began: Instant,
+        attempts: &mut Attempts,
+    ) -> Result<(usize, Lease<'c>), Attempted> {
+        let limit = self.upstream.settings.timeouts.connect;
+        let end = self.deadline.at.min(began + limit);
+        let shares = SHARES.min(self.seen.endpoints.len() as u32).max(1);
+        let stagger = STAGGER.min(limit / shares);
+        let mut race = Race {
+            call: self,
+            tried,
+            running: SmallVec::new(),
+            next: began + stagger,
+            end,
+            stagger,
+            timer: Timer::new(),
+            refused: None,
+            last: first,
+        };
+        race.start(first, began);
+        let won = poll_fn(|cx| race.poll(cx)).await;
+        attempts.endpoint = self.seen.endpoints[race.last].address.known();
+        won.map_err(|failure| race.lost(failure))
+    }
+
+    fn lease(&self, at: usize, stream: TcpStream, peer: SocketAddr) -> Lease<'_> {
+        let endpoint = &self.seen.endpoints[at];
+        let expires = endpoint.address.lifetime().map(|lifetime| clock::now() + lifetime);
+        endpoint.transport.over(stream, peer, expires, self.caller.core)
+    }
+
+    /// A connection to an endpoint failed: it is counted, and the endpoint is avoided for a while.
+    fn unreachable(&self, endpoint: &Endpoint, counts: bool, now: Instant) {
+        endpoint.reach.failed(now);
+        self.upstream.metrics.attempted(self.caller.core, Counted::ConnectFailed);
+        if counts {
+            self.upstream.set.attempted(&self.seen, endpoint, true, now);
+        }
+    }
+}
+
+impl<'c> Race<'_, 'c, '_> {
+    fn start(&mut self, at: usize, now: Instant) {
+        let call: &'c Call<'_> = self.call;
+        let opening = Box::pin(call.seen.endpoints[at].address.connect(self.end));
+        self.running.push(Runner { at, since: now, opening });
+        (self.last, self.next) = (at, now + self.stagger);
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(usize, Lease<'c>), Failure>> {
+        loop {
+            let now = clock::now();
+            if let Some(outcome) = self.poll_running(now, cx) {
+                return Poll::Ready(outcome);
+            }
+            if self.running.is_empty() || now >= self.next {
+                match self.another(now) {
+                    Some(Some((at, lease))) => return Poll::Ready(Ok((at, lease))),
+                    Some(None) => continue,
+                    None if self.running.is_empty() => {
+                        return Poll::Ready(Err(Failure::new(
+                            Party::Service,
+                            CallPhase::Connect,
+                            Cause::Refused,
+                        )));
+                    }
+                    None => self.next = self.end,
+                }
+            }
+            if self.timer.poll(self.next.min(self.end), cx).is_pending() {
+                return Poll::Pending;
+            }
+            if self.next >= self.end {
+                let cause = if self.end == self.call.deadline.at { Cause::Deadline } else { Cause::Timeout };
+                return Poll::Ready(Err(Failure::new(Party::Service, CallPhase::Connect, cause)));
+            }
+            // The reading of this poll may lie a moment before the timer's.
+            self.next = now;
+        }
+    }
+
+    /// Drives what is being opened; gives the first connection, or a failure that no endpoint is to blame for.
+    fn poll_running(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<(usize, Lease<'c>), Failure>> {
+        let mut index = 0;
+        while let Some(runner) = self.running.get_mut(index) {
+            let at = runner.at;
+            match runner.opening.as_mut().poll(cx) {
+                Poll::Pending => index += 1,
+                Poll::Ready(Ok((stream, peer))) => {
+                    self.won(index, now);
+                    return Some(Ok((at, self.call.lease(at, stream, peer))));
+                }
+                Poll::Ready(Err(error)) => {
+                    drop(self.running.remove(index));
+                    let exhausted = is_exhausted(&error);
+                    self.refused = Some(error);
+                    if exhausted {
+                        return Some(Err(Failure::new(Party::Gateway, CallPhase::Connect, Cause::Exhausted)));
+                    }
+                    self.call.unreachable(&self.call.seen.endpoints[at], true, now);
+                    self.next = now;
+                }
+            }
+        }
+        None
+    }
+
+    /// Tries an endpoint that was not tried: an idle connection to it, or else a new one. `None` where there is none.
+    fn another(&mut self, now: Instant) -> Option<Option<(usize, Lease<'c>)>> {
+        let call: &'c Call<'_> = self.call;
+        let at = call.seen.pick_other(self.tried, call.key, call.caller.core, now)?;
+        self.tried.push(at);
+        if let Some(lease) = call.seen.endpoints[at].transport.idle(call.caller.core, now) {
+            return Some(Some((at, lease)));
+        }
+        self.start(at, now);
+        Some(None)
+    }
+
+    /// One has opened: those that kept silent for longer are avoided for a while, without being blamed.
+    fn won(&mut self, index: usize, now: Instant) {
+        for (other, runner) in self.running.iter().enumerate() {
+            let reach = &self.call.seen.endpoints[runner.at].reach;
+            if other == index {
+                reach.opened();
+            } else if now.saturating_duration_since(runner.since) >= self.stagger {
+                reach.failed(now);
+            }
+        }
+    }
+
+    /// Nothing has opened: what that says about the service.
+    fn lost(&mut self, failure: Failure) -> Attempted {
+        let now = clock::now();
+        let mut verdict = of_failure(failure, || false);
+        for runner in std::mem::take(&mut self.running) {
+            let endpoint = &self.call.seen.endpoints[runner.at];
+            let response = self.call.upstream.settings.timeouts.response;
+            let of_endpoint = of_failure(failure, || {
+                endpoint.liveness.accuses((runner.since, runner.since), response, now)
+            });
+            if failure.party == Party::Service {
+                self.call.unreachable(endpoint, of_endpoint.is_bad(), now);
+            }
+            if of_endpoint.is_bad() {
+                verdict = of_endpoint;
+            }
+        }
+        self.call.upstream.gate.observe(Duration::ZERO, verdict.is_bad(), now);
+        let error = Error::from(failure);
+        let error = match self.refused.take() {
+            Some(why) => error.source(why),
+            None => error,
+        };
+        Attempted { error, verdict }
+    }
+}
+
+/// Whether the process has run out of something: no endpoint is to blame.
+fn is_exhausted(error: &io::Error) -> bool {
+    let out = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM];
+    error.raw_os_error().is_some_and(|code| out.iter().any(|errno| errno.raw_os_error() == code))
+}

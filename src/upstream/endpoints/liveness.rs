@@ -1,0 +1,104 @@
+//! What the responses of an endpoint say about an attempt that its caller cut short.
+//!
+//! A caller with a short timeout of its own learns little about the service: it may simply need longer than that. Such
+//! an attempt counts as a failure of the service only if both hold:
+//!
+//! - no call to the endpoint has received a response's head since the attempt began, and
+//! - the attempt waited at least as long as the slowest response of late took, or nothing has come from the endpoint
+//!   for as long as its `response` timeout.
+//!
+//! So impatient callers never accuse a service that answers others, and a service that hangs is accused by them too: at
+//! once where it used to answer faster than they wait, else once `response` has passed without any head. "Of late" is
+//! the running and the last stretch of 30 s.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::upstream::epoch::{Epoch, nanos};
+
+/// How long a stretch is over which the slowest response is kept, in nanoseconds.
+const STRETCH: u64 = 30_000_000_000;
+
+/// Moments are kept to the millisecond: cores that answer at once need not write each time.
+const GRAIN: u64 = 1_000_000;
+
+/// What is known of the responses of one endpoint; shared by all cores.
+#[derive(Default, Debug)]
+pub struct Liveness {
+    epoch: Epoch,
+    /// When the last head came, in nanoseconds from the epoch, and one; 0 for never.
+    last: AtomicU64,
+    /// Of the running stretch: its number in the upper 24 bits, its slowest response in microseconds below.
+    slowest: AtomicU64,
+    /// Of the stretch before, likewise.
+    before: AtomicU64,
+}
+
+/// How many bits the slowest response of a stretch has.
+const TOOK: u32 = 40;
+
+impl Liveness {
+    /// A response came, `took` after its attempt began.
+    #[inline]
+    pub fn answered(&self, took: Duration, now: Instant) {
+        let moment = self.epoch.nanos(now);
+        let last = self.last.load(Ordering::Relaxed);
+        if last == 0 || moment >= last + GRAIN {
+            self.last.fetch_max(moment + 1, Ordering::Relaxed);
+        }
+        let seen = self.slowest.load(Ordering::Relaxed);
+        let own = pack(moment / STRETCH, took);
+        if own > seen {
+            self.slower(own, seen);
+        }
+    }
+
+    /// Replaces the slowest response of the running stretch; a new stretch begins with the first response in it.
+    #[cold]
+    fn slower(&self, own: u64, mut seen: u64) {
+        while own > seen {
+            match self.slowest.compare_exchange_weak(seen, own, Ordering::Relaxed, Ordering::Relaxed) {
+                Ok(_) => {
+                    if own >> TOOK != seen >> TOOK {
+                        self.before.store(seen, Ordering::Relaxed);
+                    }
+                    return;
+                }
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    /// Whether an attempt that began at `began`, and to which nothing came after `since`, accuses the service where its
+    /// caller cuts it at `now`. A patient caller would have waited for `response`.
+    #[cold]
+    pub fn accuses(&self, (began, since): (Instant, Instant), response: Duration, now: Instant) -> bool {
+        let last = self.last.load(Ordering::Relaxed).checked_sub(1).and_then(|last| self.epoch.moment(last));
+        let Some(last) = last else { return true };
+        if last > since {
+            return false;
+        }
+        let waited = now.saturating_duration_since(began);
+        now.saturating_duration_since(last) >= response || waited >= self.slowest(now)
+    }
+
+    /// The slowest response of the running stretch and the one before it.
+    fn slowest(&self, now: Instant) -> Duration {
+        let stretch = self.epoch.nanos(now) / STRETCH;
+        [&self.slowest, &self.before]
+            .into_iter()
+            .map(|cell| cell.load(Ordering::Relaxed))
+            .filter(|seen| (seen >> TOOK) + 1 >= stretch)
+            .map(|seen| Duration::from_micros(seen & ((1 << TOOK) - 1)))
+            .max()
+            .unwrap_or_default()
+    }
+}
+
+fn pack(stretch: u64, took: Duration) -> u64 {
+    let micros = (nanos(took) / 1_000).min((1 << TOOK) - 1);
+    stretch << TOOK | micros
+}
+
+#[cfg(test)]
+mod tests;

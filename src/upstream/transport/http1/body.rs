@@ -1,0 +1,180 @@
+//! The body of a response that did not come in one piece with its head.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use crate::exchange::{BodyStream, CallPhase, Cause, Error, Extent, Failure, Frame, Party};
+use crate::http1::{Decoder, Framing, Piece};
+use crate::runtime::clock;
+use crate::upstream::transport::Waits;
+use crate::upstream::transport::upload::{Broken, Upload};
+
+use super::lease::{Connections, Lent};
+
+/// Reads the body, and sends what is left of the request meanwhile.
+pub(super) struct AnswerBody {
+    decoder: Decoder,
+    lent: Lent<Arc<Connections>>,
+    upload: Upload,
+    reusable: bool,
+    idle: Duration,
+    /// When the caller stops waiting, where it waits for the whole response.
+    deadline: Option<Instant>,
+    /// When a byte came last.
+    last: Instant,
+}
+
+/// What a read of the connection came to.
+enum Read {
+    More,
+    Closed,
+    Failed(Failure, String),
+    Pending,
+}
+
+impl AnswerBody {
+    pub(super) fn new(
+        lent: Lent<Arc<Connections>>,
+        (framing, reusable): (Framing, bool),
+        upload: Upload,
+        waits: Waits,
+        now: Instant,
+    ) -> AnswerBody {
+        AnswerBody {
+            decoder: Decoder::new(framing),
+            lent,
+            upload,
+            reusable,
+            idle: waits.idle,
+            deadline: waits.whole.then_some(waits.deadline),
+            last: now,
+        }
+    }
+
+    /// The body has ended as it should: the connection goes back if nothing is left in it.
+    fn end(&mut self) {
+        let (reusable, is_done) = (self.reusable, self.upload.is_done());
+        if let Some(connection) = self.lent.connection()
+            && reusable
+            && is_done
+            && connection.out.is_empty()
+            && connection.read.is_empty()
+        {
+            self.lent.settle(self.last);
+        }
+        self.lent.end();
+    }
+
+    fn fail(&mut self, failure: Failure, source: &str) -> Poll<Option<Result<Frame, Error>>> {
+        self.lent.end();
+        let sent = if self.upload.is_done() { Extent::Whole } else { Extent::Part };
+        Poll::Ready(Some(Err(Error::from(failure.after(sent, Extent::Part)).source(source))))
+    }
+
+    /// Sends what is left of the request; an error is the client's.
+    fn poll_upload(&mut self, cx: &mut Context<'_>) -> Result<(), Error> {
+        let Some(connection) = self.lent.connection() else { return Ok(()) };
+        if self.upload.is_done() && connection.out.is_empty() {
+            return Ok(());
+        }
+        match self.upload.poll_drive(connection, cx) {
+            Poll::Ready(Err(Broken::Client(error))) => {
+                let failure = Failure::of_client(error.kind()).after(Extent::Part, Extent::Part);
+                return Err(error.failed(failure));
+            }
+            Poll::Ready(Err(Broken::Endpoint(_))) => {
+                self.reusable = false;
+                self.upload = Upload::finished();
+                connection.out.clear();
+            }
+            Poll::Ready(Ok(())) | Poll::Pending => {}
+        }
+        Ok(())
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Read {
+        let expected = self.decoder.length().or(Some(u64::MAX));
+        let Some(connection) = self.lent.connection() else { return Read::Closed };
+        match connection.poll_read(expected, cx) {
+            Poll::Ready(Ok(0)) => return Read::Closed,
+            Poll::Ready(Ok(_)) => {
+                self.last = clock::now();
+                return Read::More;
+            }
+            Poll::Ready(Err(error)) => return Read::Failed(self.broke(Cause::Reset), error.to_string()),
+            Poll::Pending => {}
+        }
+        // A service that answers while it reads is busy as long as either side moves.
+        let moved = self.upload.moved().map_or(self.last, |moved| moved.max(self.last));
+        let late = moved + self.idle;
+        let end = self.deadline.map_or(late, |deadline| deadline.min(late));
+        if connection.timer.poll(end, cx).is_pending() {
+            return Read::Pending;
+        }
+        let (cause, why) = match self.deadline {
+            Some(deadline) if deadline <= late => (Cause::Deadline, "the caller's time was over"),
+            _ => (Cause::Timeout, "no byte of the body in time"),
+        };
+        let failure = if self.upload.awaits_client() {
+            Failure::new(Party::Client, CallPhase::Send, Cause::Stalled)
+        } else {
+            Failure::new(Party::Service, CallPhase::Body, cause)
+        };
+        Read::Failed(failure, why.to_owned())
+    }
+
+    /// The service broke off, unless the client kept it waiting.
+    fn broke(&self, cause: Cause) -> Failure {
+        if self.upload.is_stalled(clock::now()) {
+            return Failure::new(Party::Client, CallPhase::Send, Cause::Stalled);
+        }
+        Failure::new(Party::Service, CallPhase::Body, cause)
+    }
+}
+
+impl BodyStream for AnswerBody {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
+        if let Err(error) = self.poll_upload(cx) {
+            self.lent.end();
+            return Poll::Ready(Some(Err(error)));
+        }
+        loop {
+            let Some(connection) = self.lent.connection() else { return Poll::Ready(None) };
+            match self.decoder.decode(&mut connection.read) {
+                Ok(Piece::Data(data)) => return Poll::Ready(Some(Ok(Frame::Data(data)))),
+                Ok(Piece::Trailers(trailers)) => return Poll::Ready(Some(Ok(Frame::Trailers(trailers)))),
+                Ok(Piece::End) => {
+                    self.end();
+                    return Poll::Ready(None);
+                }
+                Ok(Piece::More) => {}
+                Err(why) => {
+                    return self.fail(Failure::new(Party::Service, CallPhase::Body, Cause::Protocol), why);
+                }
+            }
+            match self.poll_read(cx) {
+                Read::More => {}
+                Read::Closed => {
+                    return match self.decoder.eof() {
+                        Ok(_) => {
+                            self.lent.end();
+                            Poll::Ready(None)
+                        }
+                        Err(why) => self.fail(self.broke(Cause::Incomplete), why),
+                    };
+                }
+                Read::Failed(failure, why) => return self.fail(failure, &why),
+                Read::Pending => return Poll::Pending,
+            }
+        }
+    }
+
+    fn remaining(&self) -> Option<u64> {
+        self.decoder.length()
+    }
+
+    fn ends_surely(&self) -> bool {
+        !self.decoder.is_until_close()
+    }
+}

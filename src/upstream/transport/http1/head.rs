@@ -1,0 +1,157 @@
+//! From the request to the head of its response, and who is at fault where that does not come.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use bytes::Buf;
+use http::StatusCode;
+
+use crate::exchange::{CallPhase, Cause, Error, Extent, Failure, Headers, Party};
+use crate::http1::{HeadLimits, ResponseHead, parse_response};
+use crate::runtime::clock;
+use crate::upstream::transport::Waits;
+use crate::upstream::transport::connection::Connection;
+use crate::upstream::transport::upload::{Broken, Upload};
+
+/// Heads of responses are larger than those of requests (many cookies), yet bounded.
+const HEAD: HeadLimits = HeadLimits { head: 64 * 1024, headers: 256, target: 0 };
+
+/// Interim responses before the final one, at most: they must not keep a call alive for ever.
+const MAX_INTERIM: u32 = 16;
+
+/// A request on its way, until the head of the response is there.
+pub(super) struct Exchanging<'a> {
+    connection: &'a mut Connection,
+    upload: &'a mut Upload,
+    waits: Waits,
+    was_head: bool,
+    /// Why nothing more can be written, once that is so.
+    broken: Option<io::Error>,
+    interim: u32,
+}
+
+/// The service's connection broke.
+pub(super) fn broken() -> Failure {
+    Failure::new(Party::Service, CallPhase::Head, Cause::Reset)
+}
+
+impl<'a> Exchanging<'a> {
+    pub(super) fn new(
+        connection: &'a mut Connection,
+        upload: &'a mut Upload,
+        waits: Waits,
+        was_head: bool,
+    ) -> Exchanging<'a> {
+        Exchanging { connection, upload, waits, was_head, broken: None, interim: 0 }
+    }
+
+    pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Error>> {
+        if self.broken.is_none() {
+            match self.upload.poll_drive(self.connection, cx) {
+                Poll::Ready(Err(Broken::Client(error))) => {
+                    let failure = self.reached(Failure::of_client(error.kind()));
+                    return Poll::Ready(Err(error.failed(failure)));
+                }
+                // A service may answer before it has read everything and close: what it said is still to be read.
+                Poll::Ready(Err(Broken::Endpoint(error))) => self.broken = Some(error),
+                Poll::Ready(Ok(())) | Poll::Pending => {}
+            }
+        }
+        loop {
+            match self.connection.poll_read(None, cx) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.closed(None))),
+                Poll::Ready(Ok(_)) => match self.parse() {
+                    Ok(Some(head)) => return Poll::Ready(Ok(head)),
+                    Ok(None) => {}
+                    Err(why) => {
+                        let failure = Failure::new(Party::Service, CallPhase::Head, Cause::Protocol);
+                        return Poll::Ready(Err(Error::from(self.reached(failure)).source(why)));
+                    }
+                },
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(self.closed(Some(error)))),
+                Poll::Pending => return self.poll_late(cx),
+            }
+        }
+    }
+
+    /// The final head, if it is there; interim responses are read and dropped.
+    fn parse(&mut self) -> Result<Option<ResponseHead>, String> {
+        loop {
+            let parsed = parse_response(&self.connection.read, &HEAD, Headers::new(), self.was_head);
+            let head = match parsed {
+                Ok(Some(head)) => head,
+                Ok(None) => return Ok(None),
+                Err(error) => {
+                    let what = Error::from(error);
+                    return Err(what
+                        .public_detail()
+                        .unwrap_or("the response's head is too large")
+                        .to_owned());
+                }
+            };
+            self.connection.read.advance(head.len);
+            if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                return Err("the service switched protocols without being asked".to_owned());
+            }
+            if !head.status.is_informational() {
+                return Ok(Some(head));
+            }
+            self.interim += 1;
+            if self.interim > MAX_INTERIM {
+                return Err("interim responses without end".to_owned());
+            }
+            if self.connection.read.is_empty() {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The service ended the connection. Where the client kept it waiting, that is why.
+    fn closed(&mut self, error: Option<io::Error>) -> Error {
+        let failure = if self.upload.is_stalled(clock::now()) {
+            Failure::new(Party::Client, CallPhase::Send, Cause::Stalled)
+        } else {
+            broken()
+        };
+        let source = match (self.broken.take(), error) {
+            (Some(error), _) | (None, Some(error)) => error.to_string(),
+            (None, None) => "closed before a response".to_owned(),
+        };
+        Error::from(self.reached(failure)).source(source)
+    }
+
+    /// The waits of this phase. The caller's deadline is put off while an upload moves; the time for a response begins
+    /// when the request has been sent.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Error>> {
+        let Waits { started, response, idle, upload_rate, .. } = self.waits;
+        let moved = self.upload.moved().unwrap_or(started);
+        let deadline = self.waits.deadline + self.upload.extension(started, upload_rate);
+        let is_sent = self.is_sent();
+        let own = moved + if is_sent { response } else { idle };
+        if self.connection.timer.poll(own.min(deadline), cx).is_pending() {
+            return Poll::Pending;
+        }
+        let failure = if !is_sent && self.upload.awaits_client() {
+            Failure::new(Party::Client, CallPhase::Send, Cause::Stalled)
+        } else {
+            let phase = if is_sent { CallPhase::Head } else { CallPhase::Send };
+            Failure::new(Party::Service, phase, if own < deadline { Cause::Timeout } else { Cause::Deadline })
+        };
+        Poll::Ready(Err(self.reached(failure).into()))
+    }
+
+    fn is_sent(&self) -> bool {
+        self.upload.is_done() && self.connection.out.is_empty()
+    }
+
+    /// A failure, with how far the exchange has come.
+    fn reached(&self, failure: Failure) -> Failure {
+        let sent = match self.connection.out.written() {
+            0 => Extent::Nothing,
+            _ if self.is_sent() => Extent::Whole,
+            _ => Extent::Part,
+        };
+        let nothing = self.connection.read.is_empty() && self.interim == 0;
+        failure.after(sent, if nothing { Extent::Nothing } else { Extent::Part })
+    }
+}

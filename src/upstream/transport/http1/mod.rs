@@ -1,0 +1,137 @@
+//! HTTP/1.1 towards an endpoint: one request and one response at a time on a connection (RFC 9112).
+//!
+//! `head.rs` sends the request and waits for the head of the response, `body.rs` reads what did not come with it,
+//! `lease.rs` gives the connection back.
+
+mod body;
+mod head;
+mod lease;
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::Method;
+use tokio::net::TcpStream;
+
+use crate::exchange::{Body, CoreId, Error, Request, Response};
+use crate::http1::{Framing, encode};
+use crate::runtime::clock;
+
+use super::connection::{Connection, SMALL_READ};
+use super::pool::Pool;
+use super::upload::Upload;
+use super::{Answered, Waits};
+use body::AnswerBody;
+use head::Exchanging;
+use lease::{Connections, Lent};
+
+/// The idle connections of an endpoint that speaks HTTP/1.1.
+pub struct Http1 {
+    pool: Arc<Connections>,
+}
+
+/// A connection that is lent for one exchange.
+pub struct Lease<'t> {
+    lent: Lent<&'t Arc<Connections>>,
+    peer: SocketAddr,
+    reused: bool,
+}
+
+impl Http1 {
+    pub(super) fn new(cores: usize) -> Http1 {
+        Http1 { pool: Pool::new(cores) }
+    }
+
+    pub(super) fn idle(&self, core: CoreId, now: Instant) -> Option<Lease<'_>> {
+        let connection = self.pool.take(core, now)?;
+        Some(Lease::new(connection, &self.pool, core, true))
+    }
+
+    pub(super) fn over(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        expires: Option<Instant>,
+        core: CoreId,
+    ) -> Lease<'_> {
+        Lease::new(Box::new(Connection::new(stream, peer, expires)), &self.pool, core, false)
+    }
+
+    pub(super) fn sweep(&self, core: CoreId, now: Instant) {
+        self.pool.sweep(core, now);
+    }
+}
+
+impl<'t> Lease<'t> {
+    fn new(connection: Box<Connection>, pool: &'t Arc<Connections>, core: CoreId, reused: bool) -> Lease<'t> {
+        Lease { peer: connection.peer(), lent: Lent::new(connection, pool, core), reused }
+    }
+
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    pub(super) fn is_reused(&self) -> bool {
+        self.reused
+    }
+
+    pub(super) async fn exchange(
+        self,
+        request: &Request,
+        upload: &mut Upload,
+        waits: Waits,
+    ) -> Result<Answered, Error> {
+        let mut lent = self.lent;
+        let Some(connection) = lent.connection() else { return Err(head::broken().into()) };
+        connection.out.clear();
+        encode::request_head(
+            connection.out.small(),
+            &request.method,
+            request.target.as_str(),
+            &request.headers,
+            upload.framing(),
+        );
+        let mut exchanging = Exchanging::new(connection, upload, waits, request.method == Method::HEAD);
+        let head = poll_fn(|cx| exchanging.poll_head(cx)).await?;
+        let now = clock::now();
+        let client_stalled = upload.is_stalled(now);
+        let whole = match head.framing {
+            Framing::None => Some(0),
+            Framing::Length(length) if length <= connection.read.len() as u64 => Some(length as usize),
+            _ => None,
+        };
+        connection.large = match head.framing {
+            Framing::None => false,
+            Framing::Length(length) => length > SMALL_READ as u64,
+            Framing::Chunked | Framing::UntilClose => connection.large,
+        };
+        let mut response = Response { status: head.status, headers: head.headers, body: Body::Empty };
+        // A piece of the request that still waits to be written belongs to this connection: without it the service
+        // would read the next request as the rest of this one.
+        let is_sent = upload.is_done() && connection.out.is_empty();
+        match whole {
+            Some(length) if is_sent => {
+                if length > 0 {
+                    response.body = Body::Bytes(connection.read.split_to(length).freeze());
+                }
+                if head.keep_alive && connection.read.is_empty() {
+                    lent.settle(now);
+                }
+            }
+            _ => {
+                // What is left of the request goes on while the response is read, and cannot be sent again.
+                let upload =
+                    if is_sent { Upload::finished() } else { std::mem::replace(upload, Upload::gone()) };
+                let ends = (head.framing, head.keep_alive);
+                let body = AnswerBody::new(lent.shared(), ends, upload, waits, now);
+                response.body = Body::Stream(Box::new(body));
+            }
+        }
+        Ok(Answered { response, client_stalled })
+    }
+}
+
+#[cfg(test)]
+mod tests;
