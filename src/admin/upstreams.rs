@@ -1,11 +1,13 @@
 //! How the services fare: lines of the metrics page, and a part of the status.
 
 use std::fmt::Write;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use crate::runtime::clock;
 use crate::snapshot::Snapshot;
+use crate::telemetry::rfc3339;
 use crate::upstream::limits::breaker::State;
 
 use super::limits::{family, quoted};
@@ -80,7 +82,8 @@ pub(super) fn status(snapshot: &Snapshot) -> Value {
                 "ejected": endpoint.is_ejected(now),
             })
         });
-        let breaker = match one.breaker().state(now) {
+        let standing = one.breaker().standing(now);
+        let breaker = match standing.state {
             State::Closed => "closed",
             State::HalfOpen => "half_open",
             State::Open => "open",
@@ -88,6 +91,9 @@ pub(super) fn status(snapshot: &Snapshot) -> Value {
         json!({
             "name": &*one.settings().name,
             "breaker": breaker,
+            "breaker_since": standing.since.map(|since| time_of(since, now)),
+            "breaker_until": standing.until.map(|until| time_of(until, now)),
+            "breaker_why": standing.opening.map(|opening| opening.to_string()),
             "active": one.gate().active(),
             "waiting": one.gate().waiting(),
             "limit": one.gate().limit(),
@@ -95,4 +101,13 @@ pub(super) fn status(snapshot: &Snapshot) -> Value {
         })
     });
     upstreams.collect()
+}
+
+/// A moment as the log has it.
+fn time_of(moment: Instant, now: Instant) -> String {
+    let calendar = clock::wall();
+    rfc3339(match moment.checked_duration_since(now) {
+        Some(ahead) => calendar + ahead,
+        None => calendar - now.saturating_duration_since(moment),
+    })
 }

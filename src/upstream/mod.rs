@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::config::UpstreamSettings;
+use crate::config::{Host, UpstreamSettings};
 use crate::exchange::{CoreId, Name};
 use crate::expression::Ground;
 use crate::telemetry::OperatorLog;
@@ -159,6 +159,19 @@ impl Upstream {
     /// Its endpoints.
     pub fn set(&self) -> &Set {
         &self.set
+    }
+
+    /// Whether an authority, or a host alone, is what it or one of its endpoints is called.
+    pub fn is_named(&self, authority: &str) -> bool {
+        let settings = &self.settings;
+        let written = settings.written.endpoints.urls();
+        authority.eq_ignore_ascii_case(&settings.authority)
+            || authority.eq_ignore_ascii_case(&settings.host)
+            || written.into_iter().any(|url| {
+                authority.eq_ignore_ascii_case(&url.authority())
+                    || matches!(&url.host, Host::Name(host) if authority.eq_ignore_ascii_case(host))
+            })
+            || self.set.is_named(authority)
     }
 
     /// Its breaker.

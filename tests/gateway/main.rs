@@ -16,6 +16,7 @@ mod aggregate_order;
 mod aggregate_table;
 mod aggregate_told;
 mod authorize;
+mod blame;
 mod cache;
 mod cache_keys;
 mod cache_stale;

@@ -42,7 +42,7 @@ pub(super) fn expose(
             for line in given.said.iter().flat_map(|said| said.headers.all_id(HeaderId::SetCookie)) {
                 let mapped = std::str::from_utf8(line)
                     .ok()
-                    .and_then(|text| public_cookie(source.upstream.settings(), exchange, text));
+                    .and_then(|text| public_cookie(&source.upstream, exchange, text));
                 out.push_judged(b"set-cookie", mapped.as_deref().map_or(line, str::as_bytes));
             }
         }

@@ -1,20 +1,16 @@
 //! Hides the inside of the house in an answer: software, names, addresses and inner paths (rules of the edge, "Hidden").
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 use crate::exchange::{Exchange, HeaderId, Headers, Response};
+
+use crate::upstream::Upstream;
 
 use super::Proxy;
 use super::request::Mapping;
 
 /// Rewrites what points inside, drops what tells of it.
-pub(super) fn hide(
-    proxy: &Proxy,
-    exchange: &Exchange,
-    mapping: &Mapping,
-    endpoint: Option<SocketAddr>,
-    answer: &mut Response,
-) {
+pub(super) fn hide(proxy: &Proxy, exchange: &Exchange, mapping: &Mapping, answer: &mut Response) {
     let told = |id| matches!(id, HeaderId::Server | HeaderId::XPoweredBy | HeaderId::Via);
     let pointing = |id| {
         matches!(
@@ -35,9 +31,7 @@ pub(super) fn hide(
         return;
     }
     let map = Map {
-        authority: &proxy.upstream.settings().authority,
-        host: &proxy.upstream.settings().host,
-        endpoint,
+        inside: &|authority| proxy.upstream.is_named(authority),
         public: exchange
             .request
             .target
@@ -67,16 +61,14 @@ pub(super) fn hide(
 /// A `Set-Cookie` of a service that was not called for one public path: its Domain becomes the public one. `None` where it stays
 /// as it is.
 pub(in crate::action) fn public_cookie(
-    settings: &crate::upstream::Settings,
+    upstream: &Upstream,
     exchange: &Exchange,
     text: &str,
 ) -> Option<String> {
     let map = Map {
-        authority: &settings.authority,
-        host: &settings.host,
-        endpoint: None,
+        inside: &|authority| upstream.is_named(authority),
         public: "",
-        inner: &settings.base_path,
+        inner: &upstream.settings().base_path,
         scheme: exchange.client.scheme.as_str(),
         public_host: exchange.request.host(),
     };
@@ -93,9 +85,8 @@ fn after_scheme(text: &str) -> Option<&str> {
 }
 
 struct Map<'a> {
-    authority: &'a str,
-    host: &'a str,
-    endpoint: Option<SocketAddr>,
+    /// Whether an authority, or a host alone, names the service: any of its endpoints.
+    inside: &'a dyn Fn(&str) -> bool,
     public: &'a str,
     inner: &'a str,
     scheme: &'a str,
@@ -163,19 +154,11 @@ impl Map<'_> {
         let rest = after_scheme(text)?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
-        if !self.is_inside(authority) {
+        if !(self.inside)(authority) {
             return None;
         }
         let path = if path.starts_with('/') { self.path(path) } else { format!("{}{path}", self.path("/")) };
         Some(format!("{}://{}{path}", self.scheme, self.public_host))
-    }
-
-    /// Whether it is how the gateway, or the service itself, names the service.
-    fn is_inside(&self, authority: &str) -> bool {
-        let endpoint = self.endpoint.is_some_and(|endpoint| authority == endpoint.to_string());
-        authority.eq_ignore_ascii_case(self.authority)
-            || authority.eq_ignore_ascii_case(self.host)
-            || endpoint
     }
 
     /// A path of the service as the public path that leads to it.
@@ -201,9 +184,7 @@ impl Map<'_> {
             let (name, value) = (name.trim(), value.trim());
             let mapped = if index == 0 {
                 None
-            } else if name.eq_ignore_ascii_case("domain")
-                && value.trim_start_matches('.').eq_ignore_ascii_case(self.host)
-            {
+            } else if name.eq_ignore_ascii_case("domain") && (self.inside)(value.trim_start_matches('.')) {
                 Some(self.public_domain())
             } else if name.eq_ignore_ascii_case("path") && value.starts_with('/') {
                 let path = self.path(value);
@@ -242,9 +223,9 @@ mod tests {
 
     fn map<'a>(public: &'a str, inner: &'a str) -> Map<'a> {
         Map {
-            authority: "users.internal:3001",
-            host: "users.internal",
-            endpoint: "10.0.0.1:3001".parse().ok(),
+            inside: &|authority| {
+                matches!(authority, "users.internal:3001" | "users.internal" | "10.0.0.1:3001")
+            },
             public,
             inner,
             scheme: "https",

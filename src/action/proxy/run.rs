@@ -20,7 +20,7 @@ impl Proxy {
         exchange.record.attempts = attempts.count;
         exchange.record.upstream_time = attempts.time;
         let mut answer = answer?;
-        response::hide(self, exchange, &mapping, attempts.endpoint, &mut answer);
+        response::hide(self, exchange, &mapping, &mut answer);
         Ok(answer)
     }
 }

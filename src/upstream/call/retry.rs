@@ -19,6 +19,8 @@ use super::attempt::Outcome;
 pub(super) fn retry_on(failure: Failure) -> Option<RetryOn> {
     match (failure.party, failure.phase, failure.cause) {
         (Party::Client | Party::Gateway, ..) | (_, _, Cause::Deadline) => None,
+        // The head has gone to the client.
+        (_, CallPhase::Body, _) => None,
         (Party::Service, CallPhase::Connect, _) => Some(RetryOn::Connect),
         (Party::Service, _, Cause::Timeout) => Some(RetryOn::Timeout),
         (Party::Service, ..) => Some(RetryOn::Reset),

@@ -31,6 +31,8 @@ pub fn of_failure(failure: Failure, accuses: impl FnOnce() -> bool) -> Verdict {
     match (failure.party, failure.cause) {
         (Party::Client | Party::Gateway, _) => Verdict::Nothing,
         (Party::Service, Cause::Deadline) if !accuses() => Verdict::Nothing,
+        // It is found where the body is decoded, after the call has been judged.
+        (Party::Service, Cause::Coding) => Verdict::Nothing,
         (Party::Service, _) => Verdict::Bad(failure.reason()),
     }
 }
@@ -49,3 +51,6 @@ pub fn of_status(status: StatusCode) -> Verdict {
 pub fn fails_endpoint(status: StatusCode) -> bool {
     status.is_server_error()
 }
+
+#[cfg(test)]
+mod tests;

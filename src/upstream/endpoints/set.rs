@@ -145,6 +145,17 @@ impl Set {
         }
     }
 
+    /// Whether one of the endpoints is called so, or is at this address.
+    pub(in crate::upstream) fn is_named(&self, authority: &str) -> bool {
+        let of = |one: &Arc<Endpoint>| {
+            let host = one.authority.rsplit_once(':').map_or(&*one.authority, |(host, _)| host);
+            authority.eq_ignore_ascii_case(&one.authority)
+                || authority.eq_ignore_ascii_case(host)
+                || authority == one.at()
+        };
+        self.seen().endpoints.iter().any(of)
+    }
+
     /// Puts another set in the place of this one. An endpoint that is in both keeps its connections and all that is known
     /// of it; one that is in this one alone ends with its last call.
     pub fn replace(&self, places: &[Place], now: Instant) {

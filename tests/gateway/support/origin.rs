@@ -424,6 +424,14 @@ impl Turn {
         gate.wait();
     }
 
+    /// Whether more bytes come within `wait`.
+    pub(crate) fn has_bytes_within(&mut self, wait: Duration) -> bool {
+        let _ = self.source.stream.stream.set_read_timeout(Some(wait));
+        let came = self.source.more().is_ok();
+        let _ = self.source.stream.stream.set_read_timeout(None);
+        came
+    }
+
     /// Waits until the peer closes; what it still sends is recorded and dropped.
     pub(crate) fn wait_closed(&mut self) {
         self.over = true;
