@@ -13,7 +13,7 @@ use crate::upstream::endpoints::set::Tried;
 use crate::upstream::transport::upload::Upload;
 use crate::upstream::transport::{Lease, Waits};
 
-use super::Call;
+use super::context::Call;
 use super::observer::{Answered, Observer};
 use super::verdict::Verdict;
 

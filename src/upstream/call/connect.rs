@@ -25,8 +25,8 @@ use crate::upstream::endpoints::Endpoint;
 use crate::upstream::endpoints::set::Tried;
 use crate::upstream::transport::Lease;
 
-use super::Call;
 use super::attempt::Attempted;
+use super::context::Call;
 use super::verdict::of_failure;
 
 /// How long an endpoint may keep silent before the next one is tried too.

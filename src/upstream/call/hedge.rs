@@ -12,9 +12,9 @@ use crate::upstream::Attempts;
 use crate::upstream::endpoints::set::Tried;
 use crate::upstream::transport::upload::Upload;
 
-use super::Call;
 use super::attempt::Outcome;
 use super::budget::Budget;
+use super::context::Call;
 
 impl Call<'_> {
     /// One attempt, with a second one where the first is slow and hedging is wanted. A probe is not hedged: one

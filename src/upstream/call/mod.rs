@@ -7,6 +7,7 @@
 mod attempt;
 pub mod budget;
 mod connect;
+mod context;
 mod guards;
 mod hedge;
 mod observer;
@@ -20,30 +21,16 @@ use std::time::{Duration, Instant};
 use crate::exchange::{CoreId, Error, ErrorKind, Request, Response};
 use crate::runtime::clock;
 use crate::telemetry::rfc3339;
-use crate::upstream::endpoints::set::Seen;
 use crate::upstream::limits::breaker::{Admission, Change, Pass};
 use crate::upstream::limits::concurrency::Admitted;
 use crate::upstream::transport::upload::Upload;
 use crate::upstream::{Attempts, Caller, Deadline, Upstream};
 
 use attempt::is_idempotent;
+use context::Call;
 use guards::{CallGuards, attach};
 use observer::{Answered, BodyObserver, holds_on};
 use verdict::Verdict;
-
-/// One call on its way: what does not change while it is attempted.
-struct Call<'a> {
-    upstream: &'a Upstream,
-    caller: Caller<'a>,
-    seen: Seen<'a>,
-    /// Of what calls of one kind have in common, for `consistent_hash`.
-    key: Option<u64>,
-    /// Whether doing it twice is the same as doing it once.
-    repeatable: bool,
-    /// Whether it probes a half-open breaker.
-    is_probe: bool,
-    deadline: Deadline,
-}
 
 impl Upstream {
     /// Sends a request and gives the response as soon as its head is there.

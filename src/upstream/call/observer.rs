@@ -16,7 +16,7 @@ use crate::upstream::endpoints::{Endpoint, set::Listed};
 use crate::upstream::limits::breaker::Pass;
 use crate::upstream::transport;
 
-use super::Call;
+use super::context::Call;
 use super::verdict::{Verdict, fails_endpoint, of_failure, of_status};
 
 /// How long a body must have flowed for its response to be good.

@@ -11,8 +11,8 @@ use crate::upstream::Attempts;
 use crate::upstream::endpoints::set::Tried;
 use crate::upstream::transport::upload::Upload;
 
-use super::Call;
 use super::attempt::Outcome;
+use super::context::Call;
 
 /// What an error is called in `retry_on`; none for what no repeat can mend: the caller's time, the client's own
 /// failures, and those of the gateway.

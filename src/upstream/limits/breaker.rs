@@ -28,7 +28,7 @@ use window::{BUCKETS, Calls, Failures};
 mod opening;
 mod window;
 
-pub use opening::{Opening, Standing};
+pub use opening::{Opening, Standing, State};
 
 /// When a call is refused because all probes are under way, nobody knows how long they take: ask again after this.
 const PROBES_TAKEN: Duration = Duration::from_secs(1);
@@ -74,17 +74,6 @@ impl Change {
             Change::Closed => State::Closed,
         }
     }
-}
-
-/// What a breaker does with calls.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum State {
-    /// They pass.
-    Closed,
-    /// They are refused.
-    Open,
-    /// A few probes pass.
-    HalfOpen,
 }
 
 /// The answer to a call that asks to be let through.

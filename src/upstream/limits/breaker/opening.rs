@@ -1,14 +1,23 @@
-//! Why a breaker opened, for the log and the status.
+//! The state of a breaker, and why it opened: for the log and the status.
 
 use std::fmt;
 use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
-use super::State;
-
 /// How many reasons are kept: those of the last failures.
 const KEPT: usize = 5;
+
+/// What a breaker does with calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum State {
+    /// They pass.
+    Closed,
+    /// They are refused.
+    Open,
+    /// A few probes pass.
+    HalfOpen,
+}
 
 /// The failures that opened a breaker.
 #[derive(Clone, PartialEq, Default, Debug)]

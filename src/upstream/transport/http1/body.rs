@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::exchange::{BodyStream, CallPhase, Cause, Error, Extent, Failure, Frame, Party};
 use crate::http1::{Decoder, Framing, Piece};
 use crate::runtime::clock;
-use crate::upstream::transport::Waits;
+use crate::upstream::transport::exchange::Waits;
 use crate::upstream::transport::upload::{Broken, Upload};
 
 use super::lease::{Connections, Lent};

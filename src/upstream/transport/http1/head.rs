@@ -9,8 +9,8 @@ use http::StatusCode;
 use crate::exchange::{CallPhase, Cause, Error, Extent, Failure, Headers, Party};
 use crate::http1::{HeadLimits, ResponseHead, parse_response};
 use crate::runtime::clock;
-use crate::upstream::transport::Waits;
 use crate::upstream::transport::connection::Connection;
+use crate::upstream::transport::exchange::Waits;
 use crate::upstream::transport::upload::{Broken, Upload};
 
 /// Heads of responses are larger than those of requests (many cookies), yet bounded.

@@ -20,9 +20,9 @@ use crate::http1::{Framing, encode};
 use crate::runtime::clock;
 
 use super::connection::{Connection, SMALL_READ};
+use super::exchange::{Answered, Waits};
 use super::pool::Pool;
 use super::upload::Upload;
-use super::{Answered, Waits};
 use body::AnswerBody;
 use head::Exchanging;
 use lease::{Connections, Lent};

@@ -1,0 +1,18 @@
+//! What a call carries from attempt to attempt.
+
+use crate::upstream::endpoints::set::Seen;
+use crate::upstream::{Caller, Deadline, Upstream};
+
+/// One call on its way: what does not change while it is attempted.
+pub(super) struct Call<'a> {
+    pub(super) upstream: &'a Upstream,
+    pub(super) caller: Caller<'a>,
+    pub(super) seen: Seen<'a>,
+    /// Of what calls of one kind have in common, for `consistent_hash`.
+    pub(super) key: Option<u64>,
+    /// Whether doing it twice is the same as doing it once.
+    pub(super) repeatable: bool,
+    /// Whether it probes a half-open breaker.
+    pub(super) is_probe: bool,
+    pub(super) deadline: Deadline,
+}

@@ -1,0 +1,31 @@
+//! The terms of one exchange, whatever the protocol.
+
+use std::time::{Duration, Instant};
+
+use crate::exchange::Response;
+
+/// What one exchange may wait for.
+#[derive(Clone, Copy, Debug)]
+pub struct Waits {
+    /// When the caller's time is over. It is put off while an upload moves ([`Waits::upload_rate`]).
+    pub deadline: Instant,
+    /// Whether the caller waits for the whole response until then, and not for its head alone.
+    pub whole: bool,
+    /// From the request sent to the head of the response.
+    pub response: Duration,
+    /// The longest gap between two pieces of a body.
+    pub idle: Duration,
+    /// Bytes a second that an upload must move to put the deadline off.
+    pub upload_rate: u64,
+    /// When the exchange began: its connection was there.
+    pub started: Instant,
+}
+
+/// The head of a response, or all of it.
+pub struct Answered {
+    /// The response.
+    pub response: Response,
+    /// Whether the service answered while the client kept it waiting for the rest of the request: what it then says of
+    /// itself is the client's doing.
+    pub client_stalled: bool,
+}
