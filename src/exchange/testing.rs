@@ -48,7 +48,7 @@ pub(crate) struct Builder {
 impl Builder {
     /// A GET of this target (`%2F` is kept) from 192.0.2.1 over TLS, with `host: api.example.com` and nothing else.
     pub(crate) fn get(target: &str) -> Builder {
-        let rules = PathRules { encoded_slash_keep: true };
+        let rules = PathRules::KEEP;
         let target = Target::parse(target.as_bytes(), rules).expect("a test's target is valid").target;
         let mut headers = Headers::new();
         headers.push_judged(b"host", b"api.example.com");

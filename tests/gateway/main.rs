@@ -33,6 +33,7 @@ mod jwt;
 mod limit;
 mod limit_words;
 mod log;
+mod one_path;
 mod overload;
 mod process;
 mod redis;
