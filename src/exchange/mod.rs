@@ -7,12 +7,14 @@ pub mod body;
 pub mod error;
 pub mod headers;
 pub mod identity;
+pub mod number;
 pub mod problem;
 pub mod quota;
 pub mod record;
 pub mod target;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod value;
 
 use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
@@ -25,9 +27,11 @@ pub use body::{Body, BodyStream, Frame};
 pub use error::{Blame, Error, ErrorKind};
 pub use headers::{HeaderId, Headers};
 pub use identity::Identity;
+pub use number::JsonNumber;
 pub use quota::{Permit, Quota};
 pub use record::Record;
 pub use target::Target;
+pub use value::JsonValue;
 
 use smallvec::SmallVec;
 

@@ -116,10 +116,10 @@ impl Builder {
     }
 
     /// Somebody known by this id, with these claims and scopes.
-    pub(crate) fn identity(mut self, id: &str, claims: serde_json::Value, scopes: &[&str]) -> Builder {
+    pub(crate) fn identity(mut self, id: &str, claims: impl Into<super::JsonValue>, scopes: &[&str]) -> Builder {
         self.exchange.identity = Some(Arc::new(Identity {
             id: id.to_owned(),
-            claims,
+            claims: claims.into(),
             scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
             method: "jwt",
             headers: Vec::new(),

@@ -30,7 +30,7 @@ fn reference(text: &str, known: bool) -> Option<bool> {
     }
 }
 
-fn claims() -> Json {
+fn claims() -> serde_json::Value {
     json!({"s": "a", "n": 1, "half": 1.5, "big": u64::MAX, "nil": null, "t": true, "f": false,
         "list": ["a", 1, null, [1]], "map": {"a": 1, "b": {"c": "a"}}, "same": {"a": 1.0, "b": {"c": "a"}}})
 }
