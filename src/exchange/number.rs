@@ -27,7 +27,12 @@ pub struct Decimal<'a> {
 }
 
 impl<'a> JsonNumber<'a> {
-    /// Reads the text of a JSON number (RFC 8259 section 6), whose grammar has been checked.
+    /// Reads a text that is a JSON number and nothing else.
+    pub fn parse(text: &'a str) -> Option<JsonNumber<'a>> {
+        (number_length(text.as_bytes())? == text.len()).then(|| JsonNumber::of(text))
+    }
+
+    /// Reads the text of a JSON number, whose grammar has been checked.
     pub fn of(text: &'a str) -> JsonNumber<'a> {
         let digits = text.strip_prefix('-').unwrap_or(text);
         if text != "-0" && digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -112,6 +117,25 @@ impl<'a> Decimal<'a> {
     }
 }
 
+/// How many bytes the JSON number has that the text begins with (RFC 8259 section 6); `None` where it begins with none.
+pub fn number_length(text: &[u8]) -> Option<usize> {
+    let digits = |from: usize| text[from..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let start = usize::from(text.first() == Some(&b'-'));
+    let mut end = match (digits(start), text.get(start)) {
+        (0, _) => return None,
+        (many, Some(b'0')) if many > 1 => return None,
+        (many, _) => start + many,
+    };
+    if text.get(end) == Some(&b'.') {
+        end = Some(digits(end + 1)).filter(|many| *many > 0)? + end + 1;
+    }
+    if matches!(text.get(end), Some(b'e' | b'E')) {
+        end += 1 + usize::from(matches!(text.get(end + 1), Some(b'+' | b'-')));
+        end += Some(digits(end)).filter(|many| *many > 0)?;
+    }
+    Some(end)
+}
+
 /// A number as it is compared: by its exact value. A double stands for its shortest decimal form.
 #[derive(Clone, Copy, Debug)]
 pub enum Magnitude<'a> {
@@ -163,9 +187,15 @@ impl Magnitude<'_> {
     }
 }
 
+/// Without an exponent, so many characters are a double whatever they are: it holds 15 digits.
+const ALWAYS_EXACT: usize = 15;
+
 /// The double that a decimal text stands for, if no digit of it is lost.
 pub fn exact_double(text: &str) -> Option<f64> {
     let double: f64 = text.parse().ok().filter(|double: &f64| double.is_finite())?;
+    if text.len() <= ALWAYS_EXACT && !text.bytes().any(|byte| matches!(byte, b'e' | b'E')) {
+        return Some(double);
+    }
     let same = Digits::of(text)?.compare(&Digits::of(&format!("{double:e}"))?) == Ordering::Equal;
     same.then_some(double)
 }

@@ -116,7 +116,12 @@ impl Builder {
     }
 
     /// Somebody known by this id, with these claims and scopes.
-    pub(crate) fn identity(mut self, id: &str, claims: impl Into<super::JsonValue>, scopes: &[&str]) -> Builder {
+    pub(crate) fn identity(
+        mut self,
+        id: &str,
+        claims: impl Into<super::JsonValue>,
+        scopes: &[&str],
+    ) -> Builder {
         self.exchange.identity = Some(Arc::new(Identity {
             id: id.to_owned(),
             claims: claims.into(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::number::JsonNumber;
+use super::number::{JsonNumber, number_length};
 
 /// How deep lists and objects may be nested.
 const MAX_DEPTH: usize = 127;
@@ -243,41 +243,9 @@ impl<'t> Reader<'t> {
 
     fn number(&mut self) -> Option<JsonValue> {
         let start = self.at;
-        self.at += usize::from(self.peek() == Some(b'-'));
-        match self.digits() {
-            0 => return None,
-            1 => {}
-            _ if self.text.as_bytes().get(start..).is_some_and(has_leading_zero) => return None,
-            _ => {}
-        }
-        if self.peek() == Some(b'.') {
-            self.at += 1;
-            if self.digits() == 0 {
-                return None;
-            }
-        }
-        if matches!(self.peek(), Some(b'e' | b'E')) {
-            self.at += 1;
-            self.at += usize::from(matches!(self.peek(), Some(b'+' | b'-')));
-            if self.digits() == 0 {
-                return None;
-            }
-        }
+        self.at += number_length(&self.text.as_bytes()[start..])?;
         Some(JsonValue::Number(JsonNumber::of(&self.text[start..self.at]).into_owned()))
     }
-
-    /// Steps over digits; how many they were.
-    fn digits(&mut self) -> usize {
-        let start = self.at;
-        while self.peek().is_some_and(|byte| byte.is_ascii_digit()) {
-            self.at += 1;
-        }
-        self.at - start
-    }
-}
-
-fn has_leading_zero(number: &[u8]) -> bool {
-    number.strip_prefix(b"-").unwrap_or(number).first() == Some(&b'0')
 }
 
 #[cfg(test)]

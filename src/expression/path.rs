@@ -217,14 +217,14 @@ impl Part {
     }
 }
 
-/// A value of a body that is neither a list nor an object; its grammar has been checked.
+/// A value of a body that is neither a list nor an object.
 fn scalar(raw: &str) -> Result<Val<'_>, Why> {
     Ok(match raw {
         "null" => Val::Null,
         "true" => Val::Bool(true),
         "false" => Val::Bool(false),
         number if number.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => {
-            Val::of_number(JsonNumber::of(number))
+            Val::of_number(JsonNumber::parse(number).ok_or(Why::Unreadable)?)
         }
         text => Val::Text(Cow::Owned(serde_json::from_str(text).map_err(|_| Why::Unreadable)?)),
     })

@@ -23,6 +23,7 @@ mod cli;
 mod clients;
 mod cors;
 mod edge;
+mod exact_numbers;
 mod explain;
 mod finding;
 mod frontends;

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::exchange::{Headers, JsonNumber};
 use crate::exchange::number::tests::{magnitude, number_texts};
+use crate::exchange::{Headers, JsonNumber};
 use crate::expression::{Answered, JsonTemplate, Place, Template};
 
 fn wide() -> Scope {
@@ -199,5 +199,56 @@ fn numbers_of_every_kind_work_as_cel_has_it() {
         assert!(!error.contains("1234567"), "{error}");
         assert_eq!(error.contains("would lose digits"), !text.ends_with("'x'"), "{error}");
         assert!(!compile(text).holds(all.ground()), "{text}");
+    }
+}
+
+/// The rows of the table of numbers in the documentation: examples, what they are read as, what calculating does.
+fn table() -> Vec<Vec<&'static str>> {
+    let page = include_str!("../../../../docs/configuration.md");
+    let rows = page.lines().skip_while(|line| !line.starts_with("| Number in JSON |")).skip(2);
+    rows.take_while(|line| line.starts_with('|'))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect()
+}
+
+#[test]
+fn numbers_are_what_the_documentation_says() {
+    let table = table();
+    assert_eq!(table.len(), 4);
+    for row in &table {
+        let [examples, read_as, calculating] = row[..] else { panic!("{row:?}") };
+        for number in examples.split(", ").map(|example| example.trim_matches('`')) {
+            let all = Everywhere::new(&format!("{{\"n\":{number}}}"));
+            let (kind, zero) = match read_as {
+                "`int`" => ("int", "0"),
+                "`uint`" => ("uint", "0u"),
+                "`double`" | "its text" => ("double", "0.0"),
+                other => panic!("{other}"),
+            };
+            for root in ROOTS {
+                assert_eq!(all.holds(&format!("type({root}.n) == {kind}")), Some(true), "{number}");
+                assert_eq!(all.text(&format!("string({root}.n)")).as_deref(), Some(number));
+                assert_eq!(all.text(&format!("{root}.n")).as_deref(), Some(number));
+                assert_eq!(all.json(&format!("[{root}.n]")), Some(format!("[{number}]")));
+                assert_eq!(
+                    all.holds(&format!("{root}.n in [1.5, {root}.n] && !({root}.n < {root}.n)")),
+                    Some(true)
+                );
+                let sum = all.json(&format!("{root}.n + {zero}"));
+                assert_eq!(sum.is_none(), calculating == "an error", "{number}");
+                let double = all.json(&format!("double({root}.n)"));
+                assert!(double.is_none() || read_as != "its text", "{number}");
+            }
+        }
+    }
+    let max = Everywhere::new(r#"{"int":9223372036854775807,"uint":18446744073709551615}"#);
+    for text in [
+        "item.int + 1",
+        "item.uint + 1u",
+        "double(item.int)",
+        "double(item.uint)",
+        "double('0.12345678901234567890')",
+    ] {
+        assert_eq!(max.json(text), None, "{text}");
     }
 }

@@ -292,6 +292,10 @@ fn times_are_numbers_or_absent() {
             assert_eq!(with(&verifier(), json!({ claim: wrong })), Err(Fault::TimeType), "{claim} {wrong}");
         }
     }
+    for claim in ["exp", "nbf", "iat"] {
+        let endless = format!("{{\"sub\":\"u\",\"{claim}\":1e999}}");
+        assert_eq!(judge(&verifier(), &sign(HS256, &endless)), Err(Fault::TimeType), "{claim}");
+    }
     assert_eq!(with(&verifier(), json!({ "iat": NOW + 1000 })), good(), "when it was issued decides nothing");
 }
 
