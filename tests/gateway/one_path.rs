@@ -199,3 +199,67 @@ fn http2_and_absolute_targets_follow_the_same_rule() {
     assert_eq!(absolute("/kept/a;c").status, 200);
     assert_eq!(origin.last().target(), "/kept/a;c");
 }
+
+#[test]
+fn every_station_reads_a_kept_semicolon_alike() {
+    let origin = Origin::serve(|turn| {
+        let said = format!("\"{} {}\"", turn.number(), turn.request().target());
+        turn.answer(200, &[("Content-Type", "application/json"), ("Cache-Control", "max-age=600")], said);
+    });
+    let gateway = Gateway::start(
+        &[&origin],
+        "
+        listeners:
+          default:
+            listen: 127.0.0.1:0
+            path: { semicolon: keep }
+            routes:
+              /agg/{id}: { aggregate: { sources: { s: { upstream: ORIGIN1, path: '/s/{id}', headers: { x-path: '{request.path}' } } } } }
+              /rest/*: { aggregate: { sources: { s: { upstream: ORIGIN1, path: '{rest}' } } } }
+              /old/*: { redirect: { path: '/new{rest}' } }
+              /away/{id}: { redirect: { to: 'https://x.test/{id}?from={request.path}' } }
+              /limited/{id}: { upstream: ORIGIN1, policies: { rate_limit: { limit: 1, window: 1h, key: params.id } } }
+              /kept/*: { upstream: ORIGIN1, policies: { cache: {} } }
+              /when/{id}: [{ match: { when: 'params.id == \"a;b\" && request.path.endsWith(\";b\")' }, respond: { body: yes } }]
+              POST /cors/{id}: { upstream: ORIGIN1, policies: { cors: { origins: ['https://a.test'] } } }
+              /strict/{id}: { upstream: ORIGIN1, path: { semicolon: refuse } }
+        ",
+    );
+    assert_eq!(gateway.get("/agg/a;b").status, 200);
+    assert_eq!((origin.last().target(), origin.last().header("x-path")), ("/s/a%3Bb", Some("/agg/a;b")));
+    assert_eq!(gateway.get("/rest/x;y/z;").status, 200);
+    assert_eq!(origin.last().target(), "/x;y/z;");
+    assert_eq!(gateway.get("/old/x;y").header("location"), Some("http://gw.test/new/x;y"));
+    assert_eq!(
+        gateway.get("/away/x;y").header("location"),
+        Some("https://x.test/x%3By?from=%2Faway%2Fx%3By")
+    );
+    for target in ["/limited/a;b", "/limited/a;c", "/limited/a", "/limited/a%3Bd"] {
+        assert_eq!((gateway.get(target).status, gateway.get(target).status), (200, 429), "{target}");
+    }
+    assert_eq!(gateway.get("/limited/a%3Bb").status, 429, "the same parameter");
+    let stored = ["/kept/x;1", "/kept/x;2", "/kept/x"].map(|target| gateway.get(target).text());
+    let again = ["/kept/x;1", "/kept/x;2", "/kept/x"].map(|target| gateway.get(target).text());
+    assert_eq!(stored, again);
+    assert!(
+        stored[0].ends_with(" /kept/x;1\"")
+            && stored[1].ends_with(" /kept/x;2\"")
+            && stored[2].ends_with("x\"")
+    );
+    assert_eq!((gateway.get("/when/a;b").status, gateway.get("/when/a").status), (200, 404));
+    let preflight = [("Origin", "https://a.test"), ("Access-Control-Request-Method", "POST")];
+    let answer = gateway.request("OPTIONS", "/cors/a;b", &preflight, b"");
+    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (204, Some("https://a.test")));
+    assert_eq!(gateway.get("/strict/a;b").problem(400), "malformed request");
+    assert!(gateway.log(20).iter().any(|line| line["path"] == "/agg/a;b"));
+    let output = |target: &str| {
+        let ran = std::process::Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            .args(["explain", "--config", gateway.config_file().to_str().unwrap(), "GET", target])
+            .output()
+            .unwrap();
+        format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr))
+    };
+    assert!(output("/limited/a;b").contains("/limited/{id}"), "{}", output("/limited/a;b"));
+    assert!(output("/limited;a/b").contains("404"), "{}", output("/limited;a/b"));
+    assert!(output("/strict/a;b").contains("400"), "{}", output("/strict/a;b"));
+}
