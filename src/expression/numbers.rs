@@ -160,11 +160,11 @@ fn equal(a: &(dyn CelVal + '_), b: &(dyn CelVal + '_)) -> bool {
         return a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a.as_ref(), b.as_ref()));
     }
     if let (Some(map), Some(other)) = (a.downcast_ref::<CelMap>(), b.downcast_ref::<CelMap>()) {
-        let same = |(key, value): (&cel::common::types::CelMapKey<'_>, &Box<dyn CelVal + '_>)| {
-            let found = b.as_indexer().and_then(|map| map.get(key.inner()).ok());
-            found.is_some_and(|found| equal(value.as_ref(), &*found))
-        };
-        return map.inner().len() == other.inner().len() && map.inner().iter().all(same);
+        return map.inner().len() == other.inner().len()
+            && map.inner().iter().all(|(key, value)| {
+                let found = b.as_indexer().and_then(|map| map.get(key.inner()).ok());
+                found.is_some_and(|found| equal(value.as_ref(), &*found))
+            });
     }
     a.equals(b)
 }
