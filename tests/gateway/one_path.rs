@@ -17,10 +17,11 @@ const PAIRS: &str = "
       strict-seen: { listen: 127.0.0.1:0, routes: SEEN }
     ";
 
-const SENT: &str = "{ '/p/{id}': { upstream: ORIGIN1, rewrite: '/u/{id}' },
+const SENT: &str = "{ '/p/{id}': { upstream: ORIGIN1, rewrite: '/u/{id}' }, '/q/{id}': { upstream: ORIGIN1 },
       '/r/*': { upstream: ORIGIN1, rewrite: / }, '/*': { upstream: ORIGIN1 } }";
 
-const SEEN: &str = "{ '/p/{id}': { respond: { body: { route: param, id: '{id}' } } },
+const SEEN: &str = "{ '/p/{id}': { respond: { body: { route: param, below: /u/, id: '{id}' } } },
+      '/q/{id}': { respond: { body: { route: param, below: /q/, id: '{id}' } } },
       '/r/*': { respond: { body: { route: rest, rest: '{rest}' } } },
       '/*': { respond: { body: { route: path, path: '{request.path}', rest: '{rest}' } } } }";
 
@@ -64,7 +65,8 @@ fn targets() -> impl Strategy<Value = Vec<u8>> {
     let text = prop::collection::vec(pieces, 0..8).prop_map(|pieces| pieces.concat().into_bytes());
     let bytes =
         prop::collection::vec(any::<u8>().prop_filter("a head ends there", |byte| *byte > 0x20), 0..8);
-    let start = prop::sample::select(vec!["/", "/p/", "/r/", "/r", "http://gw.test/p/", "http://gw.test/"]);
+    let start =
+        prop::sample::select(vec!["/", "/p/", "/q/", "/r/", "/r", "http://gw.test/p/", "http://gw.test/"]);
     (start, prop_oneof![8 => text, 1 => bytes]).prop_map(|(start, end)| [start.as_bytes(), &end].concat())
 }
 
@@ -98,7 +100,7 @@ fn every_target_is_refused_or_reaches_the_service_as_policies_see_it() {
         let seen: Value = serde_json::from_str(&seen).unwrap();
         match seen["route"].as_str().unwrap() {
             "param" => {
-                let segment = path.strip_prefix("/u/").unwrap();
+                let segment = path.strip_prefix(seen["below"].as_str().unwrap()).unwrap();
                 prop_assert!(!segment.contains('/'), "{}", sent);
                 let id = seen["id"].as_str().unwrap();
                 prop_assert_eq!(decoded(segment), id.as_bytes(), "{}", sent);

@@ -87,6 +87,14 @@ fn numbers_compare_by_value() {
     ] {
         assert!(magnitude(a).equals(magnitude(b)) && magnitude(b).equals(magnitude(a)), "{a} {b}");
     }
+    for (a, b) in [
+        ("9007199254740993", "9007199254740992.0"),
+        ("-9007199254740993", "-9007199254740992.0"),
+        ("18446744073709551615", "18446744073709552000"),
+        ("-9223372036854775808", "-9223372036854776000"),
+    ] {
+        assert!(!magnitude(a).equals(magnitude(b)) && !magnitude(b).equals(magnitude(a)), "{a} {b}");
+    }
     assert!(!Magnitude::Double(f64::NAN).equals(Magnitude::Double(f64::NAN)));
     assert!(Magnitude::Double(f64::INFINITY).compare(Magnitude::Text("1E400")) == Some(Ordering::Greater));
 }

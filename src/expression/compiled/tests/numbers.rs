@@ -202,6 +202,18 @@ fn numbers_of_every_kind_work_as_cel_has_it() {
     }
 }
 
+#[test]
+fn an_integer_is_not_rounded_to_be_compared_with_a_double() {
+    for (a, b) in
+        [("9007199254740993", "9007199254740992.0"), ("18446744073709551615", "18446744073709552000")]
+    {
+        let all = Everywhere::new(&format!("{{\"a\":{a},\"b\":{b}}}"));
+        for text in equalities("item.a", "item.b").iter().chain(&equalities("item.b", "item.a")) {
+            assert_eq!(all.holds(text), Some(false), "{text} {a} {b}");
+        }
+    }
+}
+
 /// The rows of the table of numbers in the documentation: examples, what they are read as, what calculating does.
 fn table() -> Vec<Vec<&'static str>> {
     let page = include_str!("../../../../docs/configuration.md");
