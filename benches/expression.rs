@@ -43,7 +43,7 @@ fn exchange() -> Exchange {
     let ip = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     let identity = Identity {
         id: "user-1042".to_owned(),
-        claims: serde_json::json!({"sub": "user-1042", "roles": ["dev", "admin"]}),
+        claims: serde_json::json!({"sub": "user-1042", "roles": ["dev", "admin"]}).into(),
         scopes: vec!["read".to_owned()],
         method: "jwt",
         headers: Vec::new(),

@@ -9,13 +9,26 @@ use super::shape;
 pub struct PathRules {
     /// `%2F` passes as it came; else it is refused.
     pub keep_encoded_slash: bool,
+    /// `;` is an ordinary character of its segment; else it is refused.
+    pub keep_semicolon: bool,
 }
 
-const PATH: &[Key] = &[Key::needed(
-    "encoded_slash",
-    || shape::choice(&["keep"]),
-    "`keep` passes %2F on as it came; without it such a path is refused",
-)];
+const PATH: &[Key] = &[
+    Key::optional(
+        "encoded_slash",
+        choice,
+        "`keep` passes %2F on as it came; `refuse` (default) answers such a path with 400",
+    ),
+    Key::optional(
+        "semicolon",
+        choice,
+        "`keep` takes `;` as any other character of a segment; `refuse` (default) answers such a path with 400",
+    ),
+];
+
+fn choice() -> Schema {
+    shape::choice(&["refuse", "keep"])
+}
 
 /// The schema of `path`.
 pub(super) fn schema() -> Schema {
@@ -25,6 +38,7 @@ pub(super) fn schema() -> Schema {
 /// Reads `path`.
 pub(super) fn read(field: Field<'_>) -> Option<PathRules> {
     let section = Section::open(field, PATH)?;
-    let keep_encoded_slash = section.get("encoded_slash")?.choice(&[("keep", true)], &[])?;
-    Some(PathRules { keep_encoded_slash })
+    let keeps =
+        |key| section.read(key, false, |field| field.choice(&[("refuse", false), ("keep", true)], &[]));
+    Some(PathRules { keep_encoded_slash: keeps("encoded_slash"), keep_semicolon: keeps("semicolon") })
 }

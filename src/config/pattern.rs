@@ -267,8 +267,8 @@ fn literal(piece: &str, start: usize) -> Result<String, BadKey> {
             ';' => {
                 return Err(bad(
                     range,
-                    "a segment is matched without its `;parameters`",
-                    "end it before the `;`",
+                    "`;` stands in no pattern",
+                    "write `%3B`, and `path: { semicolon: keep }` to let such paths in",
                 ));
             }
             ' ' | '\\' => {

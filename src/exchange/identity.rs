@@ -1,6 +1,6 @@
 //! Who the client is, after authentication.
 
-use serde_json::Value;
+use super::value::JsonValue;
 
 /// A verified identity. Made by an authenticator, shared by every exchange that shows the same credential.
 #[derive(Debug)]
@@ -8,7 +8,7 @@ pub struct Identity {
     /// The subject, key id or user: never empty.
     pub id: String,
     /// All verified claims; an object.
-    pub claims: Value,
+    pub claims: JsonValue,
     /// The scopes granted (`scope` as RFC 8693 section 4.2 writes it, or a list `scp`).
     pub scopes: Vec<String>,
     /// The kind of credential: `jwt`.

@@ -9,12 +9,14 @@ pub mod failure;
 pub mod headers;
 pub mod identity;
 pub mod kind;
+pub mod number;
 pub mod problem;
 pub mod quota;
 pub mod record;
 pub mod target;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod value;
 
 use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
@@ -29,9 +31,11 @@ pub use failure::{CallPhase, Cause, Extent, Failure, Party};
 pub use headers::{HeaderId, Headers};
 pub use identity::Identity;
 pub use kind::{Blame, ErrorKind};
+pub use number::JsonNumber;
 pub use quota::{Permit, Quota};
 pub use record::Record;
 pub use target::Target;
+pub use value::JsonValue;
 
 use smallvec::SmallVec;
 

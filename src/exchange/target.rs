@@ -21,7 +21,14 @@ use super::kind::ErrorKind;
 pub struct Target {
     text: String,
     path_end: usize,
+    held: Held,
+}
+
+/// What a path holds that [`PathRules`] speak of.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Held {
     encoded_slash: bool,
+    semicolon: bool,
 }
 
 /// A target as it was read from a request line, with the authority that an absolute-form target names.
@@ -38,6 +45,22 @@ pub struct ParsedTarget {
 pub struct PathRules {
     /// Pass `%2F` on as it came; refused otherwise.
     pub encoded_slash_keep: bool,
+    /// Take `;` as an ordinary character of its segment; refused otherwise.
+    pub semicolon_keep: bool,
+}
+
+impl PathRules {
+    /// Keeps everything that can be kept.
+    pub const KEEP: PathRules = PathRules { encoded_slash_keep: true, semicolon_keep: true };
+
+    /// What is kept where either is in force.
+    #[must_use]
+    pub fn or(self, other: PathRules) -> PathRules {
+        PathRules {
+            encoded_slash_keep: self.encoded_slash_keep || other.encoded_slash_keep,
+            semicolon_keep: self.semicolon_keep || other.semicolon_keep,
+        }
+    }
 }
 
 /// Why a target is refused; every one of them is a malformed request (400).
@@ -63,6 +86,8 @@ pub enum TargetError {
     Escape,
     /// `%2F` in the path where it is not kept, or one that hides a dot segment.
     EncodedSlash,
+    /// A `;` in the path where it is not kept.
+    Semicolon,
     /// The path climbs above its root.
     Climb,
     /// A dot segment with parameters, as in `..;x`.
@@ -85,6 +110,7 @@ impl TargetError {
             Self::Backslash => "backslash in path",
             Self::Escape => "invalid percent-encoding in path",
             Self::EncodedSlash => "encoded slash in path",
+            Self::Semicolon => "semicolon in path",
             Self::Climb => "path climbs above its root",
             Self::DotParameters => "dot segment with parameters in path",
             Self::BareParameters => "empty segment with parameters in path",
@@ -121,7 +147,7 @@ impl Target {
         match raw.first() {
             Some(b'/') => Ok(ParsedTarget { target: normalise(raw, rules)?, authority: None }),
             Some(b'*') if raw.len() == 1 => {
-                let target = Self { text: "*".to_owned(), path_end: 1, encoded_slash: false };
+                let target = Self { text: "*".to_owned(), path_end: 1, held: Held::default() };
                 Ok(ParsedTarget { target, authority: None })
             }
             _ => parse_absolute(raw, rules),
@@ -160,10 +186,18 @@ impl Target {
         self.text == "*"
     }
 
-    /// Whether `%2F` was sent in the path: where targets are parsed before their route is known, a route that
-    /// does not keep it refuses then ([`TargetError::EncodedSlash`]).
-    pub fn has_encoded_slash(&self) -> bool {
-        self.encoded_slash
+    /// Judges the path by the rules of a route, where it was parsed by wider ones before its route was known.
+    ///
+    /// # Errors
+    /// [`TargetError::EncodedSlash`] or [`TargetError::Semicolon`] for what the rules do not keep.
+    pub fn check(&self, rules: PathRules) -> Result<(), TargetError> {
+        if self.held.encoded_slash && !rules.encoded_slash_keep {
+            return Err(TargetError::EncodedSlash);
+        }
+        if self.held.semicolon && !rules.semicolon_keep {
+            return Err(TargetError::Semicolon);
+        }
+        Ok(())
     }
 }
 
@@ -214,7 +248,7 @@ fn parse_authority(raw: &[u8]) -> Result<String, TargetError> {
     } else {
         let end = memchr::memchr(b':', raw).unwrap_or(raw.len());
         let (host, after) = raw.split_at(end);
-        let allowed = |b: &u8| matches!(class(*b), Class::Unreserved | Class::Delimiter);
+        let allowed = |b: &u8| matches!(class(*b), Class::Unreserved | Class::Delimiter | Class::Semicolon);
         if !host.iter().all(allowed) {
             return Err(TargetError::Authority);
         }
@@ -235,29 +269,31 @@ fn parse_authority(raw: &[u8]) -> Result<String, TargetError> {
 fn normalise(raw: &[u8], rules: PathRules) -> Result<Target, TargetError> {
     if let Some(path_end) = normal_path_end(raw) {
         check_query(&raw[path_end..])?;
-        return finish(raw.to_vec(), path_end, false);
+        return finish(raw.to_vec(), path_end, Held::default());
     }
     let raw_end = memchr::memchr(b'?', raw).unwrap_or(raw.len());
     let (path, query) = raw.split_at(raw_end);
     check_query(query)?;
-    let mut encoded_slash = false;
+    let mut held = Held::default();
     let mut out = Vec::with_capacity(raw.len());
     let mut rest = path;
     while let [b'/', after @ ..] = rest {
         let end = memchr::memchr(b'/', after).unwrap_or(after.len());
         let (segment, next) = after.split_at(end);
-        encoded_slash |= push_segment(&mut out, segment, next.is_empty(), rules)?;
+        let found = push_segment(&mut out, segment, next.is_empty(), rules)?;
+        held.encoded_slash |= found.encoded_slash;
+        held.semicolon |= found.semicolon;
         rest = next;
     }
     let path_end = out.len();
     out.extend_from_slice(query);
-    finish(out, path_end, encoded_slash)
+    finish(out, path_end, held)
 }
 
-fn finish(bytes: Vec<u8>, path_end: usize, encoded_slash: bool) -> Result<Target, TargetError> {
+fn finish(bytes: Vec<u8>, path_end: usize, held: Held) -> Result<Target, TargetError> {
     // Every byte was judged to be ASCII, so this never fails.
     let text = String::from_utf8(bytes).map_err(|_| TargetError::NonAscii)?;
-    Ok(Target { text, path_end, encoded_slash })
+    Ok(Target { text, path_end, held })
 }
 
 /// Where the path of `raw` ends, if that path is in its one form already.
@@ -270,8 +306,7 @@ fn normal_path_end(raw: &[u8]) -> Option<usize> {
             Class::Unreserved | Class::Delimiter => at += 1,
             Class::Slash => {
                 let next = &raw[at + 1..];
-                if matches!(next, [b'/' | b';', ..] | [b'%', b'3', b'b' | b'B', ..])
-                    || starts_with_dot_segment(next)
+                if matches!(next, [b'/', ..] | [b'%', b'3', b'b' | b'B', ..]) || starts_with_dot_segment(next)
                 {
                     return None;
                 }
@@ -308,9 +343,8 @@ fn check_query(query: &[u8]) -> Result<(), TargetError> {
     Ok(())
 }
 
-/// Adds `/` and one segment to a normalised path, or takes the last one away for `..`. Tells whether the segment
-/// holds `%2F`.
-fn push_segment(out: &mut Vec<u8>, raw: &[u8], last: bool, rules: PathRules) -> Result<bool, TargetError> {
+/// Adds `/` and one segment to a normalised path, or takes the last one away for `..`. Returns what the segment holds.
+fn push_segment(out: &mut Vec<u8>, raw: &[u8], last: bool, rules: PathRules) -> Result<Held, TargetError> {
     let start = out.len();
     out.push(b'/');
     let encoded_slash = decode_unreserved(out, raw)?;
@@ -318,6 +352,7 @@ fn push_segment(out: &mut Vec<u8>, raw: &[u8], last: bool, rules: PathRules) -> 
         return Err(TargetError::EncodedSlash);
     }
     let segment = &out[start + 1..];
+    let held = Held { encoded_slash, semicolon: segment.contains(&b';') };
     // Seen as any decoder might: an encoded `/` splits, an encoded `;` starts parameters.
     let mut parts = Parts { rest: Some(segment) };
     if parts.any(|part| matches!(name_of(part), b"." | b"..") && part.len() != segment.len()) {
@@ -327,11 +362,12 @@ fn push_segment(out: &mut Vec<u8>, raw: &[u8], last: bool, rules: PathRules) -> 
         name if name.len() == segment.len() => match name {
             b"" | b"." => false,
             b".." => true,
-            _ => return Ok(encoded_slash),
+            _ => return Ok(held),
         },
         b"." | b".." => return Err(TargetError::DotParameters),
         b"" if !last => return Err(TargetError::BareParameters),
-        _ => return Ok(encoded_slash),
+        _ if held.semicolon && !rules.semicolon_keep => return Err(TargetError::Semicolon),
+        _ => return Ok(held),
     };
     out.truncate(start);
     if climbs {
@@ -341,7 +377,7 @@ fn push_segment(out: &mut Vec<u8>, raw: &[u8], last: bool, rules: PathRules) -> 
     if last {
         out.push(b'/');
     }
-    Ok(encoded_slash)
+    Ok(held)
 }
 
 /// Copies a segment with its unreserved characters decoded and everything unsafe refused.
@@ -351,7 +387,7 @@ fn decode_unreserved(out: &mut Vec<u8>, raw: &[u8]) -> Result<bool, TargetError>
     while let Some(&byte) = raw.get(at) {
         at += 1;
         match class(byte) {
-            Class::Unreserved | Class::Delimiter => out.push(byte),
+            Class::Unreserved | Class::Delimiter | Class::Semicolon => out.push(byte),
             Class::Percent => {
                 let decoded = escape_at(raw, at - 1).ok_or(TargetError::Escape)?;
                 match class(decoded) {

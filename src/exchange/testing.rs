@@ -48,7 +48,7 @@ pub(crate) struct Builder {
 impl Builder {
     /// A GET of this target (`%2F` is kept) from 192.0.2.1 over TLS, with `host: api.example.com` and nothing else.
     pub(crate) fn get(target: &str) -> Builder {
-        let rules = PathRules { encoded_slash_keep: true };
+        let rules = PathRules::KEEP;
         let target = Target::parse(target.as_bytes(), rules).expect("a test's target is valid").target;
         let mut headers = Headers::new();
         headers.push_judged(b"host", b"api.example.com");
@@ -116,10 +116,15 @@ impl Builder {
     }
 
     /// Somebody known by this id, with these claims and scopes.
-    pub(crate) fn identity(mut self, id: &str, claims: serde_json::Value, scopes: &[&str]) -> Builder {
+    pub(crate) fn identity(
+        mut self,
+        id: &str,
+        claims: impl Into<super::JsonValue>,
+        scopes: &[&str],
+    ) -> Builder {
         self.exchange.identity = Some(Arc::new(Identity {
             id: id.to_owned(),
-            claims,
+            claims: claims.into(),
             scopes: scopes.iter().map(|&scope| scope.to_owned()).collect(),
             method: "jwt",
             headers: Vec::new(),

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use serde_json::Value as Json;
+use crate::exchange::JsonValue as Json;
 
 use super::check::check;
 use super::error::{CompileError, EvalError, Fault, Span, Why};
@@ -174,18 +174,13 @@ impl Expression {
         }
     }
 
-    /// Evaluates to text: a text as it is, numbers and booleans as CEL's `string()` writes them.
+    /// Evaluates to text: a text as it is, a number of JSON in the digits it came in, what was calculated as CEL's
+    /// `string()` writes it.
     ///
     /// # Errors
     /// As [`Expression::bool`]; null counts as absent, a list or a map is no text.
     pub fn text<'a>(&'a self, ground: impl Into<Ground<'a>>) -> Result<Cow<'a, str>, EvalError> {
-        let ground = ground.into();
-        // A number that a service has written keeps its digits.
-        let is_number = |raw: &&str| raw.starts_with(|first: char| first == '-' || first.is_ascii_digit());
-        if let Some(digits) = self.raw(ground).and_then(Result::ok).filter(is_number) {
-            return Ok(Cow::Borrowed(digits));
-        }
-        self.eval(ground)?.into_text().map_err(|why| self.fault(why))
+        self.eval(ground.into())?.into_text().map_err(|why| self.fault(why))
     }
 
     /// Evaluates to a JSON value; bytes are base64.

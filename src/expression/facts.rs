@@ -3,10 +3,8 @@
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
-use serde_json::Value as Json;
-
 use crate::exchange::target::percent_decode;
-use crate::exchange::{Client, HeaderId, Headers, Identity, Name, Param, Request};
+use crate::exchange::{Client, HeaderId, Headers, Identity, JsonValue as Json, Name, Param, Request};
 
 use super::error::Why;
 use super::ground::{Answered, Ground};

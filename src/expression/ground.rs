@@ -2,11 +2,9 @@
 
 use std::sync::OnceLock;
 
-use bytes::Bytes;
-use serde_json::Value as Json;
-
-use crate::exchange::{Exchange, Headers};
+use crate::exchange::{Exchange, Headers, JsonValue as Json};
 use crate::json::{self, Missing, Part};
+use bytes::Bytes;
 
 /// What is read. Made from an exchange alone where no service has been asked yet.
 #[derive(Clone, Copy)]
@@ -85,10 +83,10 @@ impl Answered {
     }
 
     /// The body as a tree: `None` where there is none, `Some(None)` where it cannot be read (no JSON, nested deeper than
-    /// 128, a number beyond a double).
+    /// 127).
     pub(super) fn tree(&self) -> Option<Option<&Json>> {
         let body = self.body.as_ref()?;
-        Some(self.tree.get_or_init(|| serde_json::from_slice(body).ok()).as_ref())
+        Some(self.tree.get_or_init(|| std::str::from_utf8(body).ok().and_then(Json::parse)).as_ref())
     }
 }
 

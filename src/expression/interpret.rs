@@ -8,9 +8,11 @@ use cel::common::value::{CowVal, Val as CelVal};
 use cel::context::VariableResolver;
 use cel::{Context, ExecutionError, IdedExpr, Value};
 
+use super::convert::{into_cel, of_cel};
 use super::error::{EvalError, Fault, Span};
 use super::facts::Facts;
 use super::node::Node;
+use super::numbers::LOSES_DIGITS;
 use super::parse::{ENV, Parsed, parts};
 use super::value::Val;
 
@@ -36,8 +38,9 @@ impl Mixed {
         let slots = Slots { nodes: &self.slots, facts, cells };
         let mut context = Context::with_env(Arc::clone(&ENV));
         context.set_variable_resolver(&slots);
-        match Value::resolve(&self.tree, &context) {
-            Ok(value) => Ok(Val::of_cel(value)),
+        let whole = Span { start: 0, end: text.len() as u32 };
+        match Value::resolve_val(&self.tree, &context) {
+            Ok(value) => of_cel(&*value).map_err(|why| Fault { at: whole, why }.explain(text)),
             Err(error) => Err(self.explain(&error, facts, text)),
         }
     }
@@ -62,6 +65,9 @@ impl Mixed {
             }
             ExecutionError::NoSuchKey(_) | ExecutionError::IndexOutOfBounds(_) => {
                 Fault { at: whole, why: super::error::Why::Absent }.explain(text)
+            }
+            ExecutionError::FunctionError { function, message } if message == LOSES_DIGITS => {
+                fault(find(function), LOSES_DIGITS)
             }
             ExecutionError::FunctionError { function, .. } => fault(find(function), "failed"),
             ExecutionError::DivisionByZero(_) => fault(find("_/_"), "divides by zero"),
@@ -102,7 +108,7 @@ impl VariableResolver for Slots<'_, '_> {
         let slot = slot(variable)?;
         let (node, cell) = (self.nodes.get(slot)?, self.cells.get(slot)?);
         // A fault leaves the variable unknown to the interpreter, which then fails or absorbs it as CEL wants.
-        let value = cell.get_or_init(|| node.eval(self.facts).ok().map(Val::into_cel));
+        let value = cell.get_or_init(|| node.eval(self.facts).ok().map(into_cel));
         Some(CowVal::Borrowed(value.as_deref()?))
     }
 }

@@ -6,6 +6,7 @@ use regex::Regex;
 
 use super::check::as_path;
 use super::node::{Literal, Node, TextTest};
+use super::numbers;
 use super::parse::{Parsed, literal_text};
 use super::path::Path;
 use super::resolve::resolve;
@@ -102,6 +103,7 @@ impl Lower<'_> {
             Expr::Call(call) => {
                 call.target.iter_mut().for_each(|target| each(target));
                 call.args.iter_mut().for_each(each);
+                numbers::rewrite(call);
             }
             Expr::Comprehension(loop_) => {
                 each(&mut loop_.iter_range);

@@ -7,6 +7,7 @@
 
 mod check;
 mod compiled;
+mod convert;
 mod encode;
 mod error;
 mod facts;
@@ -17,6 +18,7 @@ mod json;
 pub mod load;
 mod lower;
 mod node;
+mod numbers;
 mod origin;
 mod parse;
 mod path;

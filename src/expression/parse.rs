@@ -6,6 +6,7 @@ use cel::common::ast::{EntryExpr, Expr, LiteralValue, SourceInfo, operators};
 use cel::{Env, IdedExpr, ParseError};
 
 use super::error::{CompileError, Span};
+use super::numbers;
 use crate::runtime::task;
 
 /// Longest text of one expression, in bytes.
@@ -18,8 +19,12 @@ const MAX_DEPTH: usize = 64;
 const PARSER_STACK: usize = 64 << 20;
 
 /// The standard library and its macros, without optional values.
-pub(super) static ENV: LazyLock<Arc<Env>> =
-    LazyLock::new(|| Arc::new(Env::stdlib().with_optional_support(false)));
+pub(super) static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
+    let mut env = Env::stdlib().with_optional_support(false);
+    // Their names are no others', so this never fails; if it did, every expression that needs them would.
+    let _ = numbers::declare(&mut env);
+    Arc::new(env)
+});
 
 /// A parsed expression and where its parts stand.
 pub(super) struct Parsed<'t> {

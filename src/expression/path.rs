@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::Value as Json;
-
-use crate::exchange::HeaderId;
+use crate::exchange::{HeaderId, JsonNumber, JsonValue as Json};
 use crate::json;
 
 use super::error::{Span, Why};
@@ -197,7 +195,7 @@ impl Part {
                 let raw = part(answer, keys)?;
                 // What is no container is read alone, whatever stands beside it.
                 if !raw.starts_with(['{', '[']) {
-                    return serde_json::from_str(raw).map_err(|_| Why::Unreadable).map(Val::of_scalar);
+                    return scalar(raw);
                 }
                 return claim(tree(answer)?, keys);
             }
@@ -217,6 +215,19 @@ impl Part {
             },
         })
     }
+}
+
+/// A value of a body that is neither a list nor an object.
+fn scalar(raw: &str) -> Result<Val<'_>, Why> {
+    Ok(match raw {
+        "null" => Val::Null,
+        "true" => Val::Bool(true),
+        "false" => Val::Bool(false),
+        number if number.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => {
+            Val::of_number(JsonNumber::parse(number).ok_or(Why::Unreadable)?)
+        }
+        text => Val::Text(Cow::Owned(serde_json::from_str(text).map_err(|_| Why::Unreadable)?)),
+    })
 }
 
 /// The part of a body that the keys lead to, as it stands.

@@ -2,7 +2,6 @@
 
 use http::Method;
 
-use crate::exchange::target::TargetError;
 use crate::exchange::{Error, ErrorKind, Exchange, Param};
 use crate::policy::Phase;
 use crate::policy::guard::cors;
@@ -61,7 +60,7 @@ fn look(pinned: &Pinned, exchange: &mut Exchange, named: Option<&Method>) -> (u3
                 named.and_then(|_| found.rule.iter().find(judging))
             };
             match found.rule.iter().find(holds).or_else(may_hold) {
-                Some(alternative) => (alternative.rule, slash(plan, alternative.rule, exchange)),
+                Some(alternative) => (alternative.rule, judge(plan, alternative.rule, exchange)),
                 None => (plan.no_route, Some(ErrorKind::NoRoute.into())),
             }
         }
@@ -73,11 +72,8 @@ fn look(pinned: &Pinned, exchange: &mut Exchange, named: Option<&Method>) -> (u3
     }
 }
 
-/// Targets are read before a route is known; an encoded slash that only other routes take is refused here.
-fn slash(plan: &ListenerPlan, rule: u32, exchange: &Exchange) -> Option<Error> {
-    if !plan.path_rules.encoded_slash_keep || !exchange.request.target.has_encoded_slash() {
-        return None;
-    }
-    let keeps = plan.rules.get(rule as usize).is_some_and(|rule| rule.keeps_encoded_slash);
-    (!keeps).then(|| TargetError::EncodedSlash.into())
+/// Targets are read before a route is known; what only other routes keep in a path is refused here.
+fn judge(plan: &ListenerPlan, rule: u32, exchange: &Exchange) -> Option<Error> {
+    let rules = plan.rules.get(rule as usize).map(|rule| rule.path_rules).unwrap_or_default();
+    exchange.request.target.check(rules).err().map(Error::from)
 }

@@ -47,7 +47,7 @@ pub enum PatternError {
     NameReserved,
     /// `.` or `..`: paths are matched with them resolved.
     DotSegment,
-    /// A `;`: segments are matched without their parameters.
+    /// A raw `;`.
     Semicolon,
     /// A `?`: routes match paths; queries are for `match`.
     Query,
@@ -78,7 +78,7 @@ impl fmt::Display for PatternError {
                 f.write_str("`rest` is the name of what `*` matched; call the parameter something else")
             }
             Self::DotSegment => f.write_str("`.` and `..` never match: paths are matched with them resolved"),
-            Self::Semicolon => f.write_str("segments are matched without their `;parameters`"),
+            Self::Semicolon => f.write_str("a `;` in a pattern is written `%3B`"),
             Self::Query => f.write_str("a pattern has no query; use `match: { query: ... }`"),
             Self::Literal(segment, why) => write!(f, "`{segment}` never matches: {why}"),
             Self::TooLong => write!(f, "more than {MAX_SEGMENTS} segments"),
@@ -196,7 +196,7 @@ fn literal(piece: &str) -> Result<Box<[u8]>, PatternError> {
             }
         }
     }
-    let parsed = match Target::parse(path.as_bytes(), PathRules { encoded_slash_keep: true }) {
+    let parsed = match Target::parse(path.as_bytes(), PathRules::KEEP) {
         Ok(parsed) => parsed,
         Err(TargetError::Climb) => return Err(PatternError::DotSegment),
         Err(why) => return Err(PatternError::Literal(piece.to_owned(), why)),

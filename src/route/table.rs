@@ -83,7 +83,7 @@ pub struct Matched<'t, T> {
     pub pattern: &'t Arc<str>,
     /// The names of the parameters from the left.
     pub names: &'t Arc<[Arc<str>]>,
-    /// Their values as byte ranges of the path, still percent-encoded, without `;parameters`.
+    /// Their values as byte ranges of the path, still percent-encoded.
     pub spans: Spans,
     /// Where in the path the part that `*` matched starts, if the pattern ends in one. That part is empty or
     /// starts with `/`.
@@ -242,7 +242,7 @@ fn static_path(segments: &[Segment]) -> Option<Box<[u8]>> {
     let mut path = Vec::with_capacity(64);
     for segment in segments {
         let Segment::Literal(text) = segment else { return None };
-        if text.iter().any(|byte| matches!(byte, b'/' | b';' | b'%')) {
+        if text.iter().any(|byte| matches!(byte, b'/' | b'%')) {
             return None;
         }
         path.push(b'/');

@@ -120,9 +120,9 @@ impl Tree {
                 return true;
             }
             if let Some(child) = node.param
-                && !segment.name.is_empty()
+                && segment.start < segment.end
             {
-                hit.spans.push(segment.name.clone());
+                hit.spans.push(segment.start..segment.end);
                 if self.walk(child, path, segment.end, hit) {
                     return true;
                 }
@@ -141,8 +141,7 @@ impl Tree {
 /// One segment of a path.
 struct PathSegment<'p> {
     path: &'p str,
-    /// The segment without its `;parameters`.
-    name: Range<usize>,
+    start: usize,
     /// Where the next `/` stands, or the path ends.
     end: usize,
     escaped: bool,
@@ -153,26 +152,24 @@ impl<'p> PathSegment<'p> {
     fn at(path: &'p str, slash: usize) -> Self {
         let start = slash + 1;
         let bytes = path.as_bytes();
-        let mut name_end = None;
         let mut escaped = false;
         let mut end = start;
         while let Some(&byte) = bytes.get(end) {
             match byte {
                 b'/' => break,
-                b';' if name_end.is_none() => name_end = Some(end),
                 b'%' => escaped = true,
                 _ => {}
             }
             end += 1;
         }
-        Self { path, name: start..name_end.unwrap_or(end), end, escaped }
+        Self { path, start, end, escaped }
     }
 
     fn child(&self, literals: &Literals) -> Option<usize> {
         if matches!(literals, Literals::None) {
             return None;
         }
-        let name = &self.path[self.name.clone()];
+        let name = &self.path[self.start..self.end];
         if self.escaped { literals.get(&percent_decode(name)) } else { literals.get(name.as_bytes()) }
     }
 }

@@ -9,7 +9,7 @@ mod stream;
 
 use std::sync::Arc;
 
-use crate::exchange::{Body, Error, ErrorKind};
+use crate::exchange::{Body, Error, ErrorKind, JsonValue};
 use crate::expression::{Expression, Ground};
 use crate::json::{Path, Rules, Selection};
 
@@ -71,7 +71,7 @@ impl Shape {
     ///
     /// # Errors
     /// [`ErrorKind::UpstreamFailure`]: something that it reads is not there.
-    pub fn remake(&self, ground: Ground<'_>) -> Result<Option<serde_json::Value>, Error> {
+    pub fn remake(&self, ground: Ground<'_>) -> Result<Option<JsonValue>, Error> {
         let Some(body) = &self.body else { return Ok(None) };
         let made = body.value(ground);
         made.map(Some).map_err(|error| Error::new(ErrorKind::UpstreamFailure).reason("shape").source(error))

@@ -116,8 +116,8 @@ pub struct Rule {
     pub action: Arc<dyn Action>,
     /// From the head of the request to the head of the answer.
     pub timeout: Duration,
-    /// Whether `%2F` in a path passes.
-    pub keeps_encoded_slash: bool,
+    /// What its paths may hold.
+    pub path_rules: PathRules,
     /// Its counters.
     pub metrics: Arc<RouteMetrics>,
 }

@@ -395,7 +395,7 @@ fn a_parameter_stays_in_its_place() {
     // D14, D15, D16
     let origins = [json_origin("1"), json_origin("2"), json_origin("3")];
     let gateway = Gateway::start(&[&origins[0], &origins[1], &origins[2]], DASHBOARD);
-    for bad in ["..%2F..%2Fadmin", "%2e%2e%2fadmin", "a%5Cb", "%zz", "%0d%0aX-A:1", "%00"] {
+    for bad in ["..%2F..%2Fadmin", "%2e%2e%2fadmin", "a%5Cb", "%zz", "%0d%0aX-A:1", "%00", "a;b=c"] {
         let answer = gateway.get(&format!("/api/dashboard/{bad}"));
         assert_eq!(answer.problem(400), "malformed request", "{bad}");
     }
@@ -408,7 +408,6 @@ fn a_parameter_stays_in_its_place() {
         ("a%20b%25", "a%20b%25"),
         ("%C3%A9", "%C3%A9"),
         ("%34%32", "42"),
-        ("a;b=c", "a"),
         ("a%3Bb=c", "a%3Bb=c"),
         ("a+b", "a+b"),
     ] {

@@ -108,10 +108,7 @@ fn the_matched_path_is_the_one_that_travels() {
             ("/api/users/.%2E/orders/./1", "/1"),
         ],
     );
-    shop.reaches(
-        &shop.users,
-        &[("/api/%75sers/%7Ea", "/~a"), ("/api/users/x/..", "/"), ("/api/users/a;v=1/b", "/a;v=1/b")],
-    );
+    shop.reaches(&shop.users, &[("/api/%75sers/%7Ea", "/~a"), ("/api/users/x/..", "/")]);
 }
 
 #[test]
@@ -138,6 +135,8 @@ fn what_two_readers_could_read_differently_is_refused() {
             "/api/users/../../../etc", // a climb above the root
             "/api/users/..;/x",        // s-016
             "/api/users/a#b",          // s-015
+            "/api/users/a;v=1/b",
+            "/api;v=1/users/a",
         ],
     );
 }

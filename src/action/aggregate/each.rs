@@ -5,9 +5,9 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use http::StatusCode;
-use serde_json::Value as Json;
 use smallvec::SmallVec;
 
+use crate::exchange::JsonValue as Json;
 use crate::expression::Ground;
 
 use super::call::Line;

@@ -24,7 +24,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use http::StatusCode;
 
-use crate::exchange::{Body, Error, ErrorKind, Exchange, HeaderId, Headers, Response};
+use crate::exchange::{Body, Error, ErrorKind, Exchange, HeaderId, Headers, JsonValue, Response};
 use crate::expression::{Answered, Ground};
 use crate::json::push_quoted;
 use crate::shaping::{MAX_READ, Shape, with_tail};
@@ -185,7 +185,7 @@ impl Aggregate {
         let response = Answered::new(Some(200), Headers::new(), Some(json));
         let ground = Ground::from(exchange).with_sources(answers).with_response(&response);
         let Some(mut made) = shape.remake(ground)? else { return Ok(Body::Empty) };
-        if let (Some(key), serde_json::Value::Object(members)) = (&self.errors_key, &mut made) {
+        if let (Some(key), JsonValue::Object(members)) = (&self.errors_key, &mut made) {
             members.remove(key);
         }
         Ok(Body::Bytes(made.to_string().into()))

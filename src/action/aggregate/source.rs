@@ -196,7 +196,9 @@ impl Source {
     }
 
     fn target(&self, text: &str) -> Result<Target, Unasked> {
-        Target::from_rewritten(text, PathRules::default()).map_err(|error| {
+        // A `;` here is the configuration's own, or came in a path that the route keeps it in.
+        let rules = PathRules { semicolon_keep: true, ..PathRules::default() };
+        Target::from_rewritten(text, rules).map_err(|error| {
             let mut templates = self.ask.query.iter().map(|(_, value)| value).chain([&self.ask.path]);
             if templates.any(|template| template.references().any(is_said)) {
                 return absent(&error);

@@ -1,5 +1,6 @@
 //! The head that a service gets.
 
+use crate::exchange::target::PathRules;
 use crate::exchange::{Error, ErrorKind, Exchange, HeaderId, Headers, Request, Target};
 use crate::expression::EvalError;
 
@@ -84,9 +85,9 @@ fn push_query(text: &mut String, query: Option<&str>) {
     }
 }
 
-/// What a rewrite made is judged as what a client sent.
+/// What a rewrite made is judged as what a client sent; a `;` in it is the configuration's own, or was kept before.
 fn again(proxy: &Proxy, text: &str) -> Result<Target, Error> {
-    Target::from_rewritten(text, proxy.path_rules)
+    Target::from_rewritten(text, PathRules { semicolon_keep: true, ..proxy.path_rules })
         .map_err(|error| Error::new(ErrorKind::MalformedRequest).reason("rewrite").source(error))
 }
 

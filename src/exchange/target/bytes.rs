@@ -32,6 +32,8 @@ pub(super) enum Class {
     Unreserved,
     /// Allowed raw in a path, but not the same as its escape.
     Delimiter,
+    /// As a delimiter; begins the parameters of a segment for some services.
+    Semicolon,
     Slash,
     Percent,
     Query,
@@ -52,9 +54,10 @@ const fn classes() -> [Class; 256] {
     while index < 256 {
         table[index] = match index as u8 {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => Class::Unreserved,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@' => {
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@' => {
                 Class::Delimiter
             }
+            b';' => Class::Semicolon,
             b'/' => Class::Slash,
             b'%' => Class::Percent,
             b'?' => Class::Query,

@@ -1,8 +1,9 @@
 use super::*;
 use proptest::prelude::*;
 
-const KEEP: PathRules = PathRules { encoded_slash_keep: true };
-const STRICT: PathRules = PathRules { encoded_slash_keep: false };
+const KEEP: PathRules = PathRules::KEEP;
+const STRICT: PathRules = PathRules { encoded_slash_keep: false, semicolon_keep: false };
+const SEMICOLON: PathRules = PathRules { semicolon_keep: true, ..STRICT };
 
 fn read(raw: &str, rules: PathRules) -> Result<String, TargetError> {
     Target::parse(raw.as_bytes(), rules).map(|parsed| parsed.target.as_str().to_owned())
@@ -24,12 +25,12 @@ fn a_normal_path_stays_byte_for_byte() {
         "/",
         "/api/users/42",
         "/api/users/42/",
-        "/a;v=1/b;c",
-        "/a/;jsessionid=1",
         "/.well-known/x",
         "/..a/...",
         "/a..",
         "/x:y@z,!$&'()*+=~-_",
+        "/a%3Bb",
+        "/a%3b",
         "/%e2%82%ac/%E2%82%AC/a%252Fb/k%3Aone",
         "/a%20c",
         "/%FE%c0%ae",
@@ -56,7 +57,6 @@ fn dot_segments_are_resolved_and_slashes_merged() {
     becomes("//api///users/42//", "/api/users/42/");
     becomes("/a//../b", "/b");
     becomes("/api/staff/../boss", "/api/boss");
-    becomes("/a;x/../b", "/b");
 }
 
 #[test]
@@ -102,6 +102,26 @@ fn dots_with_parameters_are_refused() {
 }
 
 #[test]
+fn a_semicolon_is_refused_unless_it_is_kept() {
+    for raw in ["/a;x", "/a;", "/a;x=1/b", "/a/;x", "/a;x/../b", "/a/b;c?d;e", "http://h/a;b"] {
+        refused(raw, TargetError::Semicolon);
+    }
+    becomes("/a?b;c", "/a?b;c");
+    for path in ["/a;v=1/b;c", "/a/;jsessionid=1", "/a;", "/;", "/a;%3B%2e;"] {
+        let kept = path.replace("%2e", ".");
+        assert_eq!(read(path, SEMICOLON).as_deref(), Ok(&*kept), "{path}");
+        let target = Target::parse(path.as_bytes(), SEMICOLON).unwrap().target;
+        assert_eq!(target.check(STRICT), Err(TargetError::Semicolon), "{path}");
+        assert_eq!(target.check(SEMICOLON), Ok(()), "{path}");
+    }
+    assert_eq!(read("/a;x/../b", SEMICOLON).as_deref(), Ok("/b"));
+    for raw in ["/a/..;/b", "/..;x", "/a/.;x", "/a/%2e%2e%3b", "/a/..%3Bx/b", "/.;"] {
+        assert_eq!(read(raw, SEMICOLON), Err(TargetError::DotParameters), "{raw}");
+    }
+    assert_eq!(read("/;x/admin", SEMICOLON), Err(TargetError::BareParameters));
+}
+
+#[test]
 fn the_query_is_kept_byte_for_byte() {
     becomes("/a?x=1", "/a?x=1");
     becomes("/a?", "/a?");
@@ -134,7 +154,7 @@ fn an_encoded_slash_can_be_kept_but_hides_no_dots() {
     ] {
         assert_eq!(read(path, KEEP).as_deref(), Ok(path));
         let target = Target::parse(path.as_bytes(), KEEP).unwrap().target;
-        assert!(target.has_encoded_slash());
+        assert_eq!(target.check(SEMICOLON), Err(TargetError::EncodedSlash));
     }
     for raw in [
         "/..%2f",
@@ -148,7 +168,7 @@ fn an_encoded_slash_can_be_kept_but_hides_no_dots() {
     ] {
         assert_eq!(read(raw, KEEP), Err(TargetError::EncodedSlash), "{raw}");
     }
-    assert!(!Target::parse(b"/a//b?x=%2F", KEEP).unwrap().target.has_encoded_slash());
+    assert_eq!(Target::parse(b"/a//b?x=%2F", KEEP).unwrap().target.check(STRICT), Ok(()));
 }
 
 #[test]
@@ -218,8 +238,8 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 4096, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn normalising_twice_changes_nothing(raw in pieces(), keep: bool) {
-        let rules = PathRules { encoded_slash_keep: keep };
+    fn normalising_twice_changes_nothing(raw in pieces(), slash: bool, semicolon: bool) {
+        let rules = PathRules { encoded_slash_keep: slash, semicolon_keep: semicolon };
         if let Ok(parsed) = Target::parse(&raw, rules) {
             let once = parsed.target;
             let again = Target::parse(once.as_str().as_bytes(), rules).unwrap().target;
@@ -239,7 +259,31 @@ proptest! {
     fn the_short_and_the_long_way_agree(raw in pieces()) {
         // A leading `/./` forces the long way and leaves the same path behind.
         let long = [b"/.", &raw[..]].concat();
-        prop_assert_eq!(read(std::str::from_utf8(&raw).unwrap(), STRICT), read(std::str::from_utf8(&long).unwrap(), STRICT));
+        for rules in [STRICT, SEMICOLON] {
+            let read = |raw: &[u8]| read(std::str::from_utf8(raw).unwrap(), rules);
+            prop_assert_eq!(read(&raw), read(&long));
+        }
+    }
+
+    /// What narrower rules refuse of a path that wider ones let in is what they refuse from the start.
+    #[test]
+    fn a_path_is_judged_alike_before_and_after_its_route_is_known(raw in pieces(), slash: bool, semicolon: bool) {
+        let rules = PathRules { encoded_slash_keep: slash, semicolon_keep: semicolon };
+        if let Ok(wide) = Target::parse(&raw, KEEP) {
+            match Target::parse(&raw, rules) {
+                Ok(narrow) => {
+                    prop_assert_eq!(narrow.target.as_str(), wide.target.as_str());
+                    prop_assert_eq!(wide.target.check(rules), Ok(()));
+                }
+                // A segment that `..` took away is no part of the path any more.
+                Err(_) => {
+                    let climbs = String::from_utf8_lossy(&raw).to_lowercase().replace("%2e", ".").contains("..");
+                    prop_assert!(climbs || wide.target.check(rules).is_err());
+                }
+            }
+        } else {
+            prop_assert!(Target::parse(&raw, rules).is_err());
+        }
     }
 
     #[test]

@@ -21,7 +21,7 @@ fn what_services_have_said_is_read() {
     let exchange = Builder::get("/").build();
     let user = answered(Some(r#"{"id":9007199254740993,"tags":["a"],"name":"Ada"}"#));
     let sources = [OnceLock::from(user), OnceLock::new()];
-    let item = json!({"sku": "s-1"});
+    let item = json!({"sku": "s-1"}).into();
     let response = answered(Some("[1,2]"));
     let ground = Ground::from(&exchange).with_sources(&sources).with_item(&item).with_response(&response);
     for (text, value) in [
@@ -43,7 +43,7 @@ fn what_services_have_said_is_read() {
         ("response.status == 200", json!(true)),
     ] {
         let expression = Expression::compile(text, &scope()).unwrap();
-        assert_eq!(expression.value(ground).unwrap(), value, "{text}");
+        assert_eq!(expression.value(ground).unwrap(), value.into(), "{text}");
     }
     for text in ["sources.orders.body.id", "sources.orders.status", "sources.user.body.none"] {
         let expression = Expression::compile(text, &scope()).unwrap();
@@ -55,7 +55,7 @@ fn what_services_have_said_is_read() {
 fn a_body_that_makes_no_tree_is_an_error_and_never_a_panic() {
     let exchange = Builder::get("/").build();
     let deep: &'static str = Box::leak(("[".repeat(400) + &"]".repeat(400)).into_boxed_str());
-    for body in ["{", "1e999", deep] {
+    for body in ["{", "1e", deep] {
         let sources = [OnceLock::from(answered(Some(body)))];
         let expression = Expression::compile("sources.user.body", &scope()).unwrap();
         let ground = Ground::from(&exchange).with_sources(&sources);

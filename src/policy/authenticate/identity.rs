@@ -12,14 +12,10 @@
 //! **A claim path** names a member (`sub`), or a member of a member (`realm_access.roles`). A member whose own name
 //! holds dots (`https://idp.example/roles`) wins over a path that means the same.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
-use serde_json::Value;
-use serde_json::value::RawValue;
-
 use crate::exchange::headers::{same_folded, valid_name};
-use crate::exchange::{HeaderId, Identity};
+use crate::exchange::{HeaderId, Identity, JsonValue as Value};
 
 /// Which claims the upstream is told in which headers.
 #[derive(Clone, Debug, Default)]
@@ -82,35 +78,31 @@ impl IdentityMap {
         self.headers.iter().map(|(name, _)| name.as_str())
     }
 
-    /// The identity that these claims tell. `text` is the JSON the claims were read from: it alone knows how a number
-    /// is written.
+    /// The identity that these claims tell.
     ///
     /// # Errors
     /// [`Unfit`] where they tell none, or something no header can hold.
-    pub fn identity(&self, claims: Value, text: &str, method: &'static str) -> Result<Identity, Unfit> {
-        let id = self.id(&claims, text)?;
+    pub fn identity(&self, claims: Value, method: &'static str) -> Result<Identity, Unfit> {
+        let id = self.id(&claims)?;
         let mut headers = Vec::with_capacity(self.headers.len());
         for (name, path) in &self.headers {
             if let Some(claim) = present(&claims, path) {
-                headers.push((name.clone(), header_value(claim, || written(text, path))?));
+                headers.push((name.clone(), header_value(claim)?));
             }
         }
         Ok(Identity { id, scopes: scopes(&claims), claims, method, headers })
     }
 
-    fn id(&self, claims: &Value, text: &str) -> Result<String, Unfit> {
+    fn id(&self, claims: &Value) -> Result<String, Unfit> {
         let first = self.headers.first().map(|(_, path)| path.as_str());
-        let (path, claim) = ["sub"]
-            .into_iter()
-            .chain(first)
-            .find_map(|path| Some((path, present(claims, path)?)))
-            .ok_or(Unfit::NoId)?;
+        let claim =
+            ["sub"].into_iter().chain(first).find_map(|path| present(claims, path)).ok_or(Unfit::NoId)?;
         let id = match claim {
             Value::String(id) => id.clone(),
-            Value::Number(_) => written(text, path).ok_or(Unfit::BadId)?,
+            Value::Number(number) => number.to_string(),
             _ => return Err(Unfit::BadId),
         };
-        let fits = !id.is_empty() && (claim.is_string() || is_integer(&id));
+        let fits = !id.is_empty() && (claim.as_str().is_some() || is_integer(&id));
         match id.chars().any(char::is_control) {
             _ if !fits => Err(Unfit::BadId),
             true => Err(Unfit::Control),
@@ -132,52 +124,30 @@ fn present<'a>(claims: &'a Value, path: &str) -> Option<&'a Value> {
     }
 }
 
-/// The text of the value at a path, by the same steps as [`present`].
-fn written(text: &str, path: &str) -> Option<String> {
-    let members: BTreeMap<String, &RawValue> = serde_json::from_str(text).ok()?;
-    if let Some(value) = members.get(path) {
-        return Some(value.get().to_owned());
-    }
-    let (member, rest) = path.split_once('.')?;
-    written(members.get(member)?.get(), rest)
-}
-
 fn is_integer(number: &str) -> bool {
     number.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit())
 }
 
-fn header_value(claim: &Value, written: impl Fn() -> Option<String>) -> Result<Vec<u8>, Unfit> {
+fn header_value(claim: &Value) -> Result<Vec<u8>, Unfit> {
     let mut value = Vec::new();
     match claim {
         Value::Array(items) => {
-            // A list's numbers are found again by their place in the text of the list.
-            let list = if items.iter().any(Value::is_number) { written() } else { None };
-            let texts: Vec<&RawValue> =
-                list.as_deref().and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default();
             for (index, item) in items.iter().enumerate() {
                 if index > 0 {
                     value.push(b',');
                 }
-                let text = || texts.get(index).map(|text| text.get().to_owned());
-                push_scalar(&mut value, item, text, true)?;
+                push_scalar(&mut value, item, true)?;
             }
         }
-        claim => push_scalar(&mut value, claim, written, false)?,
+        claim => push_scalar(&mut value, claim, false)?,
     }
     Ok(value)
 }
 
-fn push_scalar(
-    out: &mut Vec<u8>,
-    claim: &Value,
-    written: impl Fn() -> Option<String>,
-    in_list: bool,
-) -> Result<(), Unfit> {
+fn push_scalar(out: &mut Vec<u8>, claim: &Value, in_list: bool) -> Result<(), Unfit> {
     match claim {
         Value::String(text) => push_text(out, text, in_list)?,
-        Value::Number(number) => {
-            out.extend_from_slice(written().unwrap_or_else(|| number.to_string()).as_bytes());
-        }
+        Value::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
         Value::Bool(value) => out.extend_from_slice(if *value { b"true" } else { b"false" }),
         Value::Null | Value::Array(_) | Value::Object(_) => return Err(Unfit::Shape),
     }

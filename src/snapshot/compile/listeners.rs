@@ -41,13 +41,13 @@ fn plan(config: &Config, listener: &Listener, rules: &mut Rules<'_, '_>) -> List
     }
     let no_route = miss(rules, listener);
     let method_not_allowed = no_route;
-    let keep = rules.list.iter().any(|rule| rule.keeps_encoded_slash);
+    let widest = rules.list.iter().fold(PathRules::default(), |all, rule| all.or(rule.path_rules));
     ListenerPlan {
         name: Arc::clone(&listener.name.value),
         address: listener.listen.value,
         hosts: hosts(listener, rules.out),
         limits: limits(listener),
-        path_rules: PathRules { encoded_slash_keep: keep },
+        path_rules: widest,
         trusted_proxies: listener.trusted_proxies.clone(),
         table: table.build(),
         rules: std::mem::take(&mut rules.list),
@@ -102,7 +102,7 @@ fn miss(rules: &mut Rules<'_, '_>, listener: &Listener) -> u32 {
         at: None,
         action: Arc::new(Miss),
         timeout: crate::config::RouteBody::TIMEOUT,
-        keeps_encoded_slash: false,
+        path_rules: PathRules::default(),
         metrics: rules.environment.metrics.route(&listener.name.value, ""),
     });
     (rules.list.len() - 1) as u32

@@ -60,7 +60,9 @@ pub(super) fn alternatives(owner: &str, route: &Route, rules: &mut Rules<'_, '_>
 }
 
 fn rule(owner: &str, route: &Route, body: &RouteBody, scope: &Scope, rules: &mut Rules<'_, '_>) -> Rule {
-    let keeps = body.path.unwrap_or(rules.listener.path).keep_encoded_slash;
+    let written = body.path.unwrap_or(rules.listener.path);
+    let keeps =
+        PathRules { encoded_slash_keep: written.keep_encoded_slash, semicolon_keep: written.keep_semicolon };
     let (mut policies, guards, kept_as) =
         rules.definitions.chain(rules.listener, (owner, &body.policies), scope, rules.out);
     let shape = match &body.action.value {
@@ -77,7 +79,7 @@ fn rule(owner: &str, route: &Route, body: &RouteBody, scope: &Scope, rules: &mut
         at: Some(body.at),
         action,
         timeout: body.timeout.unwrap_or(RouteBody::TIMEOUT),
-        keeps_encoded_slash: keeps,
+        path_rules: keeps,
         metrics: rules.environment.metrics.route(&rules.listener.name.value, &route.name.value),
     }
 }
@@ -102,7 +104,7 @@ fn action(
     route: &Route,
     body: &RouteBody,
     scope: &Scope,
-    (keeps, shape): (bool, Option<Arc<Shape>>),
+    (keeps, shape): (PathRules, Option<Arc<Shape>>),
     rules: &mut Rules<'_, '_>,
 ) -> Option<Arc<dyn Action>> {
     let out = rules.out;
@@ -130,7 +132,7 @@ fn action(
                 upstream: called.upstream,
                 host,
                 rewrite,
-                path_rules: PathRules { encoded_slash_keep: keeps },
+                path_rules: keeps,
                 lifted,
             }));
         }

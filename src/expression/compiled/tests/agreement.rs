@@ -30,9 +30,9 @@ fn reference(text: &str, known: bool) -> Option<bool> {
     }
 }
 
-fn claims() -> Json {
+fn claims() -> serde_json::Value {
     json!({"s": "a", "n": 1, "half": 1.5, "big": u64::MAX, "nil": null, "t": true, "f": false,
-        "list": ["a", 1, null, [1]], "map": {"a": 1, "b": {"c": "a"}}, "same": {"a": 1.0, "b": {"c": "a"}}})
+        "list": ["a", 1, null, [1]], "map": {"a": 1, "b": {"c": "a"}}, "same": {"a": 1.0, "b": {"c": "a"}}, "price": 1.10})
 }
 
 const OPERANDS: &[&str] = &[
@@ -49,6 +49,10 @@ const OPERANDS: &[&str] = &[
     "identity.claims.s",
     "identity.claims.n",
     "identity.claims.half",
+    "identity.claims.price",
+    "identity.claims.same.a",
+    "[identity.claims.n, identity.claims.half][1]",
+    "1.1",
     "identity.claims.big",
     "identity.claims.nil",
     "identity.claims.t",

@@ -2,16 +2,16 @@
 //!
 //! Nothing of the payload is read before the signature holds.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::{Map, Value};
 
 use super::algorithm::{Algorithm, Key};
 use super::claims::{self, Times};
 use super::fault::Fault;
-use crate::exchange::Identity;
+use crate::exchange::{Identity, JsonValue as Value};
 use crate::policy::authenticate::IdentityMap;
 
 /// The longest token that is read, in bytes.
@@ -43,7 +43,7 @@ impl Verifier {
 
         let times = Times::of(&claims)?;
         times.check(now, self.leeway)?;
-        if self.require.iter().any(|name| claims.get(name).is_none_or(Value::is_null)) {
+        if self.require.iter().any(|name| matches!(claims.get(name), None | Some(Value::Null))) {
             return Err(Fault::Required);
         }
         if !self.issuer.is_empty() && !self.issuer_fits(&claims) {
@@ -52,7 +52,7 @@ impl Verifier {
         if !self.audience.is_empty() && !self.audience_fits(&claims) {
             return Err(Fault::Audience);
         }
-        let identity = self.identity.identity(Value::Object(claims), text, "jwt").map_err(Fault::Identity)?;
+        let identity = self.identity.identity(Value::Object(claims), "jwt").map_err(Fault::Identity)?;
         Ok(Verified { identity, times })
     }
 
@@ -86,18 +86,19 @@ impl Verifier {
         found.map(|(_, key)| key).ok_or(Fault::Algorithm)
     }
 
-    fn issuer_fits(&self, claims: &Map<String, Value>) -> bool {
+    fn issuer_fits(&self, claims: &BTreeMap<String, Value>) -> bool {
         let issuer = claims.get("iss").and_then(Value::as_str);
         issuer.is_some_and(|issuer| self.issuer.iter().any(|accepted| accepted == issuer))
     }
 
     /// One audience of ours among the token's is enough (RFC 7519 section 4.1.3).
-    fn audience_fits(&self, claims: &Map<String, Value>) -> bool {
+    fn audience_fits(&self, claims: &BTreeMap<String, Value>) -> bool {
         let ours = |name: &str| self.audience.iter().any(|audience| audience == name);
         match claims.get("aud") {
             Some(Value::String(name)) => ours(name),
             Some(Value::Array(names)) => {
-                names.iter().all(Value::is_string) && names.iter().filter_map(Value::as_str).any(ours)
+                names.iter().all(|name| name.as_str().is_some())
+                    && names.iter().filter_map(Value::as_str).any(ours)
             }
             _ => false,
         }

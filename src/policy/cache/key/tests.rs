@@ -45,7 +45,7 @@ fn requests_that_may_have_other_answers_have_other_keys() {
     let alice = policy.key(&known).unwrap();
     let told = Identity {
         id: "alice".to_owned(),
-        claims: json!({}),
+        claims: json!({}).into(),
         scopes: Vec::new(),
         method: "jwt",
         headers: vec![("x-tenant".to_owned(), b"t1".to_vec())],
@@ -137,7 +137,7 @@ fn variants_are_told_apart_by_what_the_service_is_told() {
     assert_eq!(keys[5], key(&[("a", "1"), ("c", "x"), ("a", " 2 ")], None));
     let who = Identity {
         id: "alice".to_owned(),
-        claims: json!({}),
+        claims: json!({}).into(),
         scopes: Vec::new(),
         method: "jwt",
         headers: vec![("a".to_owned(), b"1".to_vec())],

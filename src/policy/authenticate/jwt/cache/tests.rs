@@ -1,11 +1,9 @@
-use serde_json::{Map, Value};
-
 use super::*;
 
 fn identity(id: &str) -> Arc<Identity> {
     Arc::new(Identity {
         id: id.to_owned(),
-        claims: Value::Object(Map::new()),
+        claims: crate::exchange::JsonValue::Object(std::collections::BTreeMap::new()),
         scopes: vec![],
         method: "jwt",
         headers: vec![],

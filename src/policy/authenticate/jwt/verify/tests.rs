@@ -152,7 +152,7 @@ fn payloads_that_are_no_object_or_say_a_thing_twice_are_refused() {
         "{\"sub\":\"u\",\"sub\":\"admin\"}",
         "{\"sub\":\"u\",\"s\\u0075b\":\"admin\"}",
         "{\"sub\":\"u\",\"roles\":{\"a\":1,\"a\":2}}",
-        "{\"sub\":\"u\",\"exp\":1e999}",
+        "{\"sub\":\"u\",\"exp\":1e}",
         "{\"sub\":\"u\",\"n\":NaN}",
         "\u{feff}{\"sub\":\"u\"}",
     ] {
@@ -292,6 +292,10 @@ fn times_are_numbers_or_absent() {
             assert_eq!(with(&verifier(), json!({ claim: wrong })), Err(Fault::TimeType), "{claim} {wrong}");
         }
     }
+    for claim in ["exp", "nbf", "iat"] {
+        let endless = format!("{{\"sub\":\"u\",\"{claim}\":1e999}}");
+        assert_eq!(judge(&verifier(), &sign(HS256, &endless)), Err(Fault::TimeType), "{claim}");
+    }
     assert_eq!(with(&verifier(), json!({ "iat": NOW + 1000 })), good(), "when it was issued decides nothing");
 }
 
@@ -360,7 +364,7 @@ fn claims_that_make_no_identity_are_refused() {
 #[test]
 fn wycheproof() {
     let text = include_str!("../../../../../tests/vectors/wycheproof_jws_hmac.json");
-    let file: Value = serde_json::from_str(text).unwrap();
+    let file: serde_json::Value = serde_json::from_str(text).unwrap();
     let mut tried = 0;
     for group in file["testGroups"].as_array().unwrap() {
         let secret = URL_SAFE_NO_PAD.decode(group["private"]["k"].as_str().unwrap()).unwrap();
