@@ -65,7 +65,7 @@ impl Budgets {
     fn part(&self, limit: &Limit) -> Limit {
         let replicas = self.remote.replicas().max(1);
         let share = |whole: u64| if whole == 0 { 0 } else { (whole / replicas).max(1) };
-        Limit { limit: share(limit.limit), burst: share(limit.burst), ..*limit }
+        Limit { limit: share(limit.limit), burst: share(limit.burst), slowest: share(limit.slowest), ..*limit }
     }
 
     /// Counts this replica's part of what was used before the outage, once.

@@ -144,7 +144,7 @@ impl Budgets {
         self.lock(usize::try_from(self.seed.hash_one(key) % SHARDS as u64).unwrap_or(0))
     }
 
-    /// The whole key in Redis: namespace, limit, and a hash, for keys may be secrets (an API key) and of any length. One
+    /// The whole key in Redis: namespace, the version of the state (another one is never read as this one), limit, and a hash, for keys may be secrets (an API key) and of any length. One
     /// key a trip, so any cluster serves it; no brace in it, so no client chooses the node.
     fn redis_key(&self, key: &[u8]) -> Box<[u8]> {
         let mut hash = Sha256::new();
@@ -156,7 +156,7 @@ impl Budgets {
         };
         let name: String = self.name.chars().map(plain).take(MOST_NAME).collect();
         let hash = URL_SAFE_NO_PAD.encode(&hash.finalize()[..16]);
-        format!("{}:limit:{name}:{hash}", self.remote.namespace()).into_bytes().into_boxed_slice()
+        format!("{}:limit-2:{name}:{hash}", self.remote.namespace()).into_bytes().into_boxed_slice()
     }
 
     fn send(&self, key: &[u8], send: Send) {

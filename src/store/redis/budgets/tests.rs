@@ -8,7 +8,7 @@ use super::*;
 use crate::store::{Algorithm, Place};
 
 fn sliding(limit: u64) -> Limit {
-    Limit { algorithm: Algorithm::SlidingWindow, limit, window_us: SECOND, burst: limit }
+    Limit { algorithm: Algorithm::SlidingWindow, limit, window_us: SECOND, burst: limit, slowest: limit }
 }
 
 fn most_in_a_window(admitted: &[(u64, u64)], window: u64) -> u64 {

@@ -63,7 +63,7 @@ fn wait_for(link: &Link, state: State) {
 }
 
 fn limit(algorithm: Algorithm, limit: u64, window_ms: u64) -> Limit {
-    Limit { algorithm, limit, window_us: window_ms * 1000, burst: limit }
+    Limit { algorithm, limit, window_us: window_ms * 1000, burst: limit, slowest: limit }
 }
 
 fn trip(key: &str, limit: Limit, cost: u64) -> Trip {
