@@ -186,7 +186,9 @@ impl Registry {
         if let Some(budgets) = known.iter().find(same).and_then(|shared| shared.budgets.upgrade()) {
             return Some(budgets);
         }
-        let budgets = Budgets::new(Arc::clone(&link) as Arc<dyn Remote>, wanted, Arc::clone(&self.clock));
+        let before = known.iter().rev().find_map(|shared| shared.budgets.upgrade());
+        let remote = Arc::clone(&link) as Arc<dyn Remote>;
+        let budgets = Budgets::new(remote, wanted, before.as_deref(), Arc::clone(&self.clock));
         known.push(Shared {
             wanted: wanted.clone(),
             link: Arc::downgrade(&link),

@@ -63,11 +63,13 @@ impl FixedWindow {
         }
     }
 
-    /// Gives back what was taken at `at`, if the window is still the same.
-    pub fn give_back(&mut self, now: u64, limit: &Limit, cost: u64, at: u64) {
-        if self.lives(now, limit.window_us) && (self.start..=now).contains(&at) {
+    /// Gives back what was taken at `at`; whether the window is still the same.
+    pub fn give_back(&mut self, now: u64, limit: &Limit, cost: u64, at: u64) -> bool {
+        let same = self.lives(now, limit.window_us) && (self.start..=now).contains(&at);
+        if same {
             self.spent = self.spent.saturating_sub(cost);
         }
+        same
     }
 
     /// Permits that count at `now`.

@@ -60,14 +60,20 @@ impl State {
         }
     }
 
-    /// Gives back permits that were taken at `at` and are still counted.
-    pub fn give_back(&mut self, now: u64, limit: &Limit, cost: u64, at: u64) {
-        self.convert(limit);
-        match self {
+    /// Gives back permits that were taken at `at` and are still counted. `false`: there is nothing to give back, and
+    /// the state is as it was.
+    pub fn give_back(&mut self, now: u64, limit: &Limit, cost: u64, at: u64) -> bool {
+        let mut next = self.clone();
+        next.convert(limit);
+        let gives = match &mut next {
             State::Fixed(state) => state.give_back(now, limit, cost, at),
             State::Sliding(state) => state.give_back(limit, cost, at),
             State::Bucket(state) => state.give_back(now, limit, cost, at),
+        };
+        if gives {
+            *self = next;
         }
+        gives
     }
 
     /// Permits that count at `now`.

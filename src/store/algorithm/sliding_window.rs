@@ -162,14 +162,20 @@ impl Runs {
         0
     }
 
-    /// Gives back what was taken at `at`, where the run of its cell is still there.
-    pub fn give_back(&mut self, limit: &Limit, cost: u64, at: u64) {
+    /// Gives back what was taken at `at`; whether the run of its cell is still there.
+    pub fn give_back(&mut self, limit: &Limit, cost: u64, at: u64) -> bool {
         let cell = cell(limit.window_us);
-        if let Some(run) = self.runs[..self.len].iter_mut().find(|run| run.last >= at)
-            && run.last / cell == at / cell
-        {
-            run.permits = run.permits.saturating_sub(cost);
+        let Some(place) = self.as_slice().iter().position(|run| run.last >= at) else { return false };
+        let run = &mut self.runs[place];
+        if run.last / cell != at / cell {
+            return false;
         }
+        run.permits = run.permits.saturating_sub(cost);
+        if run.permits == 0 {
+            self.runs.copy_within(place + 1..self.len, place);
+            self.len -= 1;
+        }
+        true
     }
 
     /// The time of the last hit, and the permits that were spent less than a window before it.

@@ -86,13 +86,14 @@ impl TokenBucket {
     }
 
     /// Gives back what was taken at `at` and has not been refilled since: without it, the debt of now would be lower by
-    /// at least that much.
-    pub fn give_back(&mut self, now: u64, limit: &Limit, cost: u64, at: u64) {
+    /// at least that much. Always true: a bucket is never another one.
+    pub fn give_back(&mut self, now: u64, limit: &Limit, cost: u64, at: u64) -> bool {
         let mut next = self.at(now, limit);
         let taken = u128::from(cost).saturating_mul(u128::from(limit.window_us));
         let refilled = u128::from(now.saturating_sub(at)) * u128::from(limit.limit);
         next.debt = next.debt.saturating_sub(taken.saturating_sub(refilled));
         *self = next;
+        true
     }
 
     /// Permits that count at `now`, rounded up.

@@ -247,8 +247,9 @@ impl Store for Memory {
             return;
         }
         let mut state = table.load(print, limit);
-        state.give_back(now, limit, cost, ticket.at_us);
-        self.put(&mut table, print, &state, now);
+        if state.give_back(now, limit, cost, ticket.at_us) {
+            self.put(&mut table, print, &state, now);
+        }
     }
 }
 

@@ -216,15 +216,18 @@ fn many_runs_are_kept_exactly_and_joined_where_there_is_no_room_for_them() {
 fn times_of_long_windows_do_not_drift_however_often_they_are_packed() {
     let clock = Manual::new();
     let memory = Memory::new(100, clock.clone());
-    let day = limit(Algorithm::SlidingWindow, 1, 86_400_000_000);
+    let day = limit(Algorithm::SlidingWindow, 2, 86_400_000_000);
     assert!(take(&memory, b"k", &day).admitted);
-    let ticket = Ticket { at_us: u64::MAX / 8, origin: 0 };
+    clock.pass(2_700_000_000);
     for _ in 0..100_000 {
         clock.pass(7);
-        // Gives nothing back, and packs the state again.
-        memory.give_back(b"k", &day, 1, ticket);
+        // Both pack the state again, the run of the first hit with it.
+        let second = take(&memory, b"k", &day);
+        assert!(second.admitted);
+        memory.give_back(b"k", &day, 1, second.ticket);
     }
-    clock.pass(86_400_000_000 - 700_000 - 1_000_000);
+    clock.pass(86_400_000_000 - 2_700_000_000 - 700_000 - 1_000_000);
+    assert!(take(&memory, b"k", &day).admitted);
     assert!(!take(&memory, b"k", &day).admitted);
     clock.pass(1_000_100);
     assert!(take(&memory, b"k", &day).admitted);

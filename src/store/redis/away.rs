@@ -46,13 +46,12 @@ impl Budgets {
         let part = self.part(limit);
         let mut shard = self.shard(key);
         let now = self.clock.now();
+        // The entry may be of another limit (a tier): what is spent and what is owed are permits under either.
         let known = shard.entry(key, limit, now, self.room).is_some_and(|entry| {
             entry.touched = now;
-            entry.limit == *limit
-        });
-        if known && let Some(entry) = shard.entries.get_mut(key) {
             self.seed(key, entry, &part, now);
-        }
+            true
+        });
         let decision = self.ask_local(key, &part, cost);
         if decision.admitted && known {
             self.owe(&mut shard, key, cost);

@@ -87,7 +87,8 @@ local function load_state()
 end
 
 -- The runs of a stored sliding window that are alive at a moment, or at the time of the last of them: times, permits,
--- their sum, and whether anything was dropped or moved.
+-- their sum, and whether a clock that was set back moved one. What is over is no change: a refused request at a shorter
+-- window leaves the state as it is.
 local function runs_of(list, moment)
   local times, counts, used, changed, at = {}, {}, 0, false, 0
   for i = 4, #list, 2 do
@@ -101,7 +102,6 @@ local function runs_of(list, moment)
   local first, last = 1, moment or times[#times]
   while times[first] and times[first] + window <= last do first = first + 1 end
   if first > 1 then
-    changed = true
     for i = first, #times + first - 1 do times[i - first + 1], counts[i - first + 1] = times[i], counts[i] end
   end
   for i = 1, #counts do used = used + counts[i] end
@@ -149,7 +149,7 @@ local function window_of(list)
   return at, at, rounded_up(list[5], list[6]), false
 end
 
--- A sliding window: times, permits, their sum, and whether anything was dropped or moved.
+-- A sliding window: times, permits, their sum, and whether a time was moved.
 local function sliding_of(list)
   if not list then return {}, {}, 0, false end
   if list[2] == SLIDING then return runs_of(list, now) end

@@ -84,12 +84,22 @@ impl Home {
 }
 
 impl Budgets {
-    /// The budgets of the limit `wanted`, over a connection.
-    pub fn new(remote: Arc<dyn Remote>, wanted: &Wanted, clock: Arc<dyn Clock>) -> Arc<Budgets> {
+    /// The budgets of the limit `wanted`, over a connection. Those that it had before, where a reload changed what it
+    /// wants, share what is counted here while Redis is away.
+    pub fn new(
+        remote: Arc<dyn Remote>,
+        wanted: &Wanted,
+        before: Option<&Budgets>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Budgets> {
+        let local = match before {
+            Some(before) => before.local.resized(wanted.max_keys),
+            None => Memory::new(wanted.max_keys, Arc::clone(&clock)),
+        };
         Arc::new_cyclic(|me| Budgets {
             me: me.clone(),
             remote,
-            local: Memory::new(wanted.max_keys, Arc::clone(&clock)),
+            local,
             clock,
             when: wanted.when_store_fails,
             counts: Counts::default(),
@@ -294,7 +304,7 @@ impl Budgets {
             return Taken::Ready(self.fall_back(key, limit, cost, "Redis is away"));
         }
         let owed = match self.shard(key).entries.get_mut(key) {
-            Some(entry) if entry.owed > 0 && entry.limit == *limit => self.debt(key, entry),
+            Some(entry) if entry.owed > 0 => self.debt(key, entry),
             _ => 0,
         };
         let (tell, answer) = oneshot::channel();
@@ -325,10 +335,13 @@ impl Budgets {
         match result {
             Ok(grant) => {
                 if let Some(entry) = shard.entry(key, &sent.limit, now, self.room)
-                    && entry.limit == sent.limit
                     && !entry.in_flight
                     && entry.lease().is_none()
                 {
+                    if entry.limit != sent.limit {
+                        // Nothing is held that would have to go back.
+                        let _ = entry.change(sent.limit, now);
+                    }
                     entry.learn(grant, now);
                 }
             }

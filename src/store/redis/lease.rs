@@ -65,9 +65,12 @@ impl Sent {
 /// What Redis said last.
 #[derive(Clone, Copy, Debug)]
 struct Known {
-    remaining: u64,
+    /// Permits that are spent: they stay so under another limit.
+    used: u64,
     at: Instant,
     reset_at: Instant,
+    /// Whether it was said of the limit in force: another one has other times.
+    current: bool,
 }
 
 /// A refusal that is true for a while.
@@ -134,12 +137,12 @@ impl Entry {
             self.ahead = self.ahead.saturating_add(cost);
             return Some(self.admitted(Source::Lease, now));
         }
-        let known = self.known?;
+        let known = self.known.filter(|known| known.current)?;
         if cost == 0 && micros(now.saturating_duration_since(known.at)) < hold_us(&self.limit) {
             return Some(self.admitted(Source::Lease, now));
         }
         let refused = self.refused?;
-        let stands = now < refused.until && cost > known.remaining && cost <= refused.cost;
+        let stands = now < refused.until && cost > self.left_there() && cost <= refused.cost;
         stands.then(|| self.refusal(cost, Source::Lease, now))
     }
 
@@ -147,9 +150,13 @@ impl Entry {
         if now < self.expires { self.permits } else { 0 }
     }
 
+    /// What is left in Redis, as far as this replica knows.
+    fn left_there(&self) -> u64 {
+        self.known.map_or(0, |known| self.limit.capacity().saturating_sub(known.used))
+    }
+
     fn remaining(&self, now: Instant) -> u64 {
-        let known = self.known.map_or(0, |known| known.remaining);
-        known.saturating_add(self.left_here(now)).min(self.limit.capacity())
+        self.left_there().saturating_add(self.left_here(now)).min(self.limit.capacity())
     }
 
     fn reset_us(&self, now: Instant) -> u64 {
@@ -181,11 +188,13 @@ impl Entry {
         }
     }
 
-    /// The key is asked under another limit: what is held goes back, and it starts cold. What is owed stays.
+    /// The key is asked under another limit: what is held goes back, and it starts cold. What is owed stays, and so
+    /// does what is known to be spent.
     pub(super) fn change(&mut self, limit: Limit, now: Instant) -> Option<Left> {
         let left = self.surrender();
-        let owed = self.owed;
-        *self = Entry { owed, ..Entry::new(limit, now) };
+        let (owed, seeded) = (self.owed, self.seeded);
+        let known = self.known.map(|known| Known { current: false, ..known });
+        *self = Entry { owed, seeded, known, ..Entry::new(limit, now) };
         left
     }
 
@@ -277,7 +286,7 @@ impl Entry {
     fn refuse(&mut self, cost: u64, reset_us: u64, now: Instant, out: &mut Vec<Told>) {
         let rest = Duration::from_micros(reset_us.min(hold_us(&self.limit)));
         self.refused = Some(Refused { cost, until: now + rest });
-        let available = self.known.map_or(0, |known| known.remaining);
+        let available = self.left_there();
         for waiter in std::mem::take(&mut self.waiters) {
             if waiter.cost > available && waiter.cost <= cost {
                 let decision = self.refusal(waiter.cost, Source::Redis, now);
@@ -291,7 +300,8 @@ impl Entry {
     /// Remembers what Redis said.
     pub(super) fn learn(&mut self, grant: &Grant, now: Instant) {
         let reset_at = now.checked_add(Duration::from_micros(grant.reset_us)).unwrap_or(now);
-        self.known = Some(Known { remaining: grant.remaining, at: now, reset_at });
+        let used = self.limit.capacity().saturating_sub(grant.remaining);
+        self.known = Some(Known { used, at: now, reset_at, current: true });
         self.seeded = false;
         self.touched = now;
     }
@@ -334,7 +344,7 @@ impl Entry {
     /// What the key has used in the window that lives now, as far as this replica knows.
     pub(super) fn known_used(&self, now: Instant) -> u64 {
         let Some(known) = self.known else { return 0 };
-        let used = self.limit.capacity().saturating_sub(known.remaining);
+        let used = known.used;
         let age = micros(now.saturating_duration_since(known.at));
         match self.limit.algorithm {
             Algorithm::FixedWindow if now >= known.reset_at => 0,

@@ -238,7 +238,7 @@ fn idle_keys_are_forgotten_and_a_full_house_still_decides() {
         lease: Lease::default(),
     };
     let remote: Arc<dyn Remote> = Arc::clone(&house.fake) as Arc<dyn Remote>;
-    house.replicas = vec![Budgets::new(remote, &wanted, Arc::clone(&house.clock) as Arc<dyn Clock>)];
+    house.replicas = vec![Budgets::new(remote, &wanted, None, Arc::clone(&house.clock) as Arc<dyn Clock>)];
     let (limit, budgets) = (sliding(2), &house.replicas[0]);
     let mut admitted = 0;
     for round in 0..900_u32 {

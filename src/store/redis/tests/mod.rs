@@ -1,6 +1,7 @@
 //! The link and its scripts against real servers.
 
 mod link;
+mod model;
 mod scripts;
 mod server;
 
