@@ -31,6 +31,7 @@ mod headers;
 mod hosts;
 mod jwt;
 mod limit;
+mod limit_changes;
 mod limit_words;
 mod log;
 mod overload;

@@ -67,7 +67,7 @@ impl State {
         next.convert(limit);
         let gives = match &mut next {
             State::Fixed(state) => state.give_back(now, limit, cost, at),
-            State::Sliding(state) => state.give_back(limit, cost, at),
+            State::Sliding(state) => state.give_back(now, limit, cost, at),
             State::Bucket(state) => state.give_back(now, limit, cost, at),
         };
         if gives {

@@ -163,11 +163,11 @@ impl Runs {
     }
 
     /// Gives back what was taken at `at`; whether the run of its cell is still there.
-    pub fn give_back(&mut self, limit: &Limit, cost: u64, at: u64) -> bool {
+    pub fn give_back(&mut self, now: u64, limit: &Limit, cost: u64, at: u64) -> bool {
         let cell = cell(limit.window_us);
         let Some(place) = self.as_slice().iter().position(|run| run.last >= at) else { return false };
         let run = &mut self.runs[place];
-        if run.last / cell != at / cell {
+        if run.last / cell != at / cell || run.last + limit.window_us <= now {
             return false;
         }
         run.permits = run.permits.saturating_sub(cost);

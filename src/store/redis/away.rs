@@ -47,11 +47,12 @@ impl Budgets {
         let mut shard = self.shard(key);
         let now = self.clock.now();
         // The entry may be of another limit (a tier): what is spent and what is owed are permits under either.
-        let known = shard.entry(key, limit, now, self.room).is_some_and(|entry| {
+        let mut known = false;
+        if let Some(entry) = shard.entry(key, limit, now, self.room) {
+            known = true;
             entry.touched = now;
             self.seed(key, entry, &part, now);
-            true
-        });
+        }
         let decision = self.ask_local(key, &part, cost);
         if decision.admitted && known {
             self.owe(&mut shard, key, cost);

@@ -67,6 +67,8 @@ impl Sent {
 struct Known {
     /// Permits that are spent: they stay so under another limit.
     used: u64,
+    /// When so many were.
+    since: Instant,
     at: Instant,
     reset_at: Instant,
     /// Whether it was said of the limit in force: another one has other times.
@@ -301,7 +303,10 @@ impl Entry {
     pub(super) fn learn(&mut self, grant: &Grant, now: Instant) {
         let reset_at = now.checked_add(Duration::from_micros(grant.reset_us)).unwrap_or(now);
         let used = self.limit.capacity().saturating_sub(grant.remaining);
-        self.known = Some(Known { used, at: now, reset_at, current: true });
+        // Nothing left says no more than that a limit is reached: where more was spent under a larger one, that is known.
+        let more = self.known.filter(|_| grant.remaining == 0 && self.known_used(now) > used);
+        let (used, since) = more.map_or((used, now), |known| (known.used, known.since));
+        self.known = Some(Known { used, since, at: now, reset_at, current: true });
         self.seeded = false;
         self.touched = now;
     }
@@ -345,7 +350,7 @@ impl Entry {
     pub(super) fn known_used(&self, now: Instant) -> u64 {
         let Some(known) = self.known else { return 0 };
         let used = known.used;
-        let age = micros(now.saturating_duration_since(known.at));
+        let age = micros(now.saturating_duration_since(known.since));
         match self.limit.algorithm {
             Algorithm::FixedWindow if now >= known.reset_at => 0,
             Algorithm::SlidingWindow if age >= self.limit.window_us => 0,
