@@ -115,11 +115,8 @@ impl Registry {
             .filter(|(_, kept)| kept.is_used())
             .map(|(name, kept)| (Name::clone(name), kept.counts.handle()))
             .collect();
-        let kept = |(name, memory): (Name, Memory)| Kept {
-            name,
-            keys: memory.len(),
-            evicted: memory.evicted(),
-        };
+        let kept =
+            |(name, memory): (Name, Memory)| Kept { name, keys: memory.len(), evicted: memory.evicted() };
         sorted(known.into_iter().map(kept).collect(), |kept| &kept.name)
     }
 

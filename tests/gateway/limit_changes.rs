@@ -183,7 +183,11 @@ const RELOADS: [(&str, &str, Then); 20] = [
     (BUCKET, "limit: 360, window: 30d, algorithm: token_bucket, burst: 50", Then::Refused(2 * HOUR)),
     (BUCKET, "limit: 60, window: 1h", Then::Left(9)),
     (BUCKET, "limit: 50, window: 1h, algorithm: fixed_window", Then::Refused(HOUR)),
-    (BUCKET, "limit: 720, window: 30d, algorithm: token_bucket, burst: 50, max_keys: 100", Then::Refused(HOUR)),
+    (
+        BUCKET,
+        "limit: 720, window: 30d, algorithm: token_bucket, burst: 50, max_keys: 100",
+        Then::Refused(HOUR),
+    ),
     (SLIDING, "limit: 60, window: 1h", Then::Left(9)),
     (SLIDING, "limit: 10, window: 1h", Then::Refused(HOUR)),
     (SLIDING, "limit: 50, window: 2h", Then::Refused(2 * HOUR)),

@@ -164,10 +164,11 @@ impl Runs {
 
     /// Gives back what was taken at `at`; whether the run of its cell is still there.
     pub fn give_back(&mut self, now: u64, limit: &Limit, cost: u64, at: u64) -> bool {
+        self.forget(now, limit.window_us);
         let cell = cell(limit.window_us);
         let Some(place) = self.as_slice().iter().position(|run| run.last >= at) else { return false };
         let run = &mut self.runs[place];
-        if run.last / cell != at / cell || run.last + limit.window_us <= now {
+        if run.last / cell != at / cell {
             return false;
         }
         run.permits = run.permits.saturating_sub(cost);

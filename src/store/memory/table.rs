@@ -10,9 +10,9 @@
 //! that holds a sixteenth as many keys. Where it is full their runs are joined until they fit: stricter, never looser.
 
 use super::slot::{Body, EMPTY, INLINE, Packed, Place, Slot, debt, halves, shift};
-use crate::store::{Algorithm, Limit};
 use crate::store::algorithm::sliding_window::RUNS;
 use crate::store::algorithm::{Runs, State, TokenBucket};
+use crate::store::{Algorithm, Limit};
 
 /// Places of the table that a new key sweeps.
 const SWEEP: usize = 4;

@@ -11,12 +11,22 @@ use std::time::Instant;
 use super::budgets::{Budgets, DEBTS_PER_TIDY, Outcome};
 use super::lease::{self, Entry, Sent};
 use super::shard::Shard;
-use crate::store::{Decision, Limit, Source, Store, Taken, Ticket, Unavailable, WhenStoreFails};
+use crate::store::{Algorithm, Decision, Limit, Source, Store, Taken, Ticket, Unavailable, WhenStoreFails};
 
 /// [`Ticket::origin`] of permits that the local share counted.
 const FROM_LOCAL: u8 = 1;
 /// [`Ticket::origin`] of requests that nobody counted.
 const FROM_NOBODY: u8 = 2;
+
+/// A limit that counts like this one and refuses nothing: another tier may have spent more than this one admits.
+fn roomy(limit: &Limit) -> Limit {
+    let most = u64::from(u32::MAX);
+    match limit.algorithm {
+        // The limit is the rate that it refills at.
+        Algorithm::TokenBucket => Limit { burst: most, ..*limit },
+        _ => Limit { limit: most, burst: most, ..*limit },
+    }
+}
 
 impl Budgets {
     /// Decides without Redis.
@@ -55,7 +65,7 @@ impl Budgets {
         }
         let decision = self.ask_local(key, &part, cost);
         if decision.admitted && known {
-            self.owe(&mut shard, key, cost);
+            self.owe(&mut shard, key, limit, cost);
         }
         let ticket = Ticket { origin: FROM_LOCAL, ..decision.ticket };
         Decision { source: Source::Local, possible: cost <= limit.capacity(), ticket, ..decision }
@@ -65,7 +75,12 @@ impl Budgets {
     fn part(&self, limit: &Limit) -> Limit {
         let replicas = self.remote.replicas().max(1);
         let share = |whole: u64| if whole == 0 { 0 } else { (whole / replicas).max(1) };
-        Limit { limit: share(limit.limit), burst: share(limit.burst), slowest: share(limit.slowest), ..*limit }
+        Limit {
+            limit: share(limit.limit),
+            burst: share(limit.burst),
+            slowest: share(limit.slowest),
+            ..*limit
+        }
     }
 
     /// Counts this replica's part of what was used before the outage, once.
@@ -74,15 +89,16 @@ impl Budgets {
             return;
         }
         let replicas = self.remote.replicas().max(1);
-        let used = entry.known_used(now).div_ceil(replicas).min(part.capacity());
+        let used = entry.known_used(now).div_ceil(replicas);
         let more = used.saturating_sub(self.used_locally(key, part));
         if more > 0 {
-            self.ask_local(key, part, more);
+            self.ask_local(key, &roomy(part), more);
         }
     }
 
     fn used_locally(&self, key: &[u8], part: &Limit) -> u64 {
-        part.capacity().saturating_sub(self.ask_local(key, part, 0).remaining)
+        let roomy = roomy(part);
+        roomy.capacity().saturating_sub(self.ask_local(key, &roomy, 0).remaining)
     }
 
     fn ask_local(&self, key: &[u8], part: &Limit, cost: u64) -> Decision {
@@ -101,10 +117,13 @@ impl Budgets {
     }
 
     /// Notes what Redis has to be told.
-    pub(super) fn owe(&self, shard: &mut Shard, key: &[u8], permits: u64) {
+    pub(super) fn owe(&self, shard: &mut Shard, key: &[u8], limit: &Limit, permits: u64) {
         let Some(entry) = shard.entries.get_mut(key) else { return };
         if permits == 0 {
             return;
+        }
+        if entry.owed == 0 || limit.capacity() > entry.owed_under.capacity() {
+            entry.owed_under = *limit;
         }
         if entry.owed == 0 {
             shard.owing.push_back(key.into());
@@ -117,7 +136,7 @@ impl Budgets {
     pub(super) fn debt(&self, key: &[u8], entry: &mut Entry) -> u64 {
         match std::mem::take(&mut entry.owed) {
             0 => 0,
-            owed => owed.min(self.used_locally(key, &self.part(&entry.limit))),
+            owed => owed.min(self.used_locally(key, &self.part(&entry.owed_under))),
         }
     }
 
@@ -130,7 +149,7 @@ impl Budgets {
                     let mut shard = self.lock(index);
                     let Some(key) = shard.owing.pop_front() else { break };
                     let Some(entry) = shard.entries.get_mut(&key) else { continue };
-                    let (limit, owed) = (entry.limit, self.debt(&key, entry));
+                    let (limit, owed) = (entry.owed_under, self.debt(&key, entry));
                     (key, Sent::alone(now, limit, 0, owed))
                 };
                 if sent.owed > 0 {

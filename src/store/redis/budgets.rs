@@ -238,7 +238,7 @@ impl Budgets {
                 Err(why) => {
                     entry.in_flight = false;
                     told.extend(entry.waiters.drain(..).map(|waiter| (waiter, Err(why.clone()))));
-                    self.owe(shard, key, sent.owed);
+                    self.owe(shard, key, &sent.limit, sent.owed);
                 }
             }
         }
@@ -256,7 +256,7 @@ impl Budgets {
     fn plan(&self, key: &[u8], entry: &mut Entry, now: Instant, send: &mut Send) {
         let share = self.share.unwrap_or(0);
         let Some((mut sent, left)) = entry.plan(share, now) else { return };
-        sent.owed = self.debt(key, entry);
+        sent.owed = if entry.owes_under(&sent.limit) { self.debt(key, entry) } else { 0 };
         send.back.extend(left.map(|left| (key.into(), entry.limit, left)));
         send.trip = Some(sent);
     }
@@ -304,7 +304,7 @@ impl Budgets {
             return Taken::Ready(self.fall_back(key, limit, cost, "Redis is away"));
         }
         let owed = match self.shard(key).entries.get_mut(key) {
-            Some(entry) if entry.owed > 0 => self.debt(key, entry),
+            Some(entry) if entry.owes_under(limit) => self.debt(key, entry),
             _ => 0,
         };
         let (tell, answer) = oneshot::channel();
@@ -345,7 +345,7 @@ impl Budgets {
                     entry.learn(grant, now);
                 }
             }
-            Err(_) => self.owe(&mut shard, key, sent.owed),
+            Err(_) => self.owe(&mut shard, key, &sent.limit, sent.owed),
         }
     }
 }

@@ -101,6 +101,9 @@ pub(super) struct Entry {
     pub(super) waiters: VecDeque<Waiter>,
     /// Admitted here while Redis was away, and not told yet.
     pub(super) owed: u64,
+    /// The largest limit that they were admitted under: Redis counts no more of them than the limit of the trip has
+    /// room for.
+    pub(super) owed_under: Limit,
     /// Whether this outage's local counter knows what was used before.
     pub(super) seeded: bool,
     pub(super) touched: Instant,
@@ -125,6 +128,7 @@ impl Entry {
             in_flight: false,
             waiters: VecDeque::new(),
             owed: 0,
+            owed_under: limit,
             seeded: false,
             touched: now,
         }
@@ -194,9 +198,9 @@ impl Entry {
     /// does what is known to be spent.
     pub(super) fn change(&mut self, limit: Limit, now: Instant) -> Option<Left> {
         let left = self.surrender();
-        let (owed, seeded) = (self.owed, self.seeded);
+        let (owed, owed_under, seeded) = (self.owed, self.owed_under, self.seeded);
         let known = self.known.map(|known| Known { current: false, ..known });
-        *self = Entry { owed, seeded, known, ..Entry::new(limit, now) };
+        *self = Entry { owed, owed_under, seeded, known, ..Entry::new(limit, now) };
         left
     }
 
@@ -318,6 +322,11 @@ impl Entry {
             self.permits = self.permits.saturating_add(cost);
         }
         lives
+    }
+
+    /// Whether a trip under this limit may tell Redis what is owed.
+    pub(super) fn owes_under(&self, limit: &Limit) -> bool {
+        self.owed > 0 && limit.capacity() >= self.owed_under.capacity()
     }
 
     /// When the lease ends, where there is one.

@@ -95,7 +95,8 @@ fn cel(text: &str) -> Option<Expression> {
 }
 
 fn settings(name: &str, limit: u64, store: Arc<dyn Store>) -> Settings {
-    let limit = Limit { algorithm: Algorithm::default(), limit, window_us: MINUTE, burst: limit, slowest: limit };
+    let limit =
+        Limit { algorithm: Algorithm::default(), limit, window_us: MINUTE, burst: limit, slowest: limit };
     Settings {
         name: name.into(),
         told: Told::new(Some(name), MINUTE),

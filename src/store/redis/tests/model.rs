@@ -52,8 +52,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 fn limits() -> impl Strategy<Value = Vec<Limit>> {
     let windows = prop_oneof![1000 * SECOND..9000 * SECOND, Just(3600 * SECOND), Just(366 * 86_400 * SECOND)];
     let one = (0..3usize, 1..40u64, windows, 1..30u64).prop_map(|(which, limit, window_us, burst)| {
-        let algorithm =
-            [Algorithm::SlidingWindow, Algorithm::FixedWindow, Algorithm::TokenBucket][which];
+        let algorithm = [Algorithm::SlidingWindow, Algorithm::FixedWindow, Algorithm::TokenBucket][which];
         let burst = if algorithm == Algorithm::TokenBucket { burst } else { limit };
         Limit { algorithm, limit, window_us, burst, slowest: limit }
     });
@@ -97,7 +96,8 @@ fn play(connection: &mut Connection, key: &str, limits: &[Limit], steps: &[Step]
             };
             assert!(u64::try_from(life).unwrap() + 60_000 >= counts / 1000, "{life} of {counts}: {limit:?}");
         }
-        if let Some((at, cost)) = back.and_then(|back| taken.len().checked_sub(back + 1)).map(|at| taken[at]) {
+        if let Some((at, cost)) = back.and_then(|back| taken.len().checked_sub(back + 1)).map(|at| taken[at])
+        {
             state.give_back(now, limit, cost, at);
             let _: i64 = give_back.call(key, limit, &[cost, at], now).query(connection).unwrap();
         }
@@ -108,7 +108,7 @@ fn play(connection: &mut Connection, key: &str, limits: &[Limit], steps: &[Step]
 fn the_scripts_count_as_the_machines_do_whatever_changes() {
     let server = Server::start();
     let connection = RefCell::new(server.connection());
-    let mut runner = TestRunner::new(Config { max_shrink_iters: 2000, ..Config::with_cases(150) });
+    let mut runner = TestRunner::new(Config { max_shrink_iters: 2000, ..Config::with_cases(300) });
     let outcome = runner.run(&(limits(), steps()), |(limits, steps)| {
         let connection = &mut *connection.borrow_mut();
         let _: () = redis::cmd("FLUSHALL").query(connection).unwrap();
