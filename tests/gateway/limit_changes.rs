@@ -264,15 +264,19 @@ fn a_reload_that_fails_changes_no_budget() {
         format!(
             "admin: {{ listen: 127.0.0.1:0 }}\nlisteners: {{ default: {{ listen: '127.0.0.1:0' }}{more} }}\n\
              rate_limits: {{ edge: {{ headers: [draft-7], {limit} }} }}\n\
-             routes: {{ /x: {{ respond: {{ status: 200 }}, policies: {{ rate_limit: edge }} }} }}\n"
+             routes:\n  /x: {{ respond: {{ status: 200 }}, policies: {{ rate_limit: edge }} }}\n"
         )
     };
+    let added = "  /added: { respond: { status: 200 }, policies: { rate_limit: { limit: 7, window: 1h } } }\n";
     let gateway = Gateway::start(&[], &config(SLIDING, ""));
     let mut client = gateway.client();
     spend("the budget", 50, || client.get("/x"));
     let more = format!(", more: {{ listen: '{}' }}", taken.local_addr().unwrap());
-    gateway.replace_config(&config("limit: 70, window: 1h, max_keys: 10", &more));
+    gateway.replace_config(&(config("limit: 70, window: 1h, max_keys: 10", &more) + added));
     assert_eq!(reload(&gateway), 422, "the port is taken");
+    let page =
+        Client::connect(gateway.admin()).request("GET", "/metrics", &[("Host", "localhost")], b"").text();
+    assert!(page.contains("edge") && !page.contains("added"), "no numbers of what is not in force: {page}");
     refused("after a reload that failed", &client.get("/x"), HOUR);
     gateway.replace_config(&config(SLIDING, ""));
     assert_eq!(reload(&gateway), 200);
