@@ -267,7 +267,8 @@ fn a_reload_that_fails_changes_no_budget() {
              routes:\n  /x: {{ respond: {{ status: 200 }}, policies: {{ rate_limit: edge }} }}\n"
         )
     };
-    let added = "  /added: { respond: { status: 200 }, policies: { rate_limit: { limit: 7, window: 1h } } }\n";
+    let added =
+        "  /added: { respond: { status: 200 }, policies: { rate_limit: { limit: 7, window: 1h } } }\n";
     let gateway = Gateway::start(&[], &config(SLIDING, ""));
     let mut client = gateway.client();
     spend("the budget", 50, || client.get("/x"));
