@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::budgets::{Budgets, DEBTS_PER_TIDY, Outcome};
-use super::lease::{self, Entry, Sent};
+use super::lease::{self, Entry, Owed, Sent};
 use super::shard::Shard;
 use crate::store::{Algorithm, Decision, Limit, Source, Store, Taken, Ticket, Unavailable, WhenStoreFails};
 
@@ -122,22 +122,22 @@ impl Budgets {
         if permits == 0 {
             return;
         }
-        if entry.owed == 0 || limit.capacity() > entry.owed_under.capacity() {
-            entry.owed_under = *limit;
+        let owing = &mut shard.owing;
+        let owed = entry.owed.get_or_insert_with(|| {
+            owing.push_back(key.into());
+            Box::new(Owed { permits: 0, under: *limit })
+        });
+        if limit.capacity() > owed.under.capacity() {
+            owed.under = *limit;
         }
-        if entry.owed == 0 {
-            shard.owing.push_back(key.into());
-        }
-        entry.owed = entry.owed.saturating_add(permits);
+        owed.permits = owed.permits.saturating_add(permits);
     }
 
     /// Takes what the key owes: no more than the local share still counts as used, for what is older than the window
     /// is nobody's any more.
     pub(super) fn debt(&self, key: &[u8], entry: &mut Entry) -> u64 {
-        match std::mem::take(&mut entry.owed) {
-            0 => 0,
-            owed => owed.min(self.used_locally(key, &self.part(&entry.owed_under))),
-        }
+        let Some(owed) = entry.owed.take() else { return 0 };
+        owed.permits.min(self.used_locally(key, &self.part(&owed.under)))
     }
 
     /// Tells Redis of debts whose keys nobody asks for, some at a time.
@@ -149,7 +149,8 @@ impl Budgets {
                     let mut shard = self.lock(index);
                     let Some(key) = shard.owing.pop_front() else { break };
                     let Some(entry) = shard.entries.get_mut(&key) else { continue };
-                    let (limit, owed) = (entry.owed_under, self.debt(&key, entry));
+                    let limit = entry.owed.as_ref().map_or(entry.limit, |owed| owed.under);
+                    let owed = self.debt(&key, entry);
                     (key, Sent::alone(now, limit, 0, owed))
                 };
                 if sent.owed > 0 {
@@ -166,8 +167,8 @@ impl Budgets {
             return;
         }
         let part = self.part(limit);
-        if let Some(entry) = self.shard(key).entries.get_mut(key) {
-            entry.owed = entry.owed.saturating_sub(cost);
+        if let Some(owed) = self.shard(key).entries.get_mut(key).and_then(|entry| entry.owed.as_mut()) {
+            owed.permits = owed.permits.saturating_sub(cost);
         }
         self.local.give_back(key, &part, cost, Ticket { origin: lease::FROM_REDIS, ..ticket });
     }

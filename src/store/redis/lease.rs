@@ -68,11 +68,16 @@ struct Known {
     /// Permits that are spent: they stay so under another limit.
     used: u64,
     /// When so many were.
-    since: Instant,
     at: Instant,
     reset_at: Instant,
-    /// Whether it was said of the limit in force: another one has other times.
-    current: bool,
+}
+
+/// Permits that were admitted here while Redis was away, and not reported yet.
+pub(super) struct Owed {
+    pub(super) permits: u64,
+    /// The largest limit that they were admitted under: Redis counts no more of them than the limit of the trip has
+    /// room for.
+    pub(super) under: Limit,
 }
 
 /// A refusal that is true for a while.
@@ -89,6 +94,8 @@ pub(super) struct Entry {
     expires: Instant,
     at_us: u64,
     known: Option<Known>,
+    /// Whether that was said of the limit in force: another one has other times.
+    current: bool,
     refused: Option<Refused>,
     /// When the last trip left, and what was admitted since: all, and from what was taken ahead.
     sent: Option<Instant>,
@@ -99,11 +106,8 @@ pub(super) struct Entry {
     hold_us: u64,
     pub(super) in_flight: bool,
     pub(super) waiters: VecDeque<Waiter>,
-    /// Admitted here while Redis was away, and not told yet.
-    pub(super) owed: u64,
-    /// The largest limit that they were admitted under: Redis counts no more of them than the limit of the trip has
-    /// room for.
-    pub(super) owed_under: Limit,
+    /// Rare, and small where there is none.
+    pub(super) owed: Option<Box<Owed>>,
     /// Whether this outage's local counter knows what was used before.
     pub(super) seeded: bool,
     pub(super) touched: Instant,
@@ -118,6 +122,7 @@ impl Entry {
             expires: now,
             at_us: 0,
             known: None,
+            current: false,
             refused: None,
             sent: None,
             used: 0,
@@ -127,8 +132,7 @@ impl Entry {
             hold_us: 0,
             in_flight: false,
             waiters: VecDeque::new(),
-            owed: 0,
-            owed_under: limit,
+            owed: None,
             seeded: false,
             touched: now,
         }
@@ -143,7 +147,7 @@ impl Entry {
             self.ahead = self.ahead.saturating_add(cost);
             return Some(self.admitted(Source::Lease, now));
         }
-        let known = self.known.filter(|known| known.current)?;
+        let known = self.known.filter(|_| self.current)?;
         if cost == 0 && micros(now.saturating_duration_since(known.at)) < hold_us(&self.limit) {
             return Some(self.admitted(Source::Lease, now));
         }
@@ -198,9 +202,8 @@ impl Entry {
     /// does what is known to be spent.
     pub(super) fn change(&mut self, limit: Limit, now: Instant) -> Option<Left> {
         let left = self.surrender();
-        let (owed, owed_under, seeded) = (self.owed, self.owed_under, self.seeded);
-        let known = self.known.map(|known| Known { current: false, ..known });
-        *self = Entry { owed, owed_under, seeded, known, ..Entry::new(limit, now) };
+        let (owed, seeded, known) = (self.owed.take(), self.seeded, self.known);
+        *self = Entry { owed, seeded, known, ..Entry::new(limit, now) };
         left
     }
 
@@ -309,8 +312,8 @@ impl Entry {
         let used = self.limit.capacity().saturating_sub(grant.remaining);
         // Nothing left says no more than that a limit is reached: where more was spent under a larger one, that is known.
         let more = self.known.filter(|_| grant.remaining == 0 && self.known_used(now) > used);
-        let (used, since) = more.map_or((used, now), |known| (known.used, known.since));
-        self.known = Some(Known { used, since, at: now, reset_at, current: true });
+        let (used, at) = more.map_or((used, now), |known| (known.used, known.at));
+        (self.known, self.current) = (Some(Known { used, at, reset_at }), true);
         self.seeded = false;
         self.touched = now;
     }
@@ -324,9 +327,9 @@ impl Entry {
         lives
     }
 
-    /// Whether a trip under this limit may tell Redis what is owed.
+    /// Whether a trip under this limit may report what is owed.
     pub(super) fn owes_under(&self, limit: &Limit) -> bool {
-        self.owed > 0 && limit.capacity() >= self.owed_under.capacity()
+        self.owed.as_ref().is_some_and(|owed| limit.capacity() >= owed.under.capacity())
     }
 
     /// When the lease ends, where there is one.
@@ -359,7 +362,7 @@ impl Entry {
     pub(super) fn known_used(&self, now: Instant) -> u64 {
         let Some(known) = self.known else { return 0 };
         let used = known.used;
-        let age = micros(now.saturating_duration_since(known.since));
+        let age = micros(now.saturating_duration_since(known.at));
         match self.limit.algorithm {
             Algorithm::FixedWindow if now >= known.reset_at => 0,
             Algorithm::SlidingWindow if age >= self.limit.window_us => 0,
@@ -372,7 +375,7 @@ impl Entry {
     pub(super) fn idle(&self, now: Instant, rest: Duration) -> bool {
         let quiet = now.saturating_duration_since(self.touched);
         // A debt that is older than the window is nobody's any more.
-        let owes = self.owed > 0 && quiet < Duration::from_micros(self.limit.window_us);
+        let owes = self.owed.is_some() && quiet < Duration::from_micros(self.limit.window_us);
         let busy = self.in_flight || self.permits > 0 || owes || !self.waiters.is_empty();
         !busy && quiet >= rest
     }
