@@ -3,11 +3,12 @@
 -- The state is a flat list: format, algorithm, window, and then
 --   sliding window: run by run (oldest first) the time since the run before, and the permits;
 --   fixed window: the times of its first and last hit, permits;
---   token bucket: a moment, the permits owed then: whole ones, and a part in units of 1/window of one.
+--   token bucket: a moment, the permits owed then: whole ones, and a part in units of 1/window of one; and the largest
+--   limit that permits are held under until that moment.
 -- Permits are permits: the limit they were spent under is not part of the state, and the window only as the unit of
 -- the part. The rules are those of src/store/algorithm.
 local FORMAT, SLIDING, FIXED, BUCKET, RUNS = 78, 0, 1, 2, 33
-local EXACT = 9007199254740992
+local EXACT, MOST = 9007199254740992, 4294967295
 local floor, min, max, fmod = math.floor, math.min, math.max, math.fmod
 
 local key = KEYS[1]
@@ -20,6 +21,9 @@ local now = tonumber(clock[1]) * 1000000 + tonumber(clock[2])
 -- Held permits count at the end of their hold: so far ahead of now a time may be. A time that is further ahead was
 -- written before the clock was set back.
 local ahead = 1000000
+-- What a bucket owes at a moment that is still to come it owes now too, and what refills until then at this limit: what
+-- is held counts now as it was granted, whichever tier asks.
+local holder = limit
 
 -- a * b / m, rounded down (at most 2^52), and the remainder; exact though a * b may not be. a and m are below 2^46.
 local function muldiv(a, b, m)
@@ -49,8 +53,8 @@ end
 
 -- What a bucket owes at a moment that owes so much at another one.
 local function owed_at(moment, at, permits, part)
-  local by, by_part = muldiv(limit, math.abs(moment - at), window)
-  if moment >= at then return less(permits, part, by, by_part) end
+  if moment >= at then return less(permits, part, muldiv(limit, moment - at, window)) end
+  local by, by_part = muldiv(holder, at - moment, window)
   permits, part = permits + by, part + by_part
   if part >= window then return permits + 1, part - window end
   return permits, part
@@ -71,7 +75,7 @@ local function is_ours(list)
   end
   if list[2] == SLIDING then return #list >= 5 and fmod(#list, 2) == 1 end
   if list[2] == FIXED then return #list == 6 and list[4] <= list[5] end
-  return list[2] == BUCKET and #list == 6
+  return list[2] == BUCKET and #list == 7
 end
 
 -- The state, where there is one that we wrote: its list, or nil for anything else. What is not ours is removed.
@@ -129,6 +133,7 @@ local function bucket_of(list)
     if part >= window then permits, part = permits + 1, part - window end
   end
   if at > now + ahead then return now, permits, part, true end
+  if at > now then holder = max(limit, min(MOST, muldiv(list[7], window, list[3]))) end
   return at, permits, part, false
 end
 
@@ -190,5 +195,5 @@ local function save_bucket(at, permits, part)
     return
   end
   local life = muldiv(owes, window, slowest)
-  save({ FORMAT, BUCKET, window, at, permits, part }, at + life + 1)
+  save({ FORMAT, BUCKET, window, at, permits, part, holder }, at + life + 1)
 end

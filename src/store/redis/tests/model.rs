@@ -147,3 +147,77 @@ fn a_held_permit_lets_no_more_through_at_another_rate() {
     assert_eq!(ask(6000, [1, 1, 0, 0], START + SECOND + 600_000)[0], 1);
     assert_eq!(ask(600, [1, 1, 0, 0], START + SECOND + 600_000)[..3], [0, 0, 6_000_000]);
 }
+
+/// A trip of a tier: the time since the one before, the cost, what is taken ahead, the hold, the tier, when the permits
+/// are spent (in hundredths of the hold), and how many of them go back unspent.
+type Held = (u64, u64, u64, u64, usize, u64, u64);
+
+fn held_trips() -> impl Strategy<Value = Vec<Held>> {
+    let wait = prop_oneof![3 => 0..50u64, 4 => 0..SECOND, 2 => 0..40 * SECOND];
+    let hold = prop_oneof![1 => Just(0), 3 => 1..SECOND];
+    let one = (wait, 1..4u64, 0..20u64, hold, 0..2usize, 0..=100u64, 0..4u64);
+    prop::collection::vec(one, 1..80)
+}
+
+/// Whenever the permits of a hold are spent, and whichever tier asks next: never more than the larger limit.
+fn hold(connection: &mut Connection, tiers: &[Limit; 2], trips: &[Held]) {
+    let (take, give_back) = (Script::new(TAKE), Script::new(GIVE_BACK));
+    let mut spent: Vec<(u64, u64)> = Vec::new();
+    let mut now = START;
+    for &(wait, cost, want, hold, tier, when, unspent) in trips {
+        now += wait;
+        let numbers = [cost, cost + want, hold, 0];
+        let said: [u64; 5] = take.call("k", &tiers[tier], &numbers, now).query(connection).unwrap();
+        let [granted, _, _, valid, at] = said;
+        let back = unspent.min(granted);
+        if granted > 0 {
+            spent.push((now + valid * when / 100, granted - back));
+        }
+        if back > 0 {
+            let _: i64 = give_back.call("k", &tiers[tier], &[back, at], now).query(connection).unwrap();
+        }
+    }
+    spent.sort_unstable();
+    let (window, most) = (tiers[0].window_us, tiers.iter().map(|tier| tier.limit).max().unwrap());
+    let burst = tiers.iter().map(Limit::capacity).max().unwrap();
+    for (first, (start, _)) in spent.iter().enumerate() {
+        let mut sum = 0;
+        for (at, permits) in &spent[first..] {
+            sum += permits;
+            match tiers[0].algorithm {
+                Algorithm::SlidingWindow if at - start < window => assert!(sum <= most, "{sum}: {spent:?}"),
+                Algorithm::TokenBucket => {
+                    let refilled = u128::from(at - start) * u128::from(most);
+                    let bound = u128::from(burst) + refilled.div_ceil(u128::from(window));
+                    assert!(u128::from(sum) <= bound, "{sum} of {bound} from {start} to {at}: {spent:?}");
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn tiers_in_turn_over_held_permits_keep_the_larger_limit() {
+    let server = Server::start();
+    let connection = RefCell::new(server.connection());
+    let tiers = (prop::bool::ANY, 1..40u64, 1..400u64, 1..40u64, 20..2000u64).prop_map(
+        |(bucket, slow, fast, burst, seconds)| {
+            [slow, fast].map(|limit| Limit {
+                algorithm: if bucket { Algorithm::TokenBucket } else { Algorithm::SlidingWindow },
+                limit,
+                window_us: seconds * SECOND,
+                burst: if bucket { burst } else { limit },
+                slowest: slow.min(fast),
+            })
+        },
+    );
+    let mut runner = TestRunner::new(Config { max_shrink_iters: 2000, ..Config::with_cases(400) });
+    let outcome = runner.run(&(tiers, held_trips()), |(tiers, trips)| {
+        let connection = &mut *connection.borrow_mut();
+        let _: () = redis::cmd("FLUSHALL").query(connection).unwrap();
+        hold(connection, &tiers, &trips);
+        Ok(())
+    });
+    outcome.unwrap_or_else(|why| panic!("{why}"));
+}
