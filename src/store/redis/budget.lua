@@ -133,7 +133,7 @@ local function bucket_of(list)
     if part >= window then permits, part = permits + 1, part - window end
   end
   if at > now + ahead then return now, permits, part, true end
-  if at > now then holder = max(limit, min(MOST, muldiv(list[7], window, list[3]))) end
+  if at > now then holder = max(limit, min(MOST, (muldiv(list[7], window, list[3])))) end
   return at, permits, part, false
 end
 
@@ -190,7 +190,8 @@ end
 
 local function save_bucket(at, permits, part)
   local owes = rounded_up(permits, part)
-  if owes == 0 then
+  -- None at a moment that is still to come may be some now.
+  if owes == 0 and at <= now then
     redis.call('DEL', key)
     return
   end
