@@ -30,7 +30,7 @@ pub struct Registry {
 struct InMemory {
     /// The counters; nothing is asked through this one.
     counts: Memory,
-    /// What snapshots ask through, by the most keys that each keeps. A reload that fails leaves one that nobody holds.
+    /// What snapshots ask through, by the most keys that each keeps. A reload that fails leaves one without users.
     used: Vec<(usize, Weak<Memory>)>,
 }
 
@@ -153,7 +153,7 @@ impl Registry {
             return known;
         }
         if kept.used.is_empty() && kept.counts.is_empty() {
-            // Nothing is counted and nobody asks: as many shards as this many keys are worth.
+            // Nothing is counted and there is no user: as many shards as this many keys are worth.
             kept.counts = new();
         }
         let resized = Arc::new(kept.counts.resized(wanted.max_keys));

@@ -16,7 +16,7 @@ const SLACK: u64 = 60;
 const STORES: [(&str, &str); 3] =
     [("memory", ""), ("redis", ", store: redis"), ("strict", ", store: redis, lease: none")];
 
-/// A gateway with a Redis beside it.
+/// A gateway that is connected to this Redis.
 fn start(redis: &Redis, config: &str) -> Gateway {
     let gateway =
         Gateway::prepare(&[]).env("REDIS_URL", &redis.url()).env("SECRET", SECRET).start(&with_redis(config));

@@ -28,8 +28,8 @@ impl FixedWindow {
         FixedWindow { start: at, last: at, spent }
     }
 
-    /// When the window of this length starts that holds the hits. Does not depend on the present, so that what a client
-    /// was told stays true.
+    /// When the window of this length starts that holds the hits. Does not depend on the present, so that a time a client
+    /// was given stays true.
     fn begins(&self, window: u64) -> u64 {
         if self.last - self.start < window { self.start } else { self.last }
     }
