@@ -101,7 +101,13 @@ fn jwt() -> Jwt {
 const EVERY: [Algorithm; 3] = [Algorithm::SlidingWindow, Algorithm::FixedWindow, Algorithm::TokenBucket];
 
 fn per_minute(algorithm: Algorithm) -> Limit {
-    Limit { algorithm, limit: 1_000_000_000, window_us: 60_000_000, burst: 1_000_000_000 }
+    Limit {
+        algorithm,
+        limit: 1_000_000_000,
+        window_us: 60_000_000,
+        burst: 1_000_000_000,
+        slowest: 1_000_000_000,
+    }
 }
 
 fn memory(max_keys: usize) -> Arc<Memory> {

@@ -104,6 +104,8 @@ async fn reload(
             None
         }
         Err(failure) => {
+            // The numbers of what only the failed configuration has go with it.
+            inner.environment.metrics.retain(&names(&previous));
             inner.environment.metrics.reload_failed();
             inner.log.error(format_args!(
                 "reload failed ({}): {}; version {version} stays in force",

@@ -58,6 +58,9 @@ pub struct Limit {
     pub window_us: u64,
     /// Size of the bucket of [`Algorithm::TokenBucket`], at most `u32::MAX`; the same as `limit` for the windows.
     pub burst: u64,
+    /// The smallest `limit` above 0 among the tiers that share the budgets: a key is remembered for as long as what it
+    /// spent would take to refill at it. Decides nothing itself.
+    pub slowest: u64,
 }
 
 impl Limit {

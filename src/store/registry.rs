@@ -19,11 +19,25 @@ pub struct Registry {
     observer: Option<Arc<dyn Observer>>,
     /// Those that no snapshot holds any more stay until what was spent has come back: a limit that is taken out and put
     /// in again gives nobody a new budget.
-    memory: Mutex<HashMap<Name, (usize, Arc<Memory>)>>,
+    memory: Mutex<HashMap<Name, InMemory>>,
     /// Of one limit the newest last: what a reload that fails has made is over with it, and the former goes on.
     shared: Mutex<HashMap<Name, Vec<Shared>>>,
     /// The newest last: two while a reload changes the settings.
     links: Mutex<Vec<Weak<Link>>>,
+}
+
+/// Budgets in memory.
+struct InMemory {
+    /// The counters; nothing is asked through this one.
+    counts: Memory,
+    /// What snapshots ask through, by the most keys that each keeps. A reload that fails leaves one without users.
+    used: Vec<(usize, Weak<Memory>)>,
+}
+
+impl InMemory {
+    fn is_used(&self) -> bool {
+        self.used.iter().any(|(_, memory)| memory.strong_count() > 0)
+    }
 }
 
 /// Budgets in Redis, and what they were made of.
@@ -81,11 +95,12 @@ impl Registry {
 
     /// Frees what is over and gives memory back: for a timer, off the path.
     pub fn tidy(&self) {
-        let known: Vec<Arc<Memory>> =
-            lock(&self.memory).values().map(|(_, memory)| Arc::clone(memory)).collect();
-        known.iter().for_each(|memory| memory.tidy());
-        drop(known);
-        lock(&self.memory).retain(|_, (_, memory)| Arc::strong_count(memory) > 1 || !memory.is_empty());
+        let known: Vec<Memory> = lock(&self.memory).values().map(|kept| kept.counts.handle()).collect();
+        known.iter().for_each(Memory::tidy);
+        lock(&self.memory).retain(|_, kept| {
+            kept.used.retain(|(_, memory)| memory.strong_count() > 0);
+            !kept.used.is_empty() || !kept.counts.is_empty()
+        });
         lock(&self.links).retain(|link| link.strong_count() > 0);
         lock(&self.shared).retain(|_, known| {
             known.retain(|shared| shared.budgets.strong_count() > 0);
@@ -95,16 +110,13 @@ impl Registry {
 
     /// The limits in memory, by name.
     pub fn kept(&self) -> Vec<Kept> {
-        let known: Vec<(Name, Arc<Memory>)> = lock(&self.memory)
+        let known: Vec<(Name, Memory)> = lock(&self.memory)
             .iter()
-            .filter(|(_, (_, memory))| Arc::strong_count(memory) > 1)
-            .map(|(name, (_, memory))| (Name::clone(name), Arc::clone(memory)))
+            .filter(|(_, kept)| kept.is_used())
+            .map(|(name, kept)| (Name::clone(name), kept.counts.handle()))
             .collect();
-        let kept = |(name, memory): (Name, Arc<Memory>)| Kept {
-            name,
-            keys: memory.len(),
-            evicted: memory.evicted(),
-        };
+        let kept =
+            |(name, memory): (Name, Memory)| Kept { name, keys: memory.len(), evicted: memory.evicted() };
         sorted(known.into_iter().map(kept).collect(), |kept| &kept.name)
     }
 
@@ -131,14 +143,22 @@ impl Registry {
 
     fn in_memory(&self, wanted: &Wanted) -> Arc<dyn Store> {
         let mut memory = lock(&self.memory);
-        if let Some((_, known)) =
-            memory.get(&wanted.name).filter(|(max_keys, _)| *max_keys == wanted.max_keys)
-        {
-            return Arc::clone(known) as Arc<dyn Store>;
+        let new = || Memory::new(wanted.max_keys, Arc::clone(&self.clock));
+        let kept = memory
+            .entry(Name::clone(&wanted.name))
+            .or_insert_with(|| InMemory { counts: new(), used: Vec::new() });
+        kept.used.retain(|(_, memory)| memory.strong_count() > 0);
+        let same = kept.used.iter().find(|(max_keys, _)| *max_keys == wanted.max_keys);
+        if let Some(known) = same.and_then(|(_, memory)| memory.upgrade()) {
+            return known;
         }
-        let new = Arc::new(Memory::new(wanted.max_keys, Arc::clone(&self.clock)));
-        memory.insert(Name::clone(&wanted.name), (wanted.max_keys, Arc::clone(&new)));
-        new
+        if kept.used.is_empty() && kept.counts.is_empty() {
+            // Nothing is counted and there is no user: as many shards as this many keys are worth.
+            kept.counts = new();
+        }
+        let resized = Arc::new(kept.counts.resized(wanted.max_keys));
+        kept.used.push((wanted.max_keys, Arc::downgrade(&resized)));
+        resized
     }
 
     /// The connection with these settings: the one that is there, or a new one.
@@ -163,7 +183,9 @@ impl Registry {
         if let Some(budgets) = known.iter().find(same).and_then(|shared| shared.budgets.upgrade()) {
             return Some(budgets);
         }
-        let budgets = Budgets::new(Arc::clone(&link) as Arc<dyn Remote>, wanted, Arc::clone(&self.clock));
+        let before = known.iter().rev().find_map(|shared| shared.budgets.upgrade());
+        let remote = Arc::clone(&link) as Arc<dyn Remote>;
+        let budgets = Budgets::new(remote, wanted, before.as_deref(), Arc::clone(&self.clock));
         known.push(Shared {
             wanted: wanted.clone(),
             link: Arc::downgrade(&link),

@@ -351,10 +351,12 @@ fn a_reload_moves_no_budget_of_a_limit_in_place() {
     put(&["routes:", &b]);
     put(&["routes:", &a]);
     assert_eq!(gateway.get("/a").status, 429);
-    // A larger limit goes on counting; one that counts something else, or longer, begins anew.
+    // A larger limit and a longer window go on counting; a limit that counts by something else begins anew.
     put(&["routes:", &route("/a", &limit(3, "600s", ""))]);
     assert_eq!(gateway.get("/a").status, 204);
     put(&["routes:", &route("/a", &limit(2, "601s", ""))]);
+    assert_eq!(spend("/a"), [429, 429, 429]);
+    put(&["routes:", &route("/a", &limit(2, "601s", ", key: request.method"))]);
     assert_eq!(spend("/a"), [204, 204, 429]);
     put(&["routes:", &route("/a", &format!("[{two}, {}]", limit(9, "601s", "")))]);
     assert_eq!(told(&gateway.get("/a")).0, 2, "the strictest is told");

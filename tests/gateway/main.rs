@@ -33,6 +33,7 @@ mod headers;
 mod hosts;
 mod jwt;
 mod limit;
+mod limit_changes;
 mod limit_words;
 mod log;
 mod one_path;

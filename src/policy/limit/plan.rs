@@ -161,15 +161,19 @@ impl Limits {
             false => limit.said(exchange, Verdict::Refused),
         }
         let styles = limit.0.styles;
+        let remaining = decision.remaining + returned;
+        // Where all of it comes back at once nothing is left that would come back later.
+        let whole = returned > 0 && remaining >= limit.limit(asked.tier).capacity();
+        let reset_us = if whole { 0 } else { decision.reset_us };
         let resets_at = match styles.has(HeaderStyle::Legacy) {
-            true => headers::unix_time_in(decision.reset_us),
+            true => headers::unix_time_in(reset_us),
             false => 0,
         };
         exchange.quotas.push(Quota {
             place: asked.place,
             limit: limit.limit(asked.tier).limit,
-            remaining: decision.remaining + returned,
-            reset: decision.reset_us.div_ceil(1_000_000),
+            remaining,
+            reset: reset_us.div_ceil(1_000_000),
             resets_at,
             partition: if styles.has(HeaderStyle::Draft8) { limit.partition(&asked.key) } else { None },
         });
@@ -287,6 +291,10 @@ impl Limits {
                 limit.0.metrics.said(*core, Verdict::GivenBack);
                 if let Some(quota) = quotas.iter_mut().find(|quota| quota.place == permit.place) {
                     quota.remaining = (quota.remaining + permit.cost).min(tier.capacity());
+                    if quota.remaining == tier.capacity() {
+                        quota.reset = 0;
+                        quota.resets_at = quota.resets_at.min(headers::unix_time_in(0));
+                    }
                 }
             }
             false

@@ -92,14 +92,14 @@ fn build(field: Field<'_>, env: &Env<'_>) -> Option<Arc<dyn Policy>> {
     env.named.find("rate_limit", field.text()?.as_str())
 }
 
-/// The name of a limit that is written in place. Beside whose it is it tells what is counted, and how long: an edit
-/// that puts another limit in its place does not hand it these counters.
+/// The name of a limit that is written in place: its place and what it counts by. An edit that changes the numbers, the
+/// window or the algorithm leaves the name, and with it what is spent; one that counts by another key begins anew.
 fn in_place(field: Field<'_>, place: &str) -> Name {
     let written = |key: &str| match field.node().get(key).map(|node| &node.value) {
         Some(Value::Scalar(scalar)) => scalar.raw().escape_debug().to_string(),
         _ => String::new(),
     };
-    format!("{place} ({} per {})", written("key"), written("window")).into()
+    format!("{place} ({})", written("key")).into()
 }
 
 /// Reads a limit whose budgets are kept under `name`, and which is told under `declared` where it has a name of its own.
@@ -142,8 +142,10 @@ pub fn declare(
     let place = words::place(&section, env.redis);
 
     let window_us = u64::try_from(window?.as_micros()).unwrap_or(u64::MAX >> 16).clamp(1000, u64::MAX >> 16);
-    let of = |limit: u64| Limit { algorithm, limit, window_us, burst: burst.unwrap_or(limit) };
-    let tiers: Vec<_> = tiers?.into_iter().map(|(when, limit)| (when, of(limit))).collect();
+    let tiers = tiers?;
+    let slowest = tiers.iter().map(|(_, limit)| *limit).filter(|limit| *limit > 0).min().unwrap_or(0);
+    let of = |limit: u64| Limit { algorithm, limit, window_us, burst: burst.unwrap_or(limit), slowest };
+    let tiers: Vec<_> = tiers.into_iter().map(|(when, limit)| (when, of(limit))).collect();
     let (key, cost, skip, (place, when_store_fails, lease)) = (key?, cost?, skip?, place?);
     let read = tiers.iter().filter_map(|(when, _)| when.as_ref()).chain(&key).chain(&cost).chain(&skip);
     let needs_identity = read.into_iter().any(Expression::needs_identity);

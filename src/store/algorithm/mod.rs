@@ -50,10 +50,9 @@ impl State {
         }
     }
 
-    /// Takes `cost` permits at `now`, all or none. A state of another algorithm is converted first: what it has spent
-    /// counts as one hit at `now`.
+    /// Takes `cost` permits at `now`, all or none.
     pub fn take(&mut self, now: u64, limit: &Limit, cost: u64) -> Verdict {
-        self.convert(now, limit);
+        self.convert(limit);
         match self {
             State::Fixed(state) => state.take(now, limit, cost),
             State::Sliding(state) => state.take(now, limit, cost),
@@ -61,38 +60,55 @@ impl State {
         }
     }
 
-    /// Gives back permits that were taken at `at` and are still counted.
-    pub fn give_back(&mut self, now: u64, limit: &Limit, cost: u64, at: u64) {
-        match self {
+    /// Gives back permits that were taken at `at` and are still counted. `false`: there is nothing to give back, and
+    /// the state is as it was.
+    pub fn give_back(&mut self, now: u64, limit: &Limit, cost: u64, at: u64) -> bool {
+        let mut next = self.clone();
+        next.convert(limit);
+        let gives = match &mut next {
             State::Fixed(state) => state.give_back(now, limit, cost, at),
-            State::Sliding(state) => state.give_back(limit, cost, at),
+            State::Sliding(state) => state.give_back(now, limit, cost, at),
             State::Bucket(state) => state.give_back(now, limit, cost, at),
+        };
+        if gives {
+            *self = next;
         }
+        gives
     }
 
     /// Permits that count at `now`.
     pub fn used(&self, now: u64, limit: &Limit) -> u64 {
         match self {
-            State::Fixed(state) => state.used(now),
+            State::Fixed(state) => state.used(now, limit.window_us),
             State::Sliding(state) => state.used(now, limit.window_us),
             State::Bucket(state) => state.used(now, limit),
         }
     }
 
-    fn convert(&mut self, now: u64, limit: &Limit) {
-        let same = matches!(
-            (&*self, limit.algorithm),
+    /// Makes a state of another algorithm one of this limit's: what was spent counts at the time of the last hit. A
+    /// bucket takes over the runs of a sliding window one by one, each at its time. The present has no part in it: a
+    /// request that is refused changes nothing, and one that comes later is judged by the same permits at the same time.
+    fn convert(&mut self, limit: &Limit) {
+        let (at, spent) = match (&*self, limit.algorithm) {
             (State::Fixed(_), Algorithm::FixedWindow)
-                | (State::Sliding(_), Algorithm::SlidingWindow)
-                | (State::Bucket(_), Algorithm::TokenBucket)
-        );
-        if same {
-            return;
-        }
-        let spent = self.used(now, limit).min(limit.capacity());
+            | (State::Sliding(_), Algorithm::SlidingWindow)
+            | (State::Bucket(_), Algorithm::TokenBucket) => return,
+            (State::Sliding(runs), Algorithm::TokenBucket) => {
+                let mut bucket = TokenBucket::default();
+                runs.as_slice().iter().for_each(|run| bucket.spend(run.last, limit, run.permits));
+                *self = State::Bucket(bucket);
+                return;
+            }
+            (State::Fixed(state), _) => (state.last, state.spent),
+            (State::Sliding(runs), _) => runs.spent(limit.window_us),
+            (State::Bucket(bucket), _) => bucket.owed(),
+        };
         *self = State::fresh(limit.algorithm);
-        if spent > 0 {
-            self.take(now, limit, spent);
+        match self {
+            State::Fixed(state) => *state = FixedWindow::at(at, spent),
+            State::Sliding(runs) if spent > 0 => runs.push(Run { last: at, permits: spent }),
+            State::Sliding(_) => {}
+            State::Bucket(bucket) => bucket.spend(at, limit, spent),
         }
     }
 }

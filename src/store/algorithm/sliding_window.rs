@@ -4,6 +4,9 @@
 //! A request of cost `c` at `t` is admitted if and only if `c + sum of n over runs with last + window > t <= limit`. Every
 //! hit counts at least until a window after it, so the promise is kept; it counts at most a cell longer, and a hit that
 //! is alone in its cell, or the last one of it, not at all longer.
+//!
+//! The window is no part of the state: at another length the same runs are judged by it. Runs of a longer window's cells
+//! count at most such a cell longer; many runs of a shorter one's are joined by the new cells where there is no room.
 
 use super::Verdict;
 use crate::store::Limit;
@@ -47,7 +50,7 @@ impl Runs {
         &self.runs[..self.len]
     }
 
-    /// Adds a run that is no older than the others; the oldest two become one where there is no room.
+    /// Adds a run that is no older than the others; where there is no room after all the oldest two become one.
     pub fn push(&mut self, run: Run) {
         if self.len == RUNS {
             let oldest = self.runs[0].permits;
@@ -73,6 +76,22 @@ impl Runs {
             self.runs.copy_within(at + 1..self.len, at);
             self.len -= 1;
         }
+    }
+
+    /// Joins neighbours of one cell. There are several where the window was shorter before.
+    fn join_cells(&mut self, cell: u64) {
+        let mut kept = 0;
+        for at in 1..self.len {
+            let run = self.runs[at];
+            let before = &mut self.runs[kept];
+            if before.last / cell == run.last / cell {
+                *before = Run { last: run.last, permits: before.permits + run.permits };
+            } else {
+                kept += 1;
+                self.runs[kept] = run;
+            }
+        }
+        self.len = self.len.min(kept + 1);
     }
 
     fn forget(&mut self, now: u64, window: u64) {
@@ -104,7 +123,12 @@ impl Runs {
                     run.last = run.last.max(now);
                     run.permits += cost;
                 }
-                _ => self.push(Run { last: now, permits: cost }),
+                _ => {
+                    if self.len == RUNS {
+                        self.join_cells(cell);
+                    }
+                    self.push(Run { last: now, permits: cost });
+                }
             }
         }
         Verdict {
@@ -120,7 +144,7 @@ impl Runs {
         for run in self.as_slice() {
             left -= run.permits;
             if left.saturating_add(cost) <= limit.limit {
-                return (run.last + limit.window_us).saturating_sub(now).min(limit.window_us);
+                return (run.last + limit.window_us).saturating_sub(now);
             }
         }
         limit.window_us
@@ -132,20 +156,33 @@ impl Runs {
         for run in self.as_slice() {
             left -= run.permits;
             if run.permits > 0 && left < limit.limit {
-                return (run.last + limit.window_us).saturating_sub(now).min(limit.window_us);
+                return (run.last + limit.window_us).saturating_sub(now);
             }
         }
         0
     }
 
-    /// Gives back what was taken at `at`, where the run of its cell is still there.
-    pub fn give_back(&mut self, limit: &Limit, cost: u64, at: u64) {
+    /// Gives back what was taken at `at`; whether the run of its cell is still there.
+    pub fn give_back(&mut self, now: u64, limit: &Limit, cost: u64, at: u64) -> bool {
+        self.forget(now, limit.window_us);
         let cell = cell(limit.window_us);
-        if let Some(run) = self.runs[..self.len].iter_mut().find(|run| run.last >= at)
-            && run.last / cell == at / cell
-        {
-            run.permits = run.permits.saturating_sub(cost);
+        let Some(place) = self.as_slice().iter().position(|run| run.last >= at) else { return false };
+        let run = &mut self.runs[place];
+        if run.last / cell != at / cell {
+            return false;
         }
+        run.permits = run.permits.saturating_sub(cost);
+        if run.permits == 0 {
+            self.runs.copy_within(place + 1..self.len, place);
+            self.len -= 1;
+        }
+        true
+    }
+
+    /// The time of the last hit, and the permits that were spent less than a window before it.
+    pub fn spent(&self, window: u64) -> (u64, u64) {
+        let last = self.as_slice().last().map_or(0, |run| run.last);
+        (last, self.used(last, window))
     }
 
     /// Permits that count at `now`.

@@ -1,5 +1,7 @@
 //! The machines against models that keep every hit.
 
+mod changes;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -12,6 +14,7 @@ fn limit(algorithm: Algorithm, limit: u64, window_us: u64, burst: u64) -> Limit 
         limit,
         window_us,
         burst: if algorithm == Algorithm::TokenBucket { burst } else { limit },
+        slowest: limit,
     }
 }
 
@@ -94,6 +97,8 @@ proptest! {
     ) {
         let limit = limit(Algorithm::FixedWindow, permits, window, 0);
         let mut windows: Vec<u64> = Vec::new();
+        // What is given back ends a window early where nothing is left in it.
+        let moves: Vec<Move> = moves.into_iter().map(|(wait, cost, _)| (wait, cost, None)).collect();
         let kept = play(&limit, &moves, |now, cost, verdict, _| {
             if verdict.admitted && cost > 0 && windows.last().is_none_or(|start| start + window <= now) {
                 windows.push(now);
@@ -136,22 +141,6 @@ proptest! {
             }
         }
     }
-
-    #[test]
-    fn another_algorithm_gives_nobody_a_new_budget(
-        moves in moves(), permits in 1..12u64, from in 0..3usize, to in 0..3usize,
-    ) {
-        let (before, after) = (limit(ALGORITHMS[from], permits, 5000, permits), limit(ALGORITHMS[to], permits, 5000, permits));
-        let mut state = State::fresh(before.algorithm);
-        let mut now = 0;
-        for (wait, cost, _) in moves {
-            now += wait;
-            state.take(now, &before, cost);
-        }
-        let used = state.used(now, &before).min(permits);
-        let verdict = state.take(now, &after, 0);
-        prop_assert_eq!(verdict.remaining, permits - used);
-    }
 }
 
 #[test]
@@ -190,17 +179,4 @@ fn runs_of_the_longest_windows_are_joined_by_what_is_lost_and_never_forgotten() 
     runs.join_to(4);
     assert_eq!(runs.as_slice().len(), 4);
     assert_eq!(runs.used(8 * cell, limit.window_us), 4_000_000_000);
-}
-
-#[test]
-fn a_bucket_gains_nothing_by_going_from_one_tier_to_another() {
-    let (three, seven) = (
-        limit(Algorithm::TokenBucket, 3, 1000, 1_000_000),
-        limit(Algorithm::TokenBucket, 7, 1000, 1_000_000),
-    );
-    let mut state = TokenBucket::default();
-    assert!(state.take(0, &seven, 1000).admitted);
-    let owed = state.parts().0 * 3;
-    assert!(state.take(0, &three, 1).admitted);
-    assert!(state.parts().0 >= owed.div_ceil(7) + 1000, "the debt is rounded up");
 }

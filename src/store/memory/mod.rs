@@ -9,7 +9,9 @@
 //! addresses, so that a request which one limit refuses never takes anything from another, not even for a moment in
 //! which a third request could be refused for it.
 //!
-//! **Bounds.** At most `max_keys` keys, divided evenly among the shards. A new key frees expired ones on its way, so a
+//! **Bounds.** At most `max_keys` keys, divided evenly among the shards, and one in each shard at least. The number is not
+//! that of the counters but of the [`Memory`] that asks: a reload that changes it makes another [`Memory`] over the same
+//! counters ([`Memory::resized`]), and one that fails has changed nothing. A new key frees expired ones on its way, so a
 //! table that is used stays clean; [`Memory::tidy`] frees those of a table that is not, and gives memory back. What a full
 //! shard gives up is told in `table.rs`.
 
@@ -37,6 +39,13 @@ const MIN_KEYS_PER_SHARD: usize = 1024;
 
 /// The budgets of one limit, in memory.
 pub struct Memory {
+    counts: Arc<Counts>,
+    /// The most keys in a shard.
+    room: usize,
+}
+
+/// What stays when the number of keys changes.
+struct Counts {
     shards: Box<[Padded]>,
     seed: Seed,
     epoch: Instant,
@@ -73,19 +82,31 @@ impl Memory {
         let max_keys = max_keys.max(1);
         let wanted = (max_keys / MIN_KEYS_PER_SHARD).clamp(1, MAX_SHARDS);
         let shards = if wanted.is_power_of_two() { wanted } else { wanted.next_power_of_two() / 2 };
-        let room = max_keys / shards;
-        Memory {
-            shards: (0..shards).map(|_| Padded(Mutex::new(Table::new(room)))).collect(),
+        let counts = Counts {
+            shards: (0..shards).map(|_| Padded(Mutex::new(Table::new()))).collect(),
             seed: Seed::new(),
             epoch: clock.now(),
             clock,
             evicted: AtomicU64::new(0),
-        }
+        };
+        Memory { counts: Arc::new(counts), room: max_keys / shards }
+    }
+
+    /// The same budgets, for at most so many keys. Where there are more, each new key displaces several
+    /// old ones until they fit.
+    pub fn resized(&self, max_keys: usize) -> Memory {
+        let room = (max_keys / self.counts.shards.len()).max(1);
+        Memory { counts: Arc::clone(&self.counts), room }
+    }
+
+    /// The same budgets again.
+    pub fn handle(&self) -> Memory {
+        Memory { counts: Arc::clone(&self.counts), room: self.room }
     }
 
     /// How many keys are held, expired ones that nobody has swept yet among them.
     pub fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().len()).sum()
+        self.counts.shards.iter().map(|shard| shard.lock().len()).sum()
     }
 
     /// Whether no key is held.
@@ -95,12 +116,12 @@ impl Memory {
 
     /// How many keys were given up for others since the start.
     pub fn evicted(&self) -> u64 {
-        self.evicted.load(Ordering::Relaxed)
+        self.counts.evicted.load(Ordering::Relaxed)
     }
 
     /// Frees expired keys and gives memory back that is not needed any more. For a timer: one shard is held at a time.
     pub fn tidy(&self) {
-        for shard in &self.shards {
+        for shard in &self.counts.shards {
             let mut table = shard.lock();
             let now = self.now();
             table.tidy(now);
@@ -115,33 +136,34 @@ impl Memory {
         if table.find(print).is_some() {
             return;
         }
-        let mut state = State::fresh(limit.algorithm);
+        let mut state = table.load(print, limit);
         if state.take(now, limit, spent.min(limit.capacity())).admitted && spent > 0 {
-            self.put(&mut table, print, &state, now, limit);
+            self.put(&mut table, print, &state, now);
         }
     }
 
     /// Only while a shard is held: the clock that decides is read under the lock.
     fn now(&self) -> u64 {
-        let since = self.clock.now().saturating_duration_since(self.epoch).as_micros();
+        let since = self.counts.clock.now().saturating_duration_since(self.counts.epoch).as_micros();
         // Bounded, so that adding a window never overflows.
         u64::try_from(since).unwrap_or(u64::MAX / 4).min(u64::MAX / 4)
     }
 
     fn place(&self, key: &[u8]) -> ([u64; 2], &Padded) {
-        let mut hasher = self.seed.build_hasher();
+        let mut hasher = self.counts.seed.build_hasher();
         hasher.write(key);
         let first = hasher.finish();
         // The hasher's state is wider than its result: one more round over it gives the second half.
         hasher.write_u64(first);
         // Never all zero, which marks a free place.
         let print = [first | 1, hasher.finish()];
-        (print, &self.shards[print[1] as usize & (self.shards.len() - 1)])
+        (print, &self.counts.shards[print[1] as usize & (self.counts.shards.len() - 1)])
     }
 
-    fn put(&self, table: &mut Table, print: [u64; 2], state: &State, now: u64, limit: &Limit) {
-        if table.put(print, state, now, limit) {
-            self.evicted.fetch_add(1, Ordering::Relaxed);
+    fn put(&self, table: &mut Table, print: [u64; 2], state: &State, now: u64) {
+        let evicted = table.put(print, state, now, self.room);
+        if evicted > 0 {
+            self.counts.evicted.fetch_add(evicted, Ordering::Relaxed);
         }
     }
 
@@ -149,10 +171,10 @@ impl Memory {
         let (print, shard) = self.place(key);
         let mut table = shard.lock();
         let now = self.now();
-        let mut state = table.load(print, now, limit);
+        let mut state = table.load(print, limit);
         let verdict = state.take(now, limit, cost);
         if verdict.admitted && cost > 0 {
-            self.put(&mut table, print, &state, now, limit);
+            self.put(&mut table, print, &state, now);
         }
         decision(verdict, now, limit, cost)
     }
@@ -187,7 +209,7 @@ pub fn take_all(asks: &[Ask<'_>], out: &mut SmallVec<[Decision; 4]>) {
     let mut all = true;
     for (at, (ask, (print, shard))) in asks.iter().zip(&places).enumerate() {
         let now = ask.memory.now();
-        let mut state = tables[table_of(shard)].load(*print, now, ask.limit);
+        let mut state = tables[table_of(shard)].load(*print, ask.limit);
         // One budget that is asked twice pays twice: what comes before has been taken already.
         for (earlier, place) in asks[..at].iter().zip(&places) {
             if place.0 == *print && std::ptr::eq(place.1, *shard) {
@@ -201,10 +223,10 @@ pub fn take_all(asks: &[Ask<'_>], out: &mut SmallVec<[Decision; 4]>) {
     for ((ask, (print, shard)), decision) in asks.iter().zip(&places).zip(out.iter_mut()) {
         let now = decision.ticket.at_us;
         let table = &mut tables[table_of(shard)];
-        let mut state = table.load(*print, now, ask.limit);
+        let mut state = table.load(*print, ask.limit);
         if all && ask.cost > 0 {
             state.take(now, ask.limit, ask.cost);
-            ask.memory.put(table, *print, &state, now, ask.limit);
+            ask.memory.put(table, *print, &state, now);
         } else if decision.admitted {
             let untouched = state.take(now, ask.limit, 0);
             decision.remaining = untouched.remaining;
@@ -225,9 +247,10 @@ impl Store for Memory {
         if table.find(print).is_none() {
             return;
         }
-        let mut state = table.load(print, now, limit);
-        state.give_back(now, limit, cost, ticket.at_us);
-        self.put(&mut table, print, &state, now, limit);
+        let mut state = table.load(print, limit);
+        if state.give_back(now, limit, cost, ticket.at_us) {
+            self.put(&mut table, print, &state, now);
+        }
     }
 }
 

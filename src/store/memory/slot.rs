@@ -52,8 +52,8 @@ pub(super) enum Place {
 #[derive(Clone, Copy)]
 pub(super) enum Body {
     Fixed(FixedWindow),
-    /// A debt in two halves, and the limit it was counted for.
-    Bucket([u64; 2], u32),
+    /// A debt in two halves, and the window it is multiplied by.
+    Bucket([u64; 2], u64),
     /// Runs, and the bits that were dropped of their times.
     Sliding(u8, Place),
 }
@@ -69,7 +69,7 @@ pub(super) struct Slot {
 
 /// A free place.
 pub(super) const EMPTY: Slot =
-    Slot { print: [0, 0], written: 0, body: Body::Fixed(FixedWindow { ends: 0, spent: 0 }) };
+    Slot { print: [0, 0], written: 0, body: Body::Fixed(FixedWindow { start: 0, last: 0, spent: 0 }) };
 
 const _: () = assert!(size_of::<Slot>() <= 64, "a million keys fit into 128 MiB only with slots of 64 bytes");
 
@@ -77,18 +77,6 @@ impl Slot {
     /// Whether nothing is here.
     pub(super) fn is_free(&self) -> bool {
         self.print == EMPTY.print
-    }
-
-    /// When nothing that was spent counts any more.
-    pub(super) fn ends(&self, window: u64) -> u64 {
-        match self.body {
-            Body::Fixed(state) => state.ends,
-            Body::Sliding(..) => self.written.saturating_add(window),
-            Body::Bucket(halves, limit) => {
-                let time = debt(halves) / u128::from(limit.max(1));
-                self.written.saturating_add(u64::try_from(time).unwrap_or(u64::MAX)).saturating_add(1)
-            }
-        }
     }
 }
 

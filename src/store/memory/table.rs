@@ -10,14 +10,16 @@
 //! that holds a sixteenth as many keys. Where it is full their runs are joined until they fit: stricter, never looser.
 
 use super::slot::{Body, EMPTY, INLINE, Packed, Place, Slot, debt, halves, shift};
-use crate::store::Limit;
 use crate::store::algorithm::sliding_window::RUNS;
 use crate::store::algorithm::{Runs, State, TokenBucket};
+use crate::store::{Algorithm, Limit};
 
 /// Places of the table that a new key sweeps.
 const SWEEP: usize = 4;
 /// Keys among which a full shard looks for the one to give up.
 const SAMPLE: usize = 16;
+/// The most keys that are given up for a new one: more than one where a reload has lowered how many are kept.
+const GIVEN_UP: usize = 4;
 /// The smallest table.
 const SMALLEST: usize = 8;
 /// One of so many keys may have its runs beside the table.
@@ -32,24 +34,28 @@ struct Many {
 pub(super) struct Table {
     slots: Vec<Slot>,
     used: usize,
-    room: usize,
     /// Where the next sweep begins.
     cursor: usize,
-    /// The window of the limit, as it was last asked: when a sliding window of an idle key is over.
-    window: u64,
+    /// The limit, as it was last asked: it says when an idle key is over.
+    limit: Limit,
     beside: Vec<Many>,
     /// Places of `beside` that are free.
     spare: Vec<u32>,
 }
 
 impl Table {
-    pub(super) fn new(room: usize) -> Table {
+    pub(super) fn new() -> Table {
         Table {
             slots: vec![EMPTY; SMALLEST],
             used: 0,
-            room: room.max(1),
             cursor: 0,
-            window: 0,
+            limit: Limit {
+                algorithm: Algorithm::SlidingWindow,
+                limit: 0,
+                window_us: 0,
+                burst: 0,
+                slowest: 0,
+            },
             beside: Vec::new(),
             spare: Vec::new(),
         }
@@ -88,17 +94,17 @@ impl Table {
         (!self.slots[at].is_free()).then_some(at)
     }
 
-    /// The state of a key, fresh where it is not known or over.
-    pub(super) fn load(&mut self, print: [u64; 2], now: u64, limit: &Limit) -> State {
-        self.window = limit.window_us;
+    /// The state of a key, fresh where it is not known.
+    pub(super) fn load(&mut self, print: [u64; 2], limit: &Limit) -> State {
+        self.limit = *limit;
         let slot = &self.slots[self.probe(print)];
-        if slot.is_free() || slot.ends(limit.window_us) <= now {
+        if slot.is_free() {
             return State::fresh(limit.algorithm);
         }
         match slot.body {
             Body::Fixed(state) => State::Fixed(state),
-            Body::Bucket(halves, limit) => {
-                State::Bucket(TokenBucket::from_parts((debt(halves), slot.written, limit)))
+            Body::Bucket(halves, window) => {
+                State::Bucket(TokenBucket::from_parts((debt(halves), slot.written, window)))
             }
             Body::Sliding(shift, place) => {
                 let mut runs = Runs::default();
@@ -119,16 +125,19 @@ impl Table {
         }
     }
 
-    /// Keeps the state of a key; whether another one was given up for it.
-    pub(super) fn put(&mut self, print: [u64; 2], state: &State, now: u64, limit: &Limit) -> bool {
+    /// Keeps the state of a key, where there is room for so many keys; how many others that still counted were given
+    /// up for it.
+    pub(super) fn put(&mut self, print: [u64; 2], state: &State, now: u64, room: usize) -> u64 {
         let mut at = self.probe(print);
-        let mut evicted = false;
+        let mut evicted = 0;
         if self.slots[at].is_free() {
             self.sweep(SWEEP, now);
-            if self.used >= self.room {
-                evicted = self.give_up_one(now);
+            for _ in 0..GIVEN_UP {
+                if self.used >= room {
+                    evicted += u64::from(self.give_up_one(now));
+                }
             }
-            self.grow();
+            self.grow(room);
             at = self.probe(print);
             self.slots[at] = Slot { print, ..EMPTY };
             self.used += 1;
@@ -136,12 +145,12 @@ impl Table {
         let body = match state {
             State::Fixed(state) => Body::Fixed(*state),
             State::Bucket(state) => {
-                let (debt, _, limit) = state.parts();
-                Body::Bucket(halves(debt), limit)
+                let (debt, _, window) = state.parts();
+                Body::Bucket(halves(debt), window)
             }
             State::Sliding(runs) => {
-                let shift = shift(limit.window_us);
-                Body::Sliding(shift as u8, self.pack(at, runs, now, shift))
+                let shift = shift(self.limit.window_us);
+                Body::Sliding(shift as u8, self.pack(at, runs, (now, shift), room))
             }
         };
         if !matches!(body, Body::Sliding(..)) {
@@ -153,14 +162,14 @@ impl Table {
         evicted
     }
 
-    fn pack(&mut self, at: usize, runs: &Runs, now: u64, shift: u32) -> Place {
+    fn pack(&mut self, at: usize, runs: &Runs, (now, shift): (u64, u32), room: usize) -> Place {
         if runs.as_slice().len() <= INLINE {
             self.free_runs(at);
             return inline(runs, now, shift);
         }
         let number = match self.slots[at].body {
             Body::Sliding(_, Place::Beside(number)) => Some(number),
-            _ => self.spare.pop().or_else(|| self.one_more()),
+            _ => self.spare.pop().or_else(|| self.one_more(room)),
         };
         let Some(number) = number else {
             let mut fewer = runs.clone();
@@ -176,8 +185,8 @@ impl Table {
         Place::Beside(number)
     }
 
-    fn one_more(&mut self) -> Option<u32> {
-        if self.beside.len() >= (self.room / BESIDE).max(1) {
+    fn one_more(&mut self, room: usize) -> Option<u32> {
+        if self.beside.len() >= (room / BESIDE).max(1) {
             return None;
         }
         self.beside.push(Many { len: 0, runs: [Packed::default(); RUNS] });
@@ -195,7 +204,7 @@ impl Table {
     fn sweep(&mut self, places: usize, now: u64) {
         for _ in 0..places {
             let slot = &self.slots[self.cursor];
-            if !slot.is_free() && slot.ends(self.window) <= now {
+            if !slot.is_free() && self.ends(slot) <= now {
                 // Another one may have moved into this place: it is looked at next.
                 self.remove(self.cursor);
             } else {
@@ -211,7 +220,7 @@ impl Table {
         for _ in 0..self.slots.len() {
             let slot = &self.slots[self.cursor];
             if !slot.is_free() {
-                let alive = slot.ends(self.window) > now;
+                let alive = self.ends(slot) > now;
                 let candidate = (alive, self.spent(slot, now), slot.written, self.cursor);
                 worst = Some(worst.map_or(candidate, |worst| worst.min(candidate)));
                 seen += 1;
@@ -227,17 +236,44 @@ impl Table {
         })
     }
 
-    /// Permits that a key has spent, roughly: by what a full shard compares its keys.
-    fn spent(&self, slot: &Slot, now: u64) -> u64 {
+    /// When nothing that a key has spent counts any more, in any tier of the limit.
+    fn ends(&self, slot: &Slot) -> u64 {
+        let (window, algorithm) = (self.limit.window_us, self.limit.algorithm);
+        let last = match slot.body {
+            Body::Fixed(state) if algorithm == Algorithm::FixedWindow => return state.ends(window),
+            Body::Fixed(state) => state.last,
+            Body::Sliding(..) | Body::Bucket(..) => slot.written,
+        };
+        let counts = match algorithm {
+            Algorithm::TokenBucket if self.limit.slowest > 0 => {
+                let time = u128::from(self.permits(slot)) * u128::from(window);
+                u64::try_from(time.div_ceil(u128::from(self.limit.slowest))).unwrap_or(u64::MAX)
+            }
+            _ => window,
+        };
+        last.saturating_add(counts)
+    }
+
+    /// Permits that a key had spent when it was written.
+    fn permits(&self, slot: &Slot) -> u64 {
         match &slot.body {
             Body::Fixed(state) => state.spent,
             Body::Sliding(_, place) => self.packed(place).iter().map(|run| run.permits()).sum(),
-            Body::Bucket(halves, limit) => {
-                let refilled = u128::from(now.saturating_sub(slot.written)) * u128::from(*limit);
-                let left = debt(*halves).saturating_sub(refilled) / u128::from(self.window.max(1));
-                u64::try_from(left).unwrap_or(u64::MAX)
+            Body::Bucket(halves, window) => {
+                TokenBucket::from_parts((debt(*halves), slot.written, *window)).owed().1
             }
         }
+    }
+
+    /// Permits that a key has spent, roughly: by what a full shard compares its keys.
+    fn spent(&self, slot: &Slot, now: u64) -> u64 {
+        let permits = self.permits(slot);
+        if !matches!(slot.body, Body::Bucket(..)) {
+            return permits;
+        }
+        let refilled = u128::from(now.saturating_sub(slot.written)) * u128::from(self.limit.slowest)
+            / u128::from(self.limit.window_us.max(1));
+        permits.saturating_sub(u64::try_from(refilled).unwrap_or(u64::MAX))
     }
 
     fn remove(&mut self, at: usize) {
@@ -260,11 +296,11 @@ impl Table {
     }
 
     /// Grows the table by half before it is more than four fifths full.
-    fn grow(&mut self) {
+    fn grow(&mut self, room: usize) {
         if (self.used + 1) * 5 <= self.slots.len() * 4 {
             return;
         }
-        let most = self.room * 5 / 4 + 2;
+        let most = room * 5 / 4 + 2;
         self.resize((self.slots.len() * 3 / 2).min(most.max(self.slots.len() + 1)));
     }
 

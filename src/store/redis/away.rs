@@ -9,14 +9,24 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::budgets::{Budgets, DEBTS_PER_TIDY, Outcome};
-use super::lease::{self, Entry, Sent};
+use super::lease::{self, Entry, Owed, Sent};
 use super::shard::Shard;
-use crate::store::{Decision, Limit, Source, Store, Taken, Ticket, Unavailable, WhenStoreFails};
+use crate::store::{Algorithm, Decision, Limit, Source, Store, Taken, Ticket, Unavailable, WhenStoreFails};
 
 /// [`Ticket::origin`] of permits that the local share counted.
 const FROM_LOCAL: u8 = 1;
 /// [`Ticket::origin`] of requests that nobody counted.
 const FROM_NOBODY: u8 = 2;
+
+/// A limit that counts like this one and refuses nothing: another tier may have spent more than this one admits.
+fn roomy(limit: &Limit) -> Limit {
+    let most = u64::from(u32::MAX);
+    match limit.algorithm {
+        // The limit is the rate that it refills at.
+        Algorithm::TokenBucket => Limit { burst: most, ..*limit },
+        _ => Limit { limit: most, burst: most, ..*limit },
+    }
+}
 
 impl Budgets {
     /// Decides without Redis.
@@ -46,16 +56,16 @@ impl Budgets {
         let part = self.part(limit);
         let mut shard = self.shard(key);
         let now = self.clock.now();
-        let known = shard.entry(key, limit, now, self.room).is_some_and(|entry| {
+        // The entry may be of another limit (a tier): what is spent and what is owed are permits under either.
+        let mut known = false;
+        if let Some(entry) = shard.entry(key, limit, now, self.room) {
+            known = true;
             entry.touched = now;
-            entry.limit == *limit
-        });
-        if known && let Some(entry) = shard.entries.get_mut(key) {
             self.seed(key, entry, &part, now);
         }
         let decision = self.ask_local(key, &part, cost);
         if decision.admitted && known {
-            self.owe(&mut shard, key, cost);
+            self.owe(&mut shard, key, limit, cost);
         }
         let ticket = Ticket { origin: FROM_LOCAL, ..decision.ticket };
         Decision { source: Source::Local, possible: cost <= limit.capacity(), ticket, ..decision }
@@ -65,7 +75,12 @@ impl Budgets {
     fn part(&self, limit: &Limit) -> Limit {
         let replicas = self.remote.replicas().max(1);
         let share = |whole: u64| if whole == 0 { 0 } else { (whole / replicas).max(1) };
-        Limit { limit: share(limit.limit), burst: share(limit.burst), ..*limit }
+        Limit {
+            limit: share(limit.limit),
+            burst: share(limit.burst),
+            slowest: share(limit.slowest),
+            ..*limit
+        }
     }
 
     /// Counts this replica's part of what was used before the outage, once.
@@ -74,15 +89,16 @@ impl Budgets {
             return;
         }
         let replicas = self.remote.replicas().max(1);
-        let used = entry.known_used(now).div_ceil(replicas).min(part.capacity());
+        let used = entry.known_used(now).div_ceil(replicas);
         let more = used.saturating_sub(self.used_locally(key, part));
         if more > 0 {
-            self.ask_local(key, part, more);
+            self.ask_local(key, &roomy(part), more);
         }
     }
 
     fn used_locally(&self, key: &[u8], part: &Limit) -> u64 {
-        part.capacity().saturating_sub(self.ask_local(key, part, 0).remaining)
+        let roomy = roomy(part);
+        roomy.capacity().saturating_sub(self.ask_local(key, &roomy, 0).remaining)
     }
 
     fn ask_local(&self, key: &[u8], part: &Limit, cost: u64) -> Decision {
@@ -101,24 +117,27 @@ impl Budgets {
     }
 
     /// Notes what Redis has to be told.
-    pub(super) fn owe(&self, shard: &mut Shard, key: &[u8], permits: u64) {
+    pub(super) fn owe(&self, shard: &mut Shard, key: &[u8], limit: &Limit, permits: u64) {
         let Some(entry) = shard.entries.get_mut(key) else { return };
         if permits == 0 {
             return;
         }
-        if entry.owed == 0 {
-            shard.owing.push_back(key.into());
+        let owing = &mut shard.owing;
+        let owed = entry.owed.get_or_insert_with(|| {
+            owing.push_back(key.into());
+            Box::new(Owed { permits: 0, under: *limit })
+        });
+        if limit.capacity() > owed.under.capacity() {
+            owed.under = *limit;
         }
-        entry.owed = entry.owed.saturating_add(permits);
+        owed.permits = owed.permits.saturating_add(permits);
     }
 
     /// Takes what the key owes: no more than the local share still counts as used, for what is older than the window
     /// is nobody's any more.
     pub(super) fn debt(&self, key: &[u8], entry: &mut Entry) -> u64 {
-        match std::mem::take(&mut entry.owed) {
-            0 => 0,
-            owed => owed.min(self.used_locally(key, &self.part(&entry.limit))),
-        }
+        let Some(owed) = entry.owed.take() else { return 0 };
+        owed.permits.min(self.used_locally(key, &self.part(&owed.under)))
     }
 
     /// Tells Redis of debts whose keys nobody asks for, some at a time.
@@ -130,7 +149,8 @@ impl Budgets {
                     let mut shard = self.lock(index);
                     let Some(key) = shard.owing.pop_front() else { break };
                     let Some(entry) = shard.entries.get_mut(&key) else { continue };
-                    let (limit, owed) = (entry.limit, self.debt(&key, entry));
+                    let limit = entry.owed.as_ref().map_or(entry.limit, |owed| owed.under);
+                    let owed = self.debt(&key, entry);
                     (key, Sent::alone(now, limit, 0, owed))
                 };
                 if sent.owed > 0 {
@@ -147,8 +167,8 @@ impl Budgets {
             return;
         }
         let part = self.part(limit);
-        if let Some(entry) = self.shard(key).entries.get_mut(key) {
-            entry.owed = entry.owed.saturating_sub(cost);
+        if let Some(owed) = self.shard(key).entries.get_mut(key).and_then(|entry| entry.owed.as_mut()) {
+            owed.permits = owed.permits.saturating_sub(cost);
         }
         self.local.give_back(key, &part, cost, Ticket { origin: lease::FROM_REDIS, ..ticket });
     }

@@ -85,12 +85,22 @@ impl Home {
 }
 
 impl Budgets {
-    /// The budgets of the limit `wanted`, over a connection.
-    pub fn new(remote: Arc<dyn Remote>, wanted: &Wanted, clock: Arc<dyn Clock>) -> Arc<Budgets> {
+    /// The budgets of the limit `wanted`, over a connection. Those that it had before, where a reload changed what it
+    /// wants, share what is counted here while Redis is away.
+    pub fn new(
+        remote: Arc<dyn Remote>,
+        wanted: &Wanted,
+        before: Option<&Budgets>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Budgets> {
+        let local = match before {
+            Some(before) => before.local.resized(wanted.max_keys),
+            None => Memory::new(wanted.max_keys, Arc::clone(&clock)),
+        };
         Arc::new_cyclic(|me| Budgets {
             me: me.clone(),
             remote,
-            local: Memory::new(wanted.max_keys, Arc::clone(&clock)),
+            local,
             clock,
             when: wanted.when_store_fails,
             counts: Counts::default(),
@@ -145,7 +155,7 @@ impl Budgets {
         self.lock(usize::try_from(self.seed.hash_one(key) % SHARDS as u64).unwrap_or(0))
     }
 
-    /// The whole key in Redis: namespace, limit, and a hash, for keys may be secrets (an API key) and of any length. One
+    /// The whole key in Redis: namespace, the version of the state (another one is never read as this one), limit, and a hash, for keys may be secrets (an API key) and of any length. One
     /// key a trip, so any cluster serves it; no brace in it, so no client chooses the node.
     fn redis_key(&self, key: &[u8]) -> Box<[u8]> {
         let mut hash = Sha256::new();
@@ -157,7 +167,7 @@ impl Budgets {
         };
         let name: String = self.name.chars().map(plain).take(MOST_NAME).collect();
         let hash = URL_SAFE_NO_PAD.encode(&hash.finalize()[..16]);
-        format!("{}:limit:{name}:{hash}", self.remote.namespace()).into_bytes().into_boxed_slice()
+        format!("{}:limit-2:{name}:{hash}", self.remote.namespace()).into_bytes().into_boxed_slice()
     }
 
     fn send(&self, key: &[u8], send: Send) {
@@ -229,7 +239,7 @@ impl Budgets {
                 Err(why) => {
                     entry.in_flight = false;
                     told.extend(entry.waiters.drain(..).map(|waiter| (waiter, Err(why.clone()))));
-                    self.owe(shard, key, sent.owed);
+                    self.owe(shard, key, &sent.limit, sent.owed);
                 }
             }
         }
@@ -247,7 +257,7 @@ impl Budgets {
     fn plan(&self, key: &[u8], entry: &mut Entry, now: Instant, send: &mut Send) {
         let share = self.share.unwrap_or(0);
         let Some((mut sent, left)) = entry.plan(share, now) else { return };
-        sent.owed = self.debt(key, entry);
+        sent.owed = if entry.owes_under(&sent.limit) { self.debt(key, entry) } else { 0 };
         send.back.extend(left.map(|left| (key.into(), entry.limit, left)));
         send.trip = Some(sent);
     }
@@ -295,7 +305,7 @@ impl Budgets {
             return Taken::Ready(self.fall_back(key, limit, cost, "Redis is away"));
         }
         let owed = match self.shard(key).entries.get_mut(key) {
-            Some(entry) if entry.owed > 0 && entry.limit == *limit => self.debt(key, entry),
+            Some(entry) if entry.owes_under(limit) => self.debt(key, entry),
             _ => 0,
         };
         let (tell, answer) = oneshot::channel();
@@ -326,14 +336,17 @@ impl Budgets {
         match result {
             Ok(grant) => {
                 if let Some(entry) = shard.entry(key, &sent.limit, now, self.room)
-                    && entry.limit == sent.limit
                     && !entry.in_flight
                     && entry.lease().is_none()
                 {
+                    if entry.limit != sent.limit {
+                        // Nothing is held that would have to go back.
+                        let _ = entry.change(sent.limit, now);
+                    }
                     entry.learn(grant, now);
                 }
             }
-            Err(_) => self.owe(&mut shard, key, sent.owed),
+            Err(_) => self.owe(&mut shard, key, &sent.limit, sent.owed),
         }
     }
 }

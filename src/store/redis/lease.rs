@@ -65,9 +65,19 @@ impl Sent {
 /// What Redis said last.
 #[derive(Clone, Copy, Debug)]
 struct Known {
-    remaining: u64,
+    /// Permits that are spent: they stay so under another limit.
+    used: u64,
+    /// When so many were.
     at: Instant,
     reset_at: Instant,
+}
+
+/// Permits that were admitted here while Redis was away, and not reported yet.
+pub(super) struct Owed {
+    pub(super) permits: u64,
+    /// The largest limit that they were admitted under: Redis counts no more of them than the limit of the trip has
+    /// room for.
+    pub(super) under: Limit,
 }
 
 /// A refusal that is true for a while.
@@ -84,6 +94,8 @@ pub(super) struct Entry {
     expires: Instant,
     at_us: u64,
     known: Option<Known>,
+    /// Whether that was said of the limit in force: another one has other times.
+    current: bool,
     refused: Option<Refused>,
     /// When the last trip left, and what was admitted since: all, and from what was taken ahead.
     sent: Option<Instant>,
@@ -94,8 +106,8 @@ pub(super) struct Entry {
     hold_us: u64,
     pub(super) in_flight: bool,
     pub(super) waiters: VecDeque<Waiter>,
-    /// Admitted here while Redis was away, and not told yet.
-    pub(super) owed: u64,
+    /// Rare, and small where there is none.
+    pub(super) owed: Option<Box<Owed>>,
     /// Whether this outage's local counter knows what was used before.
     pub(super) seeded: bool,
     pub(super) touched: Instant,
@@ -110,6 +122,7 @@ impl Entry {
             expires: now,
             at_us: 0,
             known: None,
+            current: false,
             refused: None,
             sent: None,
             used: 0,
@@ -119,7 +132,7 @@ impl Entry {
             hold_us: 0,
             in_flight: false,
             waiters: VecDeque::new(),
-            owed: 0,
+            owed: None,
             seeded: false,
             touched: now,
         }
@@ -134,12 +147,12 @@ impl Entry {
             self.ahead = self.ahead.saturating_add(cost);
             return Some(self.admitted(Source::Lease, now));
         }
-        let known = self.known?;
+        let known = self.known.filter(|_| self.current)?;
         if cost == 0 && micros(now.saturating_duration_since(known.at)) < hold_us(&self.limit) {
             return Some(self.admitted(Source::Lease, now));
         }
         let refused = self.refused?;
-        let stands = now < refused.until && cost > known.remaining && cost <= refused.cost;
+        let stands = now < refused.until && cost > self.left_there() && cost <= refused.cost;
         stands.then(|| self.refusal(cost, Source::Lease, now))
     }
 
@@ -147,9 +160,13 @@ impl Entry {
         if now < self.expires { self.permits } else { 0 }
     }
 
+    /// What is left in Redis, as far as this replica knows.
+    fn left_there(&self) -> u64 {
+        self.known.map_or(0, |known| self.limit.capacity().saturating_sub(known.used))
+    }
+
     fn remaining(&self, now: Instant) -> u64 {
-        let known = self.known.map_or(0, |known| known.remaining);
-        known.saturating_add(self.left_here(now)).min(self.limit.capacity())
+        self.left_there().saturating_add(self.left_here(now)).min(self.limit.capacity())
     }
 
     fn reset_us(&self, now: Instant) -> u64 {
@@ -181,11 +198,12 @@ impl Entry {
         }
     }
 
-    /// The key is asked under another limit: what is held goes back, and it starts cold. What is owed stays.
+    /// The key is asked under another limit: what is held goes back, and it starts cold. What is owed stays, and so
+    /// does what is known to be spent.
     pub(super) fn change(&mut self, limit: Limit, now: Instant) -> Option<Left> {
         let left = self.surrender();
-        let owed = self.owed;
-        *self = Entry { owed, ..Entry::new(limit, now) };
+        let (owed, seeded, known) = (self.owed.take(), self.seeded, self.known);
+        *self = Entry { owed, seeded, known, ..Entry::new(limit, now) };
         left
     }
 
@@ -277,7 +295,7 @@ impl Entry {
     fn refuse(&mut self, cost: u64, reset_us: u64, now: Instant, out: &mut Vec<Told>) {
         let rest = Duration::from_micros(reset_us.min(hold_us(&self.limit)));
         self.refused = Some(Refused { cost, until: now + rest });
-        let available = self.known.map_or(0, |known| known.remaining);
+        let available = self.left_there();
         for waiter in std::mem::take(&mut self.waiters) {
             if waiter.cost > available && waiter.cost <= cost {
                 let decision = self.refusal(waiter.cost, Source::Redis, now);
@@ -291,7 +309,11 @@ impl Entry {
     /// Remembers what Redis said.
     pub(super) fn learn(&mut self, grant: &Grant, now: Instant) {
         let reset_at = now.checked_add(Duration::from_micros(grant.reset_us)).unwrap_or(now);
-        self.known = Some(Known { remaining: grant.remaining, at: now, reset_at });
+        let used = self.limit.capacity().saturating_sub(grant.remaining);
+        // Nothing left says no more than that a limit is reached: where more was spent under a larger one, that is known.
+        let more = self.known.filter(|_| grant.remaining == 0 && self.known_used(now) > used);
+        let (used, at) = more.map_or((used, now), |known| (known.used, known.at));
+        (self.known, self.current) = (Some(Known { used, at, reset_at }), true);
         self.seeded = false;
         self.touched = now;
     }
@@ -303,6 +325,11 @@ impl Entry {
             self.permits = self.permits.saturating_add(cost);
         }
         lives
+    }
+
+    /// Whether a trip under this limit may report what is owed.
+    pub(super) fn owes_under(&self, limit: &Limit) -> bool {
+        self.owed.as_ref().is_some_and(|owed| limit.capacity() >= owed.under.capacity())
     }
 
     /// When the lease ends, where there is one.
@@ -334,7 +361,7 @@ impl Entry {
     /// What the key has used in the window that lives now, as far as this replica knows.
     pub(super) fn known_used(&self, now: Instant) -> u64 {
         let Some(known) = self.known else { return 0 };
-        let used = self.limit.capacity().saturating_sub(known.remaining);
+        let used = known.used;
         let age = micros(now.saturating_duration_since(known.at));
         match self.limit.algorithm {
             Algorithm::FixedWindow if now >= known.reset_at => 0,
@@ -348,7 +375,7 @@ impl Entry {
     pub(super) fn idle(&self, now: Instant, rest: Duration) -> bool {
         let quiet = now.saturating_duration_since(self.touched);
         // A debt that is older than the window is nobody's any more.
-        let owes = self.owed > 0 && quiet < Duration::from_micros(self.limit.window_us);
+        let owes = self.owed.is_some() && quiet < Duration::from_micros(self.limit.window_us);
         let busy = self.in_flight || self.permits > 0 || owes || !self.waiters.is_empty();
         !busy && quiet >= rest
     }

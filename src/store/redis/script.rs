@@ -88,7 +88,7 @@ fn limit(call: &mut Cmd, limit: &Limit) {
         Algorithm::FixedWindow => 1,
         Algorithm::TokenBucket => 2,
     };
-    call.arg(algorithm).arg(limit.limit).arg(limit.window_us).arg(limit.capacity());
+    call.arg(algorithm).arg(limit.limit).arg(limit.window_us).arg(limit.capacity()).arg(limit.slowest);
 }
 
 /// Reads what the script `take` answers.

@@ -1,21 +1,8 @@
 -- Takes between `cost` and `want` permits, or none. Answers: permits taken, permits left, microseconds until that
 -- changes (for a refusal: until the cost fits), microseconds that the permits may be held, the moment they count at.
-local cost, want = tonumber(ARGV[5]), tonumber(ARGV[6])
-local hold, owed = tonumber(ARGV[7]), tonumber(ARGV[8])
-local AHEAD = max(1000000, hold)
-
--- What is spent of a budget that was kept by another algorithm: it becomes one hit.
-local function spent_elsewhere(list)
-  if list[2] == SLIDING then
-    local _, _, used = runs_of(list, list[4], AHEAD)
-    return used
-  elseif list[2] == FIXED then
-    return list[6] > now and list[7] or 0
-  elseif list[2] == BUCKET then
-    return owing(list[6], list[7], list[3], list[4])
-  end
-  return 0
-end
+local cost, want = tonumber(ARGV[6]), tonumber(ARGV[7])
+local hold, owed = tonumber(ARGV[8]), tonumber(ARGV[9])
+ahead = max(ahead, hold)
 
 -- How much is given of what is there: never so much of the rest that other replicas starve.
 local function share(available)
@@ -23,10 +10,25 @@ local function share(available)
   return min(want, available, max(cost, floor(available / 4)))
 end
 
+-- Joins neighbours of one cell. There are several where the window was shorter before.
+local function join_cells(times, counts, cell)
+  local i = 1
+  while times[i + 1] do
+    if floor(times[i] / cell) == floor(times[i + 1] / cell) then
+      counts[i + 1] = counts[i + 1] + counts[i]
+      table.remove(times, i)
+      table.remove(counts, i)
+    else
+      i = i + 1
+    end
+  end
+end
+
 local function sliding(list)
-  local times, counts, used, changed = {}, {}, 0, false
+  local times, counts, used, changed = sliding_of(list)
   local cell = math.ceil(window / 32)
   local function add(at, permits)
+    if #times >= RUNS then join_cells(times, counts, cell) end
     local place = #times
     while place > 0 and times[place] - fmod(times[place], cell) > at do place = place - 1 end
     if place > 0 and times[place] - fmod(times[place], cell) == at - fmod(at, cell) then
@@ -38,114 +40,83 @@ local function sliding(list)
     end
     used, changed = used + permits, true
   end
-  if list and list[2] == SLIDING then
-    times, counts, used, changed = runs_of(list, window, AHEAD)
-  elseif list then
-    local spent = min(spent_elsewhere(list), limit)
-    if spent > 0 then add(now, spent) end
-  end
   local late = min(owed, max(0, limit - used))
   if late > 0 then add(now, late) end
   local granted = share(max(0, limit - used))
   local at = now + hold
   if granted > 0 then add(at, granted) end
   if changed then save_runs(times, counts) end
-  local reset = 0
-  if granted == 0 and cost > 0 then
-    local left, i = used, 1
-    reset = window
-    while left + cost > limit and times[i] do
-      left, reset = left - counts[i], times[i] + window - now
-      i = i + 1
+  local function reset()
+    local left, refused = used, granted == 0 and cost > 0
+    for i = 1, #times do
+      left = left - counts[i]
+      if refused and left + cost <= limit or not refused and left < limit then return times[i] + window - now end
     end
-    if cost > limit then reset = window end
-  elseif times[1] then
-    reset = times[1] + window - now
+    return refused and window or 0
   end
-  return { granted, max(0, limit - used), reset, hold, at }
+  return { granted, max(0, limit - used), reset(), hold, at }
 end
 
 local function fixed(list)
-  local ends, spent, changed = 0, 0, false
-  if list and list[2] == FIXED then
-    if list[6] > now then ends, spent = list[6], list[7] end
-    if ends > now + window then ends, changed = now + window, true end
-  elseif list then
-    spent = min(spent_elsewhere(list), limit)
-    if spent > 0 then ends, changed = now + window, true end
-  end
+  local start, last, spent, changed = window_of(list)
+  if last - start >= window then start = last end
+  if spent == 0 or start + window <= now then start, last, spent, changed = now, now, 0, false end
   local late = min(owed, max(0, limit - spent))
   local granted = share(max(0, limit - spent - late))
   if late + granted > 0 then
-    if ends == 0 then ends = now + window end
-    spent, changed = spent + late + granted, true
+    spent, last, changed = spent + late + granted, max(last, now), true
   end
-  if changed then save_window(ends, spent) end
-  local reset = ends > 0 and ends - now or 0
-  if granted == 0 and cost > 0 and (ends == 0 or cost > limit) then reset = window end
-  return { granted, max(0, limit - spent), reset, min(hold, max(0, ends - now)), now }
+  if changed then save_window(start, last, spent) end
+  local left = start + window - now
+  local reset = left
+  if spent == 0 and (granted > 0 or cost == 0) then reset = 0 end
+  return { granted, max(0, limit - spent), reset, min(hold, left), now }
 end
 
 local function bucket(list)
-  local us, part, changed = now, 0, false
-  if list and list[2] == BUCKET then
-    us, part = list[6], list[7]
-    if list[3] ~= limit and part > 0 then us, part = us + 1, 0 end
-    if us < now then us, part = now, 0 end
-  elseif list then
-    local spent = min(spent_elsewhere(list), capacity)
-    local by, by_part = muldiv(spent, window, limit)
-    us, part = later(us, part, by, by_part, limit)
-    changed = spent > 0
+  local at, permits, part, changed = bucket_of(list)
+  local function bring(moment)
+    if at < moment then
+      permits, part = owed_at(moment, at, permits, part)
+      at = moment
+    end
   end
-  local room, room_part = muldiv(capacity, window, limit)
-  -- Never more than the whole bucket is owed: the limit was lowered, or the clock was set back.
-  if us > now + room or us == now + room and part > room_part then
-    us, part, changed = now + room, room_part, true
+  -- What is free now. A debt of a later moment is larger now by what refills until then.
+  local function available()
+    return max(0, capacity - rounded_up(owed_at(now, at, permits, part)))
   end
-  local function available(from, from_part)
-    local left, left_part = room - (from - now), room_part - from_part
-    if left_part < 0 then left, left_part = left - 1, left_part + limit end
-    if left < 0 then return 0 end
-    local count, rest = muldiv(limit, left, window)
-    return count + floor((rest + left_part) / window)
-  end
-  local late = min(owed, available(us, part))
-  if late > 0 then
-    local by, by_part = muldiv(late, window, limit)
-    us, part = later(us, part, by, by_part, limit)
-    changed = true
-  end
-  local at, held, from, from_part = now + hold, hold, us, part
-  if from < at then from, from_part = at, 0 end
-  local granted = share(available(from, from_part))
-  if granted == 0 and cost > 0 and from ~= us then
+  bring(now)
+  local late = min(owed, available())
+  if late > 0 then permits, changed = permits + late, true end
+  local before_at, before_permits, before_part, held = at, permits, part, hold
+  bring(now + hold)
+  local granted = share(available())
+  if granted == 0 then
     -- A small bucket has no room for holding, but may have it for spending at once.
-    at, held, from, from_part = now, 0, us, part
-    if available(from, from_part) >= cost then granted = cost end
+    at, permits, part = before_at, before_permits, before_part
+    if cost > 0 and hold > 0 then
+      held = 0
+      if available() >= cost then granted = cost end
+    end
   end
-  if granted > 0 then
-    local by, by_part = muldiv(granted, window, limit)
-    us, part = later(from, from_part, by, by_part, limit)
-    changed = true
-  end
-  if changed then save_bucket(us, part) end
-  local left = available(us, part)
+  if granted > 0 then permits, changed = permits + granted, true end
+  if changed then save_bucket(at, permits, part) end
+  local owes, owes_part = owed_at(now, at, permits, part)
+  local left = max(0, capacity - rounded_up(owes, owes_part))
   local function until_there(count)
     if count > capacity then return window end
-    local by, by_part = muldiv(count, window, limit)
-    -- Room for so many is there once the debt has shrunk to room - by.
-    local wait, wait_part = us - now - room + by, part - room_part + by_part
-    return max(0, wait + math.ceil(wait_part / limit))
+    local more = owes - capacity + count
+    if more < 0 then return 0 end
+    local by, by_part = muldiv(more, window, limit)
+    return by + floor((by_part + owes_part + limit - 1) / limit)
   end
   local reset = 0
   if granted == 0 and cost > 0 then
     reset = until_there(cost)
-  elseif us > now or part > 0 then
+  elseif owes > 0 or owes_part > 0 then
     reset = until_there(left + 1)
-    if left >= capacity then reset = 0 end
   end
-  return { granted, left, reset, held, at }
+  return { granted, left, reset, held, now + held }
 end
 
 if limit == 0 or capacity == 0 then return { 0, 0, window, 0, now } end

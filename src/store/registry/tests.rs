@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::config::{Vocabulary, load_text};
-use crate::store::{Lease, SystemClock, WhenStoreFails};
+use crate::store::{Algorithm, Lease, Limit, SystemClock, Taken, WhenStoreFails};
 
 struct Nobody;
 
@@ -59,6 +59,36 @@ fn budgets_outlive_a_reload_as_long_as_what_they_are_for_is_the_same() {
     let strict = third.of(&Wanted { lease: Lease::None, ..redis.clone() });
     assert!(!same(&moved, &strict));
     assert_eq!(registry.decided().len(), 1);
+}
+
+fn left(store: &Arc<dyn Store>) -> u64 {
+    let limit =
+        Limit { algorithm: Algorithm::FixedWindow, limit: 9, window_us: 1 << 40, burst: 9, slowest: 9 };
+    let Taken::Ready(Ok(decision)) = store.take(b"key", &limit, 1) else { panic!("memory answers at once") };
+    decision.remaining
+}
+
+#[test]
+fn another_number_of_keys_is_a_reload_like_any_other_and_one_that_fails_changes_nothing() {
+    let registry = Registry::new(Arc::new(SystemClock));
+    let over = registry.with(None);
+    let (large, small) = (wanted("a", Place::Memory), Wanted { max_keys: 10, ..wanted("a", Place::Memory) });
+    let before = over.of(&large);
+    assert_eq!((left(&before), left(&before)), (8, 7));
+    let failed = over.of(&small);
+    assert!(!same(&before, &failed));
+    drop(failed);
+    registry.tidy();
+    assert!(same(&before, &over.of(&large)), "the next reload finds what there was");
+    assert_eq!(left(&before), 6);
+    let after = over.of(&small);
+    drop(before);
+    assert_eq!(left(&after), 5, "and one that succeeds goes on counting");
+    assert_eq!((registry.kept().len(), registry.kept()[0].keys), (1, 1));
+    drop(after);
+    registry.tidy();
+    assert!(registry.kept().is_empty());
+    assert_eq!(left(&over.of(&large)), 4, "a limit that comes back later, too");
 }
 
 #[test]

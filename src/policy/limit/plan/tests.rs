@@ -95,7 +95,8 @@ fn cel(text: &str) -> Option<Expression> {
 }
 
 fn settings(name: &str, limit: u64, store: Arc<dyn Store>) -> Settings {
-    let limit = Limit { algorithm: Algorithm::default(), limit, window_us: MINUTE, burst: limit };
+    let limit =
+        Limit { algorithm: Algorithm::default(), limit, window_us: MINUTE, burst: limit, slowest: limit };
     Settings {
         name: name.into(),
         told: Told::new(Some(name), MINUTE),
@@ -174,7 +175,7 @@ fn a_permit_that_has_come_back_by_itself_is_not_given_back_again() {
         let clock = Manual::new();
         let mut failed = settings("l", 2, memory(&clock));
         failed.count = Count::Failed;
-        failed.tiers = vec![(None, Limit { algorithm, limit: 2, window_us: 50_000, burst: 2 })];
+        failed.tiers = vec![(None, Limit { algorithm, limit: 2, window_us: 50_000, burst: 2, slowest: 2 })];
         let chain = chain([failed]);
         let mut slow = exchange(&[]);
         assert!(at_once(chain.inward(&mut slow)).1.is_ok());

@@ -8,7 +8,7 @@ use super::*;
 use crate::store::{Algorithm, Place};
 
 fn sliding(limit: u64) -> Limit {
-    Limit { algorithm: Algorithm::SlidingWindow, limit, window_us: SECOND, burst: limit }
+    Limit { algorithm: Algorithm::SlidingWindow, limit, window_us: SECOND, burst: limit, slowest: limit }
 }
 
 fn most_in_a_window(admitted: &[(u64, u64)], window: u64) -> u64 {
@@ -228,6 +228,40 @@ fn what_was_admitted_without_redis_is_told_when_it_returns() {
 }
 
 #[test]
+fn tiers_count_the_same_permits_with_redis_and_without() {
+    for lease in [Lease::None, Lease::default()] {
+        let house = House::new(1, lease, WhenStoreFails::Local);
+        let [slow, fast] = [5, 50].map(|limit| Limit { slowest: 5, ..sliding(limit) });
+        let spend = |limit: &Limit| (0..60).filter(|_| house.ask(0, limit, 1).admitted).count();
+        assert_eq!((0..3).filter(|_| house.ask(0, &slow, 1).admitted).count(), 3);
+        assert_eq!((0..3).filter(|_| house.ask(0, &fast, 1).admitted).count(), 3, "{lease:?}");
+        assert_eq!(spend(&slow), 0, "{lease:?}: the faster tier has spent it");
+        house.fake.up.store(false, Relaxed);
+        assert_eq!((spend(&slow), spend(&fast), spend(&slow)), (0, 44, 0), "{lease:?}: away");
+        house.fake.up.store(true, Relaxed);
+        house.tidy();
+        house.fake.settle(&mut fastrand::Rng::with_seed(1));
+        assert_eq!(house.fake.used(SECOND), 50, "{lease:?}: Redis hears of all of them");
+        assert_eq!((spend(&slow), spend(&fast)), (0, 0), "{lease:?}");
+    }
+}
+
+#[test]
+fn tiers_in_turn_never_pass_the_larger_limit() {
+    for replicas in [1, 2] {
+        let house = House::new(replicas, Lease::default(), WhenStoreFails::Local);
+        let tiers = [400, 1000].map(|limit| Limit { slowest: 400, ..sliding(limit) });
+        let random = &mut fastrand::Rng::with_seed(replicas);
+        let mut admitted = Vec::new();
+        for round in 0..60 {
+            admitted.extend(house.flood(&tiers[round % 2], 50, 4, random));
+        }
+        let most = most_in_a_window(&admitted, SECOND);
+        assert!(most <= 1000, "{most} of 1000 with {replicas} replicas");
+    }
+}
+
+#[test]
 fn idle_keys_are_forgotten_and_a_full_house_still_decides() {
     let mut house = House::new(1, Lease::default(), WhenStoreFails::Local);
     let wanted = Wanted {
@@ -238,7 +272,7 @@ fn idle_keys_are_forgotten_and_a_full_house_still_decides() {
         lease: Lease::default(),
     };
     let remote: Arc<dyn Remote> = Arc::clone(&house.fake) as Arc<dyn Remote>;
-    house.replicas = vec![Budgets::new(remote, &wanted, Arc::clone(&house.clock) as Arc<dyn Clock>)];
+    house.replicas = vec![Budgets::new(remote, &wanted, None, Arc::clone(&house.clock) as Arc<dyn Clock>)];
     let (limit, budgets) = (sliding(2), &house.replicas[0]);
     let mut admitted = 0;
     for round in 0..900_u32 {

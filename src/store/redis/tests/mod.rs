@@ -1,6 +1,7 @@
 //! The link and its scripts against real servers.
 
 mod link;
+mod model;
 mod scripts;
 mod server;
 
@@ -63,7 +64,7 @@ fn wait_for(link: &Link, state: State) {
 }
 
 fn limit(algorithm: Algorithm, limit: u64, window_ms: u64) -> Limit {
-    Limit { algorithm, limit, window_us: window_ms * 1000, burst: limit }
+    Limit { algorithm, limit, window_us: window_ms * 1000, burst: limit, slowest: limit }
 }
 
 fn trip(key: &str, limit: Limit, cost: u64) -> Trip {

@@ -197,7 +197,7 @@ impl House {
         };
         let budgets = || {
             let remote: Arc<dyn Remote> = Arc::clone(&fake) as Arc<dyn Remote>;
-            Budgets::new(remote, &wanted, Arc::clone(&clock) as Arc<dyn Clock>)
+            Budgets::new(remote, &wanted, None, Arc::clone(&clock) as Arc<dyn Clock>)
         };
         let replicas = (0..replicas).map(|_| budgets()).collect();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
