@@ -103,7 +103,11 @@ const LIMITS: &[Key] = &[
     Key::optional("head_timeout", shape::duration, "Time for a head (default 10s)"),
     Key::optional("body_timeout", shape::duration, "Longest gap in a request body (default 10s)"),
     Key::optional("body_rate", shape::size, "Least size a second of a request body (default 100B)"),
-    Key::optional("idle", shape::duration, "How long an idle connection is kept (default 75s)"),
+    Key::optional(
+        "idle",
+        shape::duration,
+        "How long an idle connection is kept, and an answer that its client does not read (default 75s)",
+    ),
     Key::optional("streams", shape::integer, "HTTP/2 streams of a connection at a time (default 128)"),
 ];
 

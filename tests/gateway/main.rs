@@ -27,6 +27,7 @@ mod explain;
 mod finding;
 mod frontends;
 mod h2;
+mod h2_stall;
 mod headers;
 mod hosts;
 mod jwt;

@@ -6,11 +6,12 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
-
-use crate::exchange::{Body, Frame};
+use crate::exchange::{Body, Error, ErrorKind, Frame};
 use crate::listener::streams::Guard;
 use crate::pipeline::Walk;
+use crate::runtime::clock;
+
+use super::stall::Piece;
 
 /// The answer's body; it carries the walk, whose record is written when the body has ended.
 pub(super) struct Answer {
@@ -22,15 +23,15 @@ pub(super) struct Answer {
 }
 
 impl http_body::Body for Answer {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = Gone;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Gone>>> {
+    ) -> Poll<Option<Result<http_body::Frame<Piece>, Gone>>> {
         let this = &mut *self;
-        this.guard.handed(false);
+        this.guard.progress().wanted();
         let frame = match ready!(this.body.poll_frame(cx)) {
             None => {
                 this.walk.complete();
@@ -44,7 +45,7 @@ impl http_body::Body for Answer {
                     this.walk.complete();
                     this.guard.complete();
                 }
-                http_body::Frame::data(data)
+                http_body::Frame::data(Piece { bytes: data, progress: Rc::clone(this.guard.progress()) })
             }
             Some(Ok(Frame::Trailers(trailers))) => {
                 let mut lines = http::HeaderMap::new();
@@ -63,7 +64,7 @@ impl http_body::Body for Answer {
                 return Poll::Ready(Some(Err(Gone)));
             }
         };
-        this.guard.handed(true);
+        this.guard.progress().handed(clock::now());
         Poll::Ready(Some(Ok(frame)))
     }
 
@@ -79,6 +80,9 @@ impl http_body::Body for Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         self.walk.received(self.received.get());
+        if self.guard.progress().is_stalled() {
+            self.walk.broke(&Error::new(ErrorKind::ClientClosed).reason("stalled"));
+        }
         if self.body.is_empty() {
             self.walk.complete();
             self.guard.complete();
