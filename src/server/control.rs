@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cache::Cache;
+use crate::listener::connections::ConnectionCounts;
 use crate::snapshot::compile::Environment;
 use crate::snapshot::{Live, Snapshot};
 use crate::store::registry::Registry;
@@ -37,6 +38,7 @@ pub(super) struct Inner {
     pub(super) access: Option<Arc<AccessLog>>,
     pub(super) log: Arc<OperatorLog>,
     pub(super) cores: Cores,
+    pub(super) connections: Arc<ConnectionCounts>,
     pub(super) listening: RefCell<Listening>,
     pub(super) next_number: Cell<usize>,
     pub(super) reloads: mpsc::UnboundedSender<Request>,

@@ -11,6 +11,7 @@ mod control;
 mod cores;
 mod drain;
 mod fault;
+mod files;
 mod helpers;
 mod options;
 mod reload;

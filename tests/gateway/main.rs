@@ -21,6 +21,7 @@ mod cache_keys;
 mod cache_stale;
 mod cli;
 mod clients;
+mod connections;
 mod cors;
 mod edge;
 mod explain;

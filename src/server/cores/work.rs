@@ -121,10 +121,13 @@ impl Work {
     fn serve(&mut self, number: usize, name: Name, socket: Rc<TcpListener>) {
         let door = Rc::new(Door {
             listener: number,
+            name: Name::clone(&name),
             core: Rc::clone(&self.core),
             watcher: Rc::new(Watcher::new(Arc::clone(&self.shared.live), &name)),
             handoff: Arc::clone(&self.handoff),
             metrics: self.shared.metrics.listener(&name),
+            connections: Arc::clone(&self.shared.connections),
+            log: Arc::clone(&self.shared.log),
         });
         let task = {
             let (door, socket, log) = (Rc::clone(&door), Rc::clone(&socket), Arc::clone(&self.shared.log));
