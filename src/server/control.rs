@@ -137,9 +137,9 @@ impl Control {
         self.0.cores.close_sockets(&numbers).await;
     }
 
-    /// Ends the cores and lets the access log write what it holds.
-    pub(super) fn stop(&self) {
-        self.0.cores.stop();
+    /// Ends the cores, with the reason in the log of every request that is cut off, and lets the access log write what it holds.
+    pub(super) fn stop(&self, reason: &'static str) {
+        self.0.cores.stop(reason);
         if let Some(access) = &self.0.access
             && !access.shutdown(LAST_WORDS)
         {

@@ -32,6 +32,8 @@ pub(super) enum Command {
     Close { numbers: Vec<usize>, done: oneshot::Sender<()> },
     /// End the idle connections of a closed listener, and the others after their answer.
     Leave { numbers: Vec<usize> },
+    /// Drop whatever runs and end; the word says why.
+    Stop { reason: &'static str },
     /// End every connection as soon as it is idle; answered when there is none.
     Drain { done: oneshot::Sender<()> },
 }
