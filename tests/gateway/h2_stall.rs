@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use h2::Reason;
+use h2::{Reason, RecvStream};
 use serde_json::json;
 
 use crate::support::h2::{Frames, Session, block_on, read, request, wait_for};
@@ -17,6 +17,11 @@ fn big() -> Origin {
         "/big" => turn.answer(200, &[], vec![b'x'; BIG]),
         _ => turn.echo(),
     })
+}
+
+/// Reads an answer that is cut before its end.
+async fn cut(body: RecvStream) -> h2::Error {
+    read(body).await.map(|(body, _)| body.len()).expect_err("it is cut")
 }
 
 fn gateway(origins: &[&Origin], idle: &str) -> Gateway {
@@ -67,7 +72,7 @@ fn streams_that_are_not_read_are_reset_and_others_go_on() {
         });
         other.await.unwrap();
         for (answer, _body) in unread {
-            let error = read(answer.into_body()).await.unwrap_err();
+            let error = cut(answer.into_body()).await;
             assert_eq!((error.is_reset(), error.reason()), (true, Some(Reason::CANCEL)));
         }
         gate.open();
@@ -114,6 +119,35 @@ fn take(frames: &mut Frames, mut bytes: usize) {
             bytes = bytes.checked_sub(payload.len()).expect("no more than was granted");
         }
     }
+}
+
+#[test]
+fn an_answer_that_is_there_whole_is_cut_too() {
+    let config = format!(
+        "
+        listeners: {{ default: {{ listen: 127.0.0.1:0, limits: {{ idle: 300ms }} }} }}
+        routes:
+          /big: {{ respond: {{ body: {} }} }}
+          /x: {{ respond: {{ body: here }} }}
+        ",
+        "x".repeat(500_000)
+    );
+    let gateway = Gateway::start(&[], &config);
+    block_on(async {
+        let session = Session::connect(gateway.address()).await;
+        let stream = session.open(request("GET", "/big", &[]), true).await.unwrap();
+        let (answer, _body) = stream.head().await.unwrap();
+        wait_for("the stream is cut", || !gateway.log_lines().is_empty()).await;
+        let error = cut(answer.into_body()).await;
+        assert_eq!(error.reason(), Some(Reason::CANCEL));
+        let session = Session::connect(gateway.address()).await;
+        let whole = session.fetch("GET", "/big").await.unwrap();
+        assert_eq!((whole.status, whole.body.len()), (200, 500_000));
+    });
+    let log = gateway.log(2);
+    let of = |line: usize| (log[line]["error"].clone(), log[line]["reason"].clone());
+    assert_eq!(of(0), (json!("client closed"), json!("stalled")));
+    assert_eq!(log[1]["status"], 200);
 }
 
 #[test]

@@ -6,20 +6,48 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
+use bytes::Bytes;
+
 use crate::exchange::{Body, Error, ErrorKind, Frame};
 use crate::listener::streams::Guard;
 use crate::pipeline::Walk;
 use crate::runtime::clock;
 
+use super::SEND_BUFFER;
 use super::stall::Piece;
 
 /// The answer's body; it carries the walk, whose record is written when the body has ended.
 pub(super) struct Answer {
     pub(super) body: Body,
+    /// What is left of a frame that is handed over in parts: the library takes whatever it is given, and counts the
+    /// stream as sent when it has the last of it.
+    pub(super) rest: Bytes,
     pub(super) left: Option<u64>,
     pub(super) walk: Walk,
     pub(super) received: Rc<Cell<u64>>,
     pub(super) guard: Guard,
+}
+
+impl Answer {
+    /// The next frame of the body, none larger than the library is to hold.
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
+        let mut data = if self.rest.is_empty() {
+            match ready!(self.body.poll_frame(cx)) {
+                Some(Ok(Frame::Data(data))) => data,
+                other => return Poll::Ready(other),
+            }
+        } else {
+            std::mem::take(&mut self.rest)
+        };
+        if data.len() > SEND_BUFFER {
+            self.rest = data.split_off(SEND_BUFFER);
+        }
+        Poll::Ready(Some(Ok(Frame::Data(data))))
+    }
+
+    fn is_handed_over(&self) -> bool {
+        self.rest.is_empty() && self.body.is_empty()
+    }
 }
 
 impl http_body::Body for Answer {
@@ -32,7 +60,7 @@ impl http_body::Body for Answer {
     ) -> Poll<Option<Result<http_body::Frame<Piece>, Gone>>> {
         let this = &mut *self;
         this.guard.progress().wanted();
-        let frame = match ready!(this.body.poll_frame(cx)) {
+        let frame = match ready!(this.poll_part(cx)) {
             None => {
                 this.walk.complete();
                 this.guard.complete();
@@ -69,7 +97,7 @@ impl http_body::Body for Answer {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_empty()
+        self.is_handed_over()
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
@@ -83,7 +111,7 @@ impl Drop for Answer {
         if self.guard.progress().is_stalled() {
             self.walk.broke(&Error::new(ErrorKind::ClientClosed).reason("stalled"));
         }
-        if self.body.is_empty() {
+        if self.is_handed_over() {
             self.walk.complete();
             self.guard.complete();
         }

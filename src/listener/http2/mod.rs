@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
@@ -193,5 +193,5 @@ async fn answer(
     }
     let body = if was_head { Body::Empty } else { body };
     let left = body.length();
-    parts.body(Answer { body, left, walk, received, guard }).map_err(|_| Gone)
+    parts.body(Answer { body, rest: Bytes::new(), left, walk, received, guard }).map_err(|_| Gone)
 }
