@@ -13,8 +13,10 @@ use crate::listener::streams::Guard;
 use crate::pipeline::Walk;
 use crate::runtime::clock;
 
-use super::SEND_BUFFER;
 use super::stall::Piece;
+
+/// What is kept of an answer that its client does not take, for each stream; and the largest part that is handed over.
+pub(super) const SEND_BUFFER: usize = 64 * 1024;
 
 /// The answer's body; it carries the walk, whose record is written when the body has ended.
 pub(super) struct Answer {

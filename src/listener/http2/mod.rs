@@ -32,7 +32,7 @@ use crate::snapshot::Watcher;
 
 use super::pace::{BodyBounds, Pace};
 use super::streams::{Guard, Streams};
-use answer::{Answer, Gone};
+use answer::{Answer, Gone, SEND_BUFFER};
 use body::ClientBody;
 use head::lines;
 use io::Io;
@@ -47,9 +47,6 @@ const HARD_STOP: u32 = 4;
 
 /// How long a client that has been told to go may take to acknowledge it.
 const LAST_WORD: Duration = Duration::from_secs(1);
-
-/// What is kept of an answer that its client does not take, for each stream.
-const SEND_BUFFER: usize = 64 * 1024;
 
 /// How many streams a client may open and reset before the gate has taken them up; beyond, it is told to calm down.
 const PENDING_RESETS: usize = 20;
