@@ -4,7 +4,6 @@
 //! that happens.
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::runtime::hash::HashMap;
@@ -18,11 +17,18 @@ const SHRINK_FROM: usize = 1024;
 /// The open connections of the process; one for all cores.
 #[derive(Debug)]
 pub struct ConnectionCounts {
-    open: AtomicU64,
     /// What the limit of open files leaves for clients.
     most: u64,
+    counts: Mutex<Counts>,
+}
+
+/// Both counts are judged and changed in one step: cores never take the last place twice, and what one bound refuses
+/// is never counted for the other.
+#[derive(Default, Debug)]
+struct Counts {
+    open: u64,
     /// Only clients that have open connections.
-    clients: Mutex<HashMap<ClientKey, u32>>,
+    clients: HashMap<ClientKey, u32>,
 }
 
 /// A client of one listener.
@@ -55,7 +61,7 @@ pub enum BoundReached {
 impl ConnectionCounts {
     /// Nothing is open yet. No more than `most` connections are taken, whatever the configuration says.
     pub fn new(most: u64) -> Arc<ConnectionCounts> {
-        Arc::new(ConnectionCounts { open: AtomicU64::new(0), most, clients: Mutex::default() })
+        Arc::new(ConnectionCounts { most, counts: Mutex::default() })
     }
 
     /// The most connections that are taken, whatever the configuration says.
@@ -65,12 +71,12 @@ impl ConnectionCounts {
 
     /// How many connections are open.
     pub fn open(&self) -> u64 {
-        self.open.load(Ordering::Relaxed)
+        self.lock().open
     }
 
     /// How many client addresses are in the table.
     pub fn clients(&self) -> usize {
-        self.lock().len()
+        self.lock().clients.len()
     }
 
     /// Counts one more connection of a listener. Connections without a client address are not counted for one.
@@ -84,33 +90,31 @@ impl ConnectionCounts {
         client: Option<IpAddr>,
     ) -> Result<OpenConnection, BoundReached> {
         let most = bounds.process.unwrap_or(u64::MAX).min(self.most);
-        let more = |open: u64| (open < most).then_some(open + 1);
-        // Judged and counted in one step: cores never take the last place twice, nor refuse it while it is free.
-        if self.open.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err() {
+        let client = client.map(|address| ClientKey { listener, address: client_address(address) });
+        let mut counts = self.lock();
+        if counts.open >= most {
             return Err(match bounds.process {
                 Some(process) if process == most => BoundReached::Process(process),
                 _ => BoundReached::OpenFiles(most),
             });
         }
-        let mut taken = OpenConnection { counts: Arc::clone(self), client: None };
-        if let Some(address) = client {
-            let key = ClientKey { listener, address: client_address(address) };
-            let mut clients = self.lock();
-            let open = clients.get(&key).copied().unwrap_or(0);
+        if let Some(key) = client {
+            let open = counts.clients.get(&key).copied().unwrap_or(0);
             if let Some(most) = bounds.client.filter(|most| open >= *most) {
                 return Err(BoundReached::Client(most));
             }
-            clients.insert(key, open + 1);
-            drop(clients);
-            taken.client = Some(key);
+            counts.clients.insert(key, open + 1);
         }
-        Ok(taken)
+        counts.open += 1;
+        drop(counts);
+        Ok(OpenConnection { counts: Arc::clone(self), client })
     }
 
     fn give_back(&self, client: Option<ClientKey>) {
-        self.open.fetch_sub(1, Ordering::Relaxed);
+        let mut counts = self.lock();
+        counts.open -= 1;
         let Some(key) = client else { return };
-        let mut clients = self.lock();
+        let clients = &mut counts.clients;
         match clients.get_mut(&key) {
             Some(open) if *open > 1 => *open -= 1,
             _ => {
@@ -123,9 +127,9 @@ impl ConnectionCounts {
         }
     }
 
-    /// The counts are whole between any two statements that can panic: a poisoned lock changes nothing.
-    fn lock(&self) -> MutexGuard<'_, HashMap<ClientKey, u32>> {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Nothing under the lock panics half-way: a poisoned lock changes nothing.
+    fn lock(&self) -> MutexGuard<'_, Counts> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

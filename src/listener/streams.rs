@@ -153,3 +153,40 @@ impl Drop for Guard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_waits_from_the_last_byte_that_was_taken() {
+        let (progress, start) = (Progress::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        progress.took(at(1));
+        assert_eq!(progress.waiting_since(), None, "the client waits for the service");
+        progress.handed(at(2));
+        assert_eq!(progress.waiting_since(), Some(at(2)));
+        progress.took(at(3));
+        assert_eq!(progress.waiting_since(), Some(at(3)));
+        progress.wanted();
+        assert_eq!(progress.waiting_since(), None);
+    }
+
+    #[test]
+    fn a_stalled_stream_is_no_reset_of_the_client() {
+        let streams = Rc::new(Streams::default());
+        for _ in 0..RESETS * 2 {
+            let guard = streams.enter();
+            streams.take_entered().expect("its task takes it").stall();
+            assert!(!streams.is_empty() && guard.progress().is_stalled());
+            drop(guard);
+            assert!(streams.is_empty() && streams.ended_stalled() && !streams.is_flood());
+        }
+        for _ in 0..RESETS * 4 {
+            drop(streams.enter());
+        }
+        assert!(streams.is_flood() && !streams.ended_stalled());
+    }
+}

@@ -95,7 +95,7 @@ impl Core {
     }
 
     /// Why everything that still runs is being dropped, if it is.
-    pub fn is_cut_off(&self) -> Option<&'static str> {
+    pub fn cut_off_reason(&self) -> Option<&'static str> {
         self.cut_off.get()
     }
 

@@ -29,7 +29,7 @@ impl Walk {
 
     /// What an answer that is not whole is recorded as: the client left, unless it is the gate that ends.
     fn record_cut(&mut self) {
-        let (kind, reason) = match self.core.is_cut_off() {
+        let (kind, reason) = match self.core.cut_off_reason() {
             Some(reason) => (ErrorKind::ShuttingDown, reason),
             None => (ErrorKind::ClientClosed, ""),
         };

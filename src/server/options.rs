@@ -30,7 +30,7 @@ pub struct Stdout {
 pub struct Options {
     /// Where the configuration comes from.
     pub source: Source,
-    /// How long everything is still served once the process is told to end, while it says that it is not ready.
+    /// How long everything is still served after the signal to end, while the process is not ready.
     pub drain_delay: Duration,
     /// How long running requests may take once the listeners are closed.
     pub grace: Duration,
