@@ -17,7 +17,11 @@ use super::output;
 pub(super) struct Arguments {
     #[command(flatten)]
     path: ConfigPath,
-    /// How long running requests may take once the process is told to end.
+    /// How long everything is still accepted and served after SIGTERM, while `/readyz` is 503 already. For load
+    /// balancers that need time to notice.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    drain_delay: Duration,
+    /// How long running requests may take once the listeners are closed.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     grace: Duration,
     /// Also log what is of use only while something is looked for, such as why a `match` cannot be evaluated.
@@ -29,6 +33,7 @@ pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let log = output::operator_log(if arguments.debug { Level::Debug } else { Level::Info })?;
     let outcome = server::run(Options {
         source: Source::Path(arguments.path.config),
+        drain_delay: arguments.drain_delay,
         grace: arguments.grace,
         log: Arc::clone(&log),
         stdout: output::stdout(),

@@ -82,6 +82,7 @@ fn early(first: &Listener, other: &Listener, out: &Diagnostics) {
         ("head_timeout", a.head_timeout != b.head_timeout),
         ("idle", a.idle != b.idle),
         ("streams", a.streams != b.streams),
+        ("connections_per_client", a.connections_per_client != b.connections_per_client),
     ];
     for (key, _) in differ.iter().filter(|(_, differs)| *differs) {
         let what = format!(

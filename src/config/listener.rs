@@ -56,6 +56,8 @@ pub struct Limits {
     pub idle: Duration,
     /// Streams of an HTTP/2 connection at a time.
     pub streams: u64,
+    /// Open connections of one client address; none is no bound.
+    pub connections_per_client: Option<u32>,
 }
 
 impl Default for Limits {
@@ -70,6 +72,7 @@ impl Default for Limits {
             body_rate: 100,
             idle: Duration::from_secs(75),
             streams: 128,
+            connections_per_client: None,
         }
     }
 }
@@ -103,8 +106,17 @@ const LIMITS: &[Key] = &[
     Key::optional("head_timeout", shape::duration, "Time for a head (default 10s)"),
     Key::optional("body_timeout", shape::duration, "Longest gap in a request body (default 10s)"),
     Key::optional("body_rate", shape::size, "Least size a second of a request body (default 100B)"),
-    Key::optional("idle", shape::duration, "How long an idle connection is kept (default 75s)"),
+    Key::optional(
+        "idle",
+        shape::duration,
+        "How long an idle connection is kept, and an answer that its client does not read (default 75s)",
+    ),
     Key::optional("streams", shape::integer, "HTTP/2 streams of a connection at a time (default 128)"),
+    Key::optional(
+        "connections_per_client",
+        shape::integer,
+        "Open connections of one client address, IPv6 by its /64; not of `trusted_proxies` (default: no bound)",
+    ),
 ];
 
 fn limits_schema() -> Schema {
@@ -187,6 +199,10 @@ fn limits(field: Field<'_>) -> Option<Limits> {
         body_rate: section.read("body_rate", default.body_rate, |f| f.size()),
         idle: section.read("idle", default.idle, |f| f.positive_duration()),
         streams: section.read("streams", default.streams, |f| f.integer(1..=100_000)),
+        connections_per_client: section
+            .get("connections_per_client")
+            .and_then(|field| field.integer(1..=u64::from(u32::MAX)))
+            .and_then(|number| u32::try_from(number).ok()),
     })
 }
 

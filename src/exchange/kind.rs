@@ -82,6 +82,8 @@ kinds! {
     BreakerOpen = "breaker_open", 503, Upstream, "The service is failing";
     /// A service has more calls than it takes at a time (RFC 9110 section 15.6.4).
     Overloaded = "overloaded", 503, Upstream, "Too much to do";
+    /// The gateway has ended before the answer was complete; logged, never sent.
+    ShuttingDown = "shutting_down", 503, Gateway, "The gateway is shutting down";
     /// The counters of a limit are away, and the limit refuses then (RFC 9110 section 15.6.4).
     StoreUnavailable = "store_unavailable", 503, Gateway, "The limits cannot be judged";
     /// The upstream did not answer in time (RFC 9110 section 15.6.5).

@@ -11,12 +11,15 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::exchange::CoreId;
+use crate::exchange::{CoreId, Name};
 use crate::pipeline::Core;
 use crate::runtime::{clock, task, time};
 use crate::snapshot::Watcher;
-use crate::telemetry::metrics::ListenerMetrics;
+use crate::telemetry::OperatorLog;
+use crate::telemetry::log::Level;
+use crate::telemetry::metrics::{ListenerMetrics, RefusedBy};
 
+use super::connections::{BoundReached, ConnectionBounds, ConnectionCounts, OpenConnection, client_address};
 use super::handoff::{Handoff, Moved};
 use super::http1;
 use super::http2;
@@ -32,6 +35,8 @@ const BREATHE: Duration = Duration::from_millis(50);
 pub struct Door {
     /// Its number, the same on every core.
     pub listener: usize,
+    /// Its name.
+    pub name: Name,
     /// The core.
     pub core: Rc<Core>,
     /// The core's view of what the listener does.
@@ -40,6 +45,10 @@ pub struct Door {
     pub handoff: Arc<Handoff>,
     /// The numbers of its connections.
     pub metrics: Arc<ListenerMetrics>,
+    /// The open connections of all cores.
+    pub connections: Arc<ConnectionCounts>,
+    /// Where refused connections are reported.
+    pub log: Arc<OperatorLog>,
 }
 
 impl Door {
@@ -75,22 +84,69 @@ impl Door {
     }
 
     fn place(&self, stream: TcpStream, peer: SocketAddr) {
-        let Some(better) = self.handoff.better(self.core.id.0) else { return self.start(stream, peer) };
+        // A connection beyond a bound is closed as the socket is dropped: before anything is read.
+        let Some(counted) = self.count(peer) else { return };
+        let Some(better) = self.handoff.better(self.core.id.0) else {
+            return self.start(stream, peer, counted);
+        };
         let Ok(stream) = stream.into_std() else { return };
-        if let Err(moved) = self.handoff.give(better, Moved { stream, peer, listener: self.listener }) {
+        let moved = Moved { stream, peer, listener: self.listener, counted };
+        if let Err(moved) = self.handoff.give(better, moved) {
             self.take(moved);
+        }
+    }
+
+    /// Counts a connection, unless it is beyond a bound of the configuration in force.
+    fn count(&self, peer: SocketAddr) -> Option<OpenConnection> {
+        let mut bounds = ConnectionBounds::default();
+        let mut client = Some(peer.ip());
+        if let Some(pinned) = self.watcher.pin() {
+            bounds.process = pinned.snapshot.sources.config.overload.max_connections;
+            bounds.client = pinned.plan.limits.connections_per_client;
+            // A proxy's connections carry many clients.
+            client = client.filter(|ip| !pinned.address_trusts(ip.to_canonical()));
+        }
+        match self.connections.take(bounds, self.listener, client) {
+            Ok(counted) => Some(counted),
+            Err(bound) => {
+                self.report_refused(bound, peer);
+                None
+            }
+        }
+    }
+
+    fn report_refused(&self, bound: BoundReached, peer: SocketAddr) {
+        let by =
+            if matches!(bound, BoundReached::Client(_)) { RefusedBy::Client } else { RefusedBy::Process };
+        self.metrics.refused(self.core.id, by);
+        let name = &self.name;
+        let write = |message: std::fmt::Arguments<'_>| {
+            let topic = ("connections", &**name);
+            self.log.write_seldom(clock::now(), Level::Warn, topic, message, &[]);
+        };
+        match bound {
+            BoundReached::Process(most) => write(format_args!(
+                "listener `{name}` refuses connections: `overload.max_connections` ({most}) is reached"
+            )),
+            BoundReached::OpenFiles(most) => write(format_args!(
+                "listener `{name}` refuses connections: the limit of open files leaves room for {most}"
+            )),
+            BoundReached::Client(most) => write(format_args!(
+                "listener `{name}` refuses connections of {}: `connections_per_client` ({most}) is reached",
+                client_address(peer.ip())
+            )),
         }
     }
 
     /// Takes a connection over from another core.
     pub fn take(&self, moved: Moved) {
         if let Ok(stream) = TcpStream::from_std(moved.stream) {
-            self.start(stream, moved.peer);
+            self.start(stream, moved.peer, moved.counted);
         }
     }
 
-    fn start(&self, stream: TcpStream, peer: SocketAddr) {
-        let counted = self.handoff.count(self.core.id.0);
+    fn start(&self, stream: TcpStream, peer: SocketAddr, counted: OpenConnection) {
+        let balanced = self.handoff.count(self.core.id.0);
         let core = Rc::clone(&self.core);
         let watcher = Rc::clone(&self.watcher);
         let metrics = Arc::clone(&self.metrics);
@@ -98,7 +154,7 @@ impl Door {
         task::spawn_local(async move {
             let entered = poll_fn(|cx| Poll::Ready(core.enter(cx.waker().clone()))).await;
             // Dropped in every case, also should serving panic: the gate goes on without this connection.
-            let _open = (entered, counted, Opened { metrics, core: core.id });
+            let _open = (entered, balanced, counted, Opened { metrics, core: core.id });
             serve(stream, peer, &core, watcher).await;
         });
     }

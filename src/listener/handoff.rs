@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 
+use super::connections::OpenConnection;
+
 /// How far ahead of the least busy core one must be before it gives a connection away. Moving one costs a few
 /// microseconds once, so short-lived connections, which keep the cores even by themselves, mostly stay.
 const AHEAD: usize = 2;
@@ -21,6 +23,8 @@ pub struct Moved {
     pub peer: SocketAddr,
     /// The listener it came in by.
     pub listener: usize,
+    /// Its place among the open connections.
+    pub counted: OpenConnection,
 }
 
 /// The balance between the cores.

@@ -5,6 +5,7 @@
 pub mod accept;
 pub mod bind;
 mod body;
+pub mod connections;
 pub mod handoff;
 mod http1;
 mod http2;

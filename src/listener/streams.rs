@@ -1,11 +1,10 @@
-//! The streams of one HTTP/2 connection that are being served: when it is idle, and when its client has stalled.
+//! The streams of one HTTP/2 connection that are being served: when it is idle, and what clients take of each.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::task::{Context, Waker};
-use std::time::{Duration, Instant};
+use std::task::Waker;
+use std::time::Instant;
 
-use crate::net::Timer;
 use crate::runtime::clock;
 
 /// So many resets are no flood yet: a browser leaves pages.
@@ -14,20 +13,59 @@ const RESETS: u64 = 200;
 /// The streams of one connection.
 #[derive(Default)]
 pub(super) struct Streams {
-    slots: RefCell<Vec<Slot>>,
     open: Cell<usize>,
     idle_since: Cell<Option<Instant>>,
+    /// Whether the stream that ended last was reset because its client took nothing.
+    ended_stalled: Cell<bool>,
     /// How many there were, and how many of them the client has reset before their answer was complete.
     total: Cell<u64>,
     reset: Cell<u64>,
+    /// The stream that was entered last, until its task has it.
+    entered: RefCell<Option<Rc<Progress>>>,
     waker: RefCell<Option<Waker>>,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Slot {
-    used: bool,
-    /// When a piece of the answer was handed over that has not been asked on from yet.
-    handed: Option<Instant>,
+/// What the client takes of the answer of one stream.
+#[derive(Default)]
+pub(super) struct Progress {
+    /// Since when a piece of the answer has waited for the client without any of its bytes being taken; none while
+    /// the client waits for the answer.
+    waiting_since: Cell<Option<Instant>>,
+    stalled: Cell<bool>,
+}
+
+impl Progress {
+    /// The next piece of the answer is asked for.
+    pub(super) fn wanted(&self) {
+        self.waiting_since.set(None);
+    }
+
+    /// A piece of the answer was handed over.
+    pub(super) fn handed(&self, now: Instant) {
+        self.waiting_since.set(Some(now));
+    }
+
+    /// The client has taken bytes of the answer.
+    pub(super) fn took(&self, now: Instant) {
+        if self.waiting_since.get().is_some() {
+            self.waiting_since.set(Some(now));
+        }
+    }
+
+    /// Since when the answer has waited for the client, if it does.
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        self.waiting_since.get()
+    }
+
+    /// The client has taken nothing for too long: the stream is about to be reset.
+    pub(super) fn stall(&self) {
+        self.stalled.set(true);
+    }
+
+    /// Whether the stream is reset because its client took nothing.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.stalled.get()
+    }
 }
 
 impl Streams {
@@ -35,13 +73,14 @@ impl Streams {
     pub(super) fn enter(self: &Rc<Self>) -> Guard {
         self.open.set(self.open.get() + 1);
         self.total.set(self.total.get() + 1);
-        let mut slots = self.slots.borrow_mut();
-        let at = slots.iter().position(|slot| !slot.used).unwrap_or(slots.len());
-        if at == slots.len() {
-            slots.push(Slot::default());
-        }
-        slots[at] = Slot { used: true, handed: None };
-        Guard { streams: Rc::clone(self), at, complete: false }
+        let progress = Rc::new(Progress::default());
+        *self.entered.borrow_mut() = Some(Rc::clone(&progress));
+        Guard { streams: Rc::clone(self), progress, complete: false }
+    }
+
+    /// The stream that was entered last, for its task; none where the task is of no stream.
+    pub(super) fn take_entered(&self) -> Option<Rc<Progress>> {
+        self.entered.borrow_mut().take()
     }
 
     /// The task to wake when the last stream has ended.
@@ -62,15 +101,9 @@ impl Streams {
         self.idle_since.get()
     }
 
-    /// Whether the client has taken nothing of any answer for so long. While one stream still waits for its service,
-    /// or is being read, the connection is alive, and a paused one beside it only costs its bounded buffer.
-    pub(super) fn is_stalled(&self, limit: Duration, timer: &mut Timer, cx: &mut Context<'_>) -> bool {
-        let mut newest = None;
-        for slot in self.slots.borrow().iter().filter(|slot| slot.used) {
-            let Some(handed) = slot.handed else { return false };
-            newest = newest.max(Some(handed));
-        }
-        newest.is_some_and(|newest| timer.poll(newest + limit, cx).is_ready())
+    /// Whether the stream that ended last was reset because its client took nothing.
+    pub(super) fn ended_stalled(&self) -> bool {
+        self.ended_stalled.get()
     }
 
     /// Whether the client resets streams for a living: each costs work that nobody waits for (RFC 9113 section 10.5).
@@ -88,7 +121,7 @@ impl Streams {
 /// One stream that is being served, its answer's body included.
 pub(super) struct Guard {
     streams: Rc<Streams>,
-    at: usize,
+    progress: Rc<Progress>,
     complete: bool,
 }
 
@@ -98,27 +131,62 @@ impl Guard {
         self.complete = true;
     }
 
-    /// A piece of the answer was handed over (`true`), or the next one is asked for.
-    pub(super) fn handed(&self, handed: bool) {
-        self.streams.slots.borrow_mut()[self.at].handed = handed.then(clock::now);
-        if handed {
-            // The connection has to look when this was: nothing else may wake it while the client takes nothing.
-            self.streams.wake();
-        }
+    /// What the client takes of the answer.
+    pub(super) fn progress(&self) -> &Rc<Progress> {
+        &self.progress
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if !self.complete {
-            self.streams.reset.set(self.streams.reset.get() + 1);
-            self.streams.wake();
+        let streams = &self.streams;
+        let stalled = self.progress.is_stalled();
+        streams.ended_stalled.set(stalled);
+        if !self.complete && !stalled {
+            streams.reset.set(streams.reset.get() + 1);
+            streams.wake();
         }
-        self.streams.slots.borrow_mut()[self.at] = Slot::default();
-        self.streams.open.set(self.streams.open.get() - 1);
-        if self.streams.open.get() == 0 {
-            self.streams.idle_since.set(Some(clock::now()));
-            self.streams.wake();
+        streams.open.set(streams.open.get() - 1);
+        if streams.open.get() == 0 {
+            streams.idle_since.set(Some(clock::now()));
+            streams.wake();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_waits_from_the_last_byte_that_was_taken() {
+        let (progress, start) = (Progress::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        progress.took(at(1));
+        assert_eq!(progress.waiting_since(), None, "the client waits for the service");
+        progress.handed(at(2));
+        assert_eq!(progress.waiting_since(), Some(at(2)));
+        progress.took(at(3));
+        assert_eq!(progress.waiting_since(), Some(at(3)));
+        progress.wanted();
+        assert_eq!(progress.waiting_since(), None);
+    }
+
+    #[test]
+    fn a_stalled_stream_is_no_reset_of_the_client() {
+        let streams = Rc::new(Streams::default());
+        for _ in 0..RESETS * 2 {
+            let guard = streams.enter();
+            streams.take_entered().expect("its task takes it").stall();
+            assert!(!streams.is_empty() && guard.progress().is_stalled());
+            drop(guard);
+            assert!(streams.is_empty() && streams.ended_stalled() && !streams.is_flood());
+        }
+        for _ in 0..RESETS * 4 {
+            drop(streams.enter());
+        }
+        assert!(streams.is_flood() && !streams.ended_stalled());
     }
 }

@@ -24,6 +24,7 @@ pub struct Core {
     pub shed: Arc<Shed>,
     random: RefCell<random::Rng>,
     draining: Cell<bool>,
+    cut_off: Cell<Option<&'static str>>,
     date: RefCell<Option<(Instant, String)>>,
     connections: RefCell<Connections>,
 }
@@ -44,6 +45,7 @@ impl Core {
             shed: Arc::default(),
             random: RefCell::new(random::generator()),
             draining: Cell::new(false),
+            cut_off: Cell::new(None),
             date: RefCell::new(None),
             connections: RefCell::new(Connections::default()),
         }
@@ -85,6 +87,16 @@ impl Core {
     pub fn drain(&self) {
         self.draining.set(true);
         self.wake_all();
+    }
+
+    /// Notes that everything that still runs on this core is about to be dropped, and why in one word.
+    pub fn cut_off(&self, reason: &'static str) {
+        self.cut_off.set(Some(reason));
+    }
+
+    /// Why everything that still runs is being dropped, if it is.
+    pub fn cut_off_reason(&self) -> Option<&'static str> {
+        self.cut_off.get()
     }
 
     /// Wakes every connection, so that it looks again at what has changed.

@@ -27,13 +27,26 @@ impl Walk {
         self.complete = true;
     }
 
+    /// What an answer that is not whole is recorded as: the client left, unless it is the gate that ends.
+    fn record_cut(&mut self) {
+        let (kind, reason) = match self.core.cut_off_reason() {
+            Some(reason) => (ErrorKind::ShuttingDown, reason),
+            None => (ErrorKind::ClientClosed, ""),
+        };
+        let record = &mut self.exchange.record;
+        if record.error.is_none() {
+            record.error = Some(kind);
+            record.reason = reason;
+        }
+        if record.status == 0 {
+            record.status = kind.status().as_u16();
+        }
+    }
+
     fn record(&mut self) {
         let duration = clock::now().saturating_duration_since(self.exchange.record.started);
-        if !self.complete && self.exchange.record.error.is_none() {
-            self.exchange.record.error = Some(ErrorKind::ClientClosed);
-        }
-        if !self.complete && self.exchange.record.status == 0 {
-            self.exchange.record.status = ErrorKind::ClientClosed.status().as_u16();
+        if !self.complete {
+            self.record_cut();
         }
         let exchange = &self.exchange;
         let record = &exchange.record;

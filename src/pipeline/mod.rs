@@ -21,7 +21,8 @@ pub use self::core::Core;
 pub use admit::Arrived;
 use shed::InFlight;
 
-/// One request on its way. Dropping it writes its record: a walk that ends early was left by its client.
+/// One request on its way. Dropping it writes its record: a walk that ends early was left by its client, or
+/// cut off as the process ended.
 pub struct Walk {
     /// What is known of the request.
     pub exchange: Exchange,

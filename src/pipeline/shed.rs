@@ -57,7 +57,7 @@ mod tests {
     #[test]
     fn no_more_are_under_way_than_may_be() {
         let shed = Arc::new(Shed::default());
-        let bounds = Overload { max_in_flight: Some(2), max_memory: None };
+        let bounds = Overload { max_in_flight: Some(2), ..Overload::default() };
         let (one, two) = (shed.take(&bounds).unwrap(), shed.take(&bounds).unwrap());
         assert_eq!(shed.take(&bounds).err().map(|error| error.kind()), Some(ErrorKind::Overloaded));
         drop(one);
@@ -69,7 +69,7 @@ mod tests {
     #[test]
     fn memory_counts_where_it_is_bounded() {
         let shed = Arc::new(Shed::default());
-        let bounds = Overload { max_in_flight: None, max_memory: Some(1) };
+        let bounds = Overload { max_memory: Some(1), ..Overload::default() };
         shed.notes(true);
         assert!(shed.take(&bounds).is_err());
         assert!(shed.take(&Overload::default()).is_ok());

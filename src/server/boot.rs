@@ -5,10 +5,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::num::NonZero;
 use std::sync::Arc;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::sync::mpsc;
 
 use crate::exchange::Name;
+use crate::listener::connections::ConnectionCounts;
 use crate::pipeline::shed::Shed;
 use crate::runtime::{clock, task};
 use crate::snapshot::compile::Environment;
@@ -21,15 +21,13 @@ use super::access;
 use super::control::{Control, Inner};
 use super::cores::{Cores, Shared};
 use super::fault::Fault;
+use super::files;
 use super::helpers;
 use super::options::{Options, Ready};
 use super::report::{Request, tell};
 use super::sockets::{self, Listening, cannot_bind};
 use super::source::{Compiled, Source};
 use super::watch::{self, Before, Seen};
-
-/// Fewer open files than this are few for a gate: every request holds up to two.
-const FEW_FILES: u64 = 4096;
 
 /// A gate that serves.
 pub(super) struct Gate {
@@ -43,7 +41,7 @@ pub(super) struct Gate {
 /// Starts a gate. Called on the control runtime.
 pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
     let Options { source, log, stdout, admin, ready, .. } = options;
-    raise_open_files(&log);
+    let connections = ConnectionCounts::new(files::raise_open_files(&log));
     let count = std::thread::available_parallelism().map_or(1, NonZero::get);
     let counters = Registry::connecting(Arc::new(SystemClock), Arc::new(helpers::Told(Arc::clone(&log))));
     let environment = Arc::new(Environment {
@@ -69,6 +67,7 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
     let opened = sockets::open(&wanted(&snapshot), count, 0).map_err(Fault::Environment)?;
     let admin_socket = snapshot.admin.map(bind_admin).transpose()?;
     let access = access::start(snapshot.sources.config.access_log.as_ref(), stdout, &metrics, &log, count)?;
+    files::check_max_connections(&snapshot.sources.config.overload, &connections, &log);
     metrics.loaded(snapshot.version, snapshot.made);
     helpers::tend(&environment, &snapshot);
     let live = Arc::new(Live::new(Arc::new(snapshot)));
@@ -78,6 +77,7 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
         live: Arc::clone(&live),
         metrics: Arc::clone(&metrics),
         shed: Arc::clone(&shed),
+        connections: Arc::clone(&connections),
         access: access.clone(),
         log: Arc::clone(&log),
     };
@@ -95,6 +95,7 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
         access,
         log: Arc::clone(&log),
         cores,
+        connections,
         next_number: Cell::new(bound.len()),
         listening: RefCell::new(Listening::new(bound)),
         reloads: ask,
@@ -165,20 +166,4 @@ fn start_watch(
     let (tell, told) = std::sync::mpsc::channel();
     watch::start(seen, told, ask).map_err(|error| Fault::environment("files cannot be watched", &error))?;
     Ok(Some(tell))
-}
-
-/// Takes as many open files as the system grants without privilege.
-fn raise_open_files(log: &OperatorLog) {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current != limit.maximum {
-        // Where the system refuses, the gate serves within what it has.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    }
-    if let Some(files) = getrlimit(Resource::Nofile).current
-        && files < FEW_FILES
-    {
-        log.warn(format_args!(
-            "only {files} files may be open at a time: raise the limit (ulimit -n, LimitNOFILE=)"
-        ));
-    }
 }

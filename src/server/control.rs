@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cache::Cache;
+use crate::listener::connections::ConnectionCounts;
 use crate::snapshot::compile::Environment;
 use crate::snapshot::{Live, Snapshot};
 use crate::store::registry::Registry;
@@ -37,6 +38,7 @@ pub(super) struct Inner {
     pub(super) access: Option<Arc<AccessLog>>,
     pub(super) log: Arc<OperatorLog>,
     pub(super) cores: Cores,
+    pub(super) connections: Arc<ConnectionCounts>,
     pub(super) listening: RefCell<Listening>,
     pub(super) next_number: Cell<usize>,
     pub(super) reloads: mpsc::UnboundedSender<Request>,
@@ -135,9 +137,9 @@ impl Control {
         self.0.cores.close_sockets(&numbers).await;
     }
 
-    /// Ends the cores and lets the access log write what it holds.
-    pub(super) fn stop(&self) {
-        self.0.cores.stop();
+    /// Ends the cores, with the reason in the log of every request that is cut off, and lets the access log write what it holds.
+    pub(super) fn stop(&self, reason: &'static str) {
+        self.0.cores.stop(reason);
         if let Some(access) = &self.0.access
             && !access.shutdown(LAST_WORDS)
         {

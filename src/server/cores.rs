@@ -118,8 +118,10 @@ impl Cores {
         self.ask(|done| Command::Drain { done }).await;
     }
 
-    /// Ends the cores, whatever they are at, and waits for their threads.
-    pub(super) fn stop(&self) {
+    /// Ends the cores, whatever they are at, and waits for their threads. The word is the reason in the log of every
+    /// request that is cut off.
+    pub(super) fn stop(&self, reason: &'static str) {
+        self.tell(|| Command::Stop { reason });
         self.commands.borrow_mut().clear();
         for thread in self.threads.take() {
             let _ = thread.join();
@@ -148,7 +150,7 @@ impl Cores {
 
 impl Drop for Cores {
     fn drop(&mut self) {
-        self.stop();
+        self.stop("core");
     }
 }
 

@@ -6,8 +6,9 @@ use super::control::Control;
 use super::signals::Signals;
 use crate::runtime::time;
 
-/// Stops accepting and waits until every connection has ended, `grace` has passed, or a second signal has come.
-pub(super) async fn drain(control: &Control, grace: Duration, signals: &mut Signals) {
+/// Stops accepting and waits until every connection has ended, `grace` has passed, or a second signal has come. Gives
+/// the reason in one word, for the log of the requests that are cut off.
+pub(super) async fn drain(control: &Control, grace: Duration, signals: &mut Signals) -> &'static str {
     let log = control.log();
     control.begin_drain();
     log.info(format_args!("draining: running requests have {grace:?} to end"));
@@ -16,12 +17,17 @@ pub(super) async fn drain(control: &Control, grace: Duration, signals: &mut Sign
         control.cores().drain().await;
     };
     tokio::select! {
-        () = finished => log.info("drained: every connection has ended"),
+        () = finished => {
+            log.info("drained: every connection has ended");
+            "drained"
+        }
         () = time::sleep(grace) => {
             log.warn(format_args!("the time to drain has passed: {}", cut_off(control.open())));
+            "grace"
         }
         () = signals.end() => {
             log.warn(format_args!("a second signal: {}", cut_off(control.open())));
+            "signal"
         }
     }
 }

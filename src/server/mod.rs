@@ -11,6 +11,7 @@ mod control;
 mod cores;
 mod drain;
 mod fault;
+mod files;
 mod helpers;
 mod options;
 mod reload;
@@ -24,10 +25,11 @@ mod watch;
 use std::sync::Arc;
 
 use tokio::runtime::Builder;
+use tokio::sync::mpsc;
 
 use control::LAST_WORDS;
 
-use crate::runtime::task;
+use crate::runtime::{task, time};
 
 pub use control::Control;
 pub use fault::Fault;
@@ -52,33 +54,55 @@ pub fn run(options: Options) -> Result<(), Fault> {
     outcome
 }
 
-async fn life(options: Options) -> Result<(), Fault> {
-    // First of all: a signal that comes during the start is not lost, and does not end the process half-way.
-    let mut signals = signals::Signals::new()?;
-    let grace = options.grace;
-    let boot::Gate { control, mut crashed, reloads } = boot::boot(options)?;
-    let reloading = task::spawn_local(reload::serve(control.clone(), reloads));
-    let broken = loop {
+/// Serves until a signal asks for the end; gives the number of the core that broke down before.
+async fn serve(
+    control: &Control,
+    signals: &mut signals::Signals,
+    crashed: &mut mpsc::UnboundedReceiver<usize>,
+) -> Option<usize> {
+    loop {
         tokio::select! {
             signal = signals.next() => match signal {
-                signals::Signal::End => break None,
+                signals::Signal::End => return None,
                 signals::Signal::Reload => {
                     control.reopen_log();
                     control.ask_reload(Cause::Signal);
                 }
             },
-            Some(core) = crashed.recv() => break Some(core),
+            Some(core) = crashed.recv() => return Some(core),
         }
-    };
+    }
+}
+
+async fn life(options: Options) -> Result<(), Fault> {
+    // First of all: a signal that comes during the start is not lost, and does not end the process half-way.
+    let mut signals = signals::Signals::new()?;
+    let (delay, grace) = (options.drain_delay, options.grace);
+    let boot::Gate { control, mut crashed, reloads } = boot::boot(options)?;
+    let reloading = task::spawn_local(reload::serve(control.clone(), reloads));
+    let mut broken = serve(&control, &mut signals, &mut crashed).await;
+    if broken.is_none() && !delay.is_zero() {
+        control.begin_drain();
+        control.log().info(format_args!("not ready any more: everything is still served for {delay:?}"));
+        broken = tokio::select! {
+            broken = serve(&control, &mut signals, &mut crashed) => {
+                if broken.is_none() {
+                    control.log().info("a second signal: the delay ends early");
+                }
+                broken
+            }
+            () = time::sleep(delay) => None,
+        };
+    }
     // No reload may open a listener from here on.
     reloading.abort();
     if let Some(core) = broken {
-        control.stop();
+        control.stop("core");
         return Err(Fault::Environment(format!(
             "core {core} broke down: the gate ends rather than serve in part"
         )));
     }
-    drain::drain(&control, grace, &mut signals).await;
-    control.stop();
+    let reason = drain::drain(&control, grace, &mut signals).await;
+    control.stop(reason);
     Ok(())
 }

@@ -30,7 +30,9 @@ pub struct Stdout {
 pub struct Options {
     /// Where the configuration comes from.
     pub source: Source,
-    /// How long running requests may take once the process is told to end.
+    /// How long everything is still served after the signal to end, while the process is not ready.
+    pub drain_delay: Duration,
+    /// How long running requests may take once the listeners are closed.
     pub grace: Duration,
     /// Where the gate tells what happens to it.
     pub log: Arc<OperatorLog>,

@@ -17,6 +17,7 @@ use crate::telemetry::metrics::Names;
 
 use super::boot::wanted;
 use super::control::{Control, Inner};
+use super::files;
 use super::helpers;
 use super::report::{Cause, Failure, Report, Request, tell};
 use super::retired::{self, Retired};
@@ -151,6 +152,7 @@ fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Vec<usize>, Failure> {
         inner.log.info(format_args!("listener {} on {} by its hosts", new.name, new.address));
     }
     inner.environment.cache.resize(snapshot.sources.config.cache);
+    files::check_max_connections(&snapshot.sources.config.overload, &inner.connections, &inner.log);
     helpers::tend(&inner.environment, &snapshot);
     inner.live.swap(Arc::new(snapshot));
     inner.environment.metrics.reloaded(version, made);

@@ -45,6 +45,8 @@ pub struct Limits {
     pub idle: Duration,
     /// Concurrent HTTP/2 streams a connection.
     pub streams: u32,
+    /// Open connections of one client address; none is no bound.
+    pub connections_per_client: Option<u32>,
 }
 
 /// What a listener does with a request.
@@ -194,6 +196,11 @@ impl Pinned {
     /// Whether no other listener has the same address, so that no host need be asked for.
     pub fn is_alone(&self) -> bool {
         self.beside.is_empty()
+    }
+
+    /// Whether any listener on the address takes a peer's word about the client.
+    pub fn address_trusts(&self, ip: IpAddr) -> bool {
+        self.plan.trusts(ip) || self.beside.iter().any(|other| other.plan.trusts(ip))
     }
 
     /// The listener that answers for the host of a request, among those on the same address: the closest one. Where

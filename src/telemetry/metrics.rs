@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use aggregates::{AggregateMetrics, SOURCE_OUTCOMES, SourceMetrics};
-pub use cells::{LimitMetrics, ListenerMetrics, Outcome, RouteMetrics, UpstreamMetrics, Verdict};
+pub use cells::{LimitMetrics, ListenerMetrics, Outcome, RefusedBy, RouteMetrics, UpstreamMetrics, Verdict};
 
 use crate::exchange::{CoreId, ErrorKind, Name};
 use cells::{ErrorCells, PerCore};

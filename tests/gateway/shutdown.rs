@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::process::{Folder, Process};
-use crate::support::h2::{Frames, Session, block_on, request, wait_for};
-use crate::support::{Client, Gate, Gateway, Origin, until};
+use crate::support::h2::{Frames, Session, block_on, read, request, wait_for};
+use crate::support::{Client, Gate, Gateway, Origin, PATIENCE, until};
 
 const OPEN: &str = "routes: { /api/*: { upstream: ORIGIN1 } }";
 
@@ -62,7 +64,7 @@ fn an_answer_that_has_begun_is_sent_to_its_end() {
     let gateway = Gateway::start(&[&origin], OPEN);
     let mut client = gateway.client();
     client.send("GET /api/stream HTTP/1.1\r\nHost: gw.test\r\n\r\n");
-    assert!(client.has_bytes(crate::support::PATIENCE));
+    assert!(client.has_bytes(PATIENCE));
     gateway.signal("TERM");
     refuses(gateway.address());
     gate.open();
@@ -138,18 +140,65 @@ fn the_grace_ends() {
     assert!(begun.elapsed() >= Duration::from_millis(900), "not before");
     assert_eq!(status.code(), Some(0), "{}", process.stderr());
     assert!(process.stderr().contains("the time to drain has passed: 1 connection is cut off"));
-    let cut = client.try_read_for("GET");
-    assert!(cut.is_err(), "no whole answer: {cut:?}");
+    let answer = client.try_read_for("GET");
+    assert!(answer.is_err(), "no whole answer: {answer:?}");
     origin.wait_closed(0);
+    let log = access_log(&folder);
+    assert_eq!(log.len(), 1, "what was cut off is logged too: {log:?}");
+    assert_eq!(cut(&log[0]), (503, "shutting down", "grace"), "not as if the client had left");
+}
+
+fn access_log(folder: &Folder) -> Vec<Value> {
     let log = std::fs::read_to_string(folder.path().join("access.log")).unwrap();
-    assert_eq!(log.lines().count(), 1, "what was cut off is logged too: {log:?}");
+    log.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Status, error and reason of a line.
+fn cut(line: &Value) -> (u64, &str, &str) {
+    let text = |key: &str| line[key].as_str().unwrap_or_default();
+    (line["status"].as_u64().unwrap(), text("error"), text("reason"))
+}
+
+#[test]
+fn an_answer_that_the_grace_cuts_is_logged_as_cut_by_the_gateway() {
+    let origin = Origin::serve(|turn| {
+        turn.chunked(200, &[]);
+        turn.chunk("first");
+        turn.wait_closed();
+    });
+    let (folder, process) = with_grace(&origin, "500ms");
+    let address = process.address("listener default on");
+    // One client that leaves itself, one by HTTP/1 and one by HTTP/2 that stay.
+    let mut leaves = process.client();
+    leaves.send("GET /api/stream HTTP/1.1\r\nHost: gw.test\r\n\r\n");
+    assert!(leaves.has_bytes(PATIENCE));
+    drop(leaves);
+    origin.wait_closed(0);
+    let mut stays = process.client();
+    stays.send("GET /api/stream HTTP/1.1\r\nHost: gw.test\r\n\r\n");
+    assert!(stays.has_bytes(PATIENCE));
+    block_on(async {
+        let session = Session::connect(address).await;
+        let stream = session.open(request("GET", "/api/stream", &[]), true).await.unwrap();
+        let (answer, _body) = stream.head().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        process.signal("TERM");
+        wait_for("the process ends", || process.exited()).await;
+        assert!(read(answer.into_body()).await.is_err());
+    });
+    assert!(!stays.try_read_for("GET").is_ok_and(|answer| answer.complete));
+    let log = access_log(&folder);
+    let mut cuts: Vec<_> = log.iter().map(cut).collect();
+    cuts.sort_unstable();
+    let (left, grace) = ((200, "client closed", ""), (200, "shutting down", "grace"));
+    assert_eq!(cuts, [left, grace, grace]);
 }
 
 #[test]
 fn a_second_signal_ends_it_at_once() {
     for (first, second) in [("TERM", "TERM"), ("INT", "INT"), ("TERM", "INT")] {
         let origin = Origin::serve(crate::support::Turn::wait_closed);
-        let (_folder, process) = with_grace(&origin, "10m");
+        let (folder, process) = with_grace(&origin, "10m");
         let mut client = process.client();
         client.send("GET /api/never HTTP/1.1\r\nHost: gw.test\r\n\r\n");
         origin.wait_count(1);
@@ -161,6 +210,7 @@ fn a_second_signal_ends_it_at_once() {
         assert_eq!(process.wait_exit().code(), Some(0));
         assert!(process.stderr().contains("a second signal"), "{}", process.stderr());
         assert!(client.try_read_for("GET").is_err());
+        assert_eq!(cut(&access_log(&folder)[0]), (503, "shutting down", "signal"));
     }
 }
 
@@ -236,4 +286,92 @@ fn a_request_that_was_on_its_way_is_answered() {
         sent && answer.starts_with("HTTP/1.1 200 OK") && answer.contains("connection: close")
     });
     assert!(served);
+}
+
+/// A process with an admin listener that answers `/x` itself.
+fn with_delay(arguments: &[&str]) -> (Folder, Process) {
+    let folder = Folder::new();
+    let config = "listen: 127.0.0.1:0\nadmin: { listen: 127.0.0.1:0 }\n\
+                  routes: { /x: { respond: { body: here } } }\n";
+    let process = Process::serve(&folder, config, arguments);
+    (folder, process)
+}
+
+/// The status of the readiness probe, while the admin listener is there.
+fn readiness(process: &Process) -> u16 {
+    let mut admin = Client::connect(process.address("admin on"));
+    admin.send("GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n").read().status
+}
+
+#[test]
+fn during_the_delay_it_is_not_ready_and_serves_as_usual() {
+    let (_folder, process) = with_delay(&["--drain-delay", "10m"]);
+    let address = process.address("listener default on");
+    let mut kept = process.client();
+    assert_eq!((kept.get("/x").status, readiness(&process)), (200, 200));
+    process.signal("TERM");
+    until("it is not ready", || readiness(&process) == 503);
+    assert!(process.stderr().contains("not ready any more: everything is still served for 600s"));
+    for _ in 0..10 {
+        for client in [&mut kept, &mut Client::connect(address)] {
+            let answer = client.get("/x");
+            assert_eq!((answer.status, answer.header("connection")), (200, None), "as usual");
+        }
+    }
+    assert!(!process.stderr().contains("draining"), "{}", process.stderr());
+    process.signal("TERM");
+    assert!(kept.closed());
+    assert_eq!(process.wait_exit().code(), Some(0));
+}
+
+#[test]
+fn after_the_delay_it_drains() {
+    let (_folder, process) = with_delay(&["--drain-delay", "1s"]);
+    let address = process.address("listener default on");
+    let mut kept = process.client();
+    assert_eq!(kept.get("/x").status, 200);
+    let begun = Instant::now();
+    process.signal("TERM");
+    refuses(address);
+    assert!(begun.elapsed() >= Duration::from_millis(900), "not before");
+    assert!(kept.closed());
+    assert_eq!(process.wait_exit().code(), Some(0));
+    let stderr = process.stderr();
+    let steps = ["not ready any more", "draining: ", "drained: "].map(|step| stderr.find(step));
+    assert!(steps.is_sorted() && steps.iter().all(Option::is_some), "{stderr}");
+}
+
+#[test]
+fn a_second_signal_ends_the_delay_and_a_third_one_the_grace() {
+    let origin = Origin::serve(crate::support::Turn::wait_closed);
+    let folder = Folder::new();
+    let config = format!(
+        "listen: 127.0.0.1:0\ntelemetry: {{ access_log: none }}\n{}\n",
+        OPEN.replace("ORIGIN1", &format!("'{}'", origin.url()))
+    );
+    let process = Process::serve(&folder, &config, &["--drain-delay", "10m", "--grace", "10m"]);
+    let mut client = process.client();
+    client.send("GET /api/never HTTP/1.1\r\nHost: gw.test\r\n\r\n");
+    origin.wait_count(1);
+    process.signal("TERM");
+    until("the delay begins", || process.stderr().contains("not ready any more"));
+    // A reload is served as usual too.
+    process.signal("HUP");
+    until("it reloads", || process.stderr().contains("reloaded: version 2"));
+    process.signal("INT");
+    until("it drains", || process.stderr().contains("draining: "));
+    assert!(process.stderr().contains("a second signal: the delay ends early"), "{}", process.stderr());
+    assert!(!process.exited(), "what runs goes on");
+    process.signal("TERM");
+    assert_eq!(process.wait_exit().code(), Some(0));
+}
+
+#[test]
+fn without_a_delay_it_drains_at_once() {
+    for arguments in [&[][..], &["--drain-delay", "0s"]] {
+        let (_folder, process) = with_delay(arguments);
+        process.signal("TERM");
+        assert_eq!(process.wait_exit().code(), Some(0));
+        assert!(!process.stderr().contains("not ready any more"), "{}", process.stderr());
+    }
 }

@@ -57,6 +57,7 @@ pub(super) fn demo(arguments: &Arguments) -> Result<(), Failure> {
     let told = Arc::clone(&log);
     let outcome = server::run(Options {
         source: Source::Text { path: PathBuf::from("demo.yaml"), text },
+        drain_delay: Duration::ZERO,
         grace: GRACE,
         log,
         stdout: output::stdout(),

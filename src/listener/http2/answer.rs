@@ -8,30 +8,61 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
-use crate::exchange::{Body, Frame};
+use crate::exchange::{Body, Error, ErrorKind, Frame};
 use crate::listener::streams::Guard;
 use crate::pipeline::Walk;
+use crate::runtime::clock;
+
+use super::stall::Piece;
+
+/// What is kept of an answer that its client does not take, for each stream; and the largest part that is handed over.
+pub(super) const SEND_BUFFER: usize = 64 * 1024;
 
 /// The answer's body; it carries the walk, whose record is written when the body has ended.
 pub(super) struct Answer {
     pub(super) body: Body,
+    /// What is left of a frame that is handed over in parts: the library takes whatever it is given, and counts the
+    /// stream as sent when it has the last of it.
+    pub(super) rest: Bytes,
     pub(super) left: Option<u64>,
     pub(super) walk: Walk,
     pub(super) received: Rc<Cell<u64>>,
     pub(super) guard: Guard,
 }
 
+impl Answer {
+    /// The next frame of the body, none larger than the library is to hold.
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
+        let mut data = if self.rest.is_empty() {
+            match ready!(self.body.poll_frame(cx)) {
+                Some(Ok(Frame::Data(data))) => data,
+                other => return Poll::Ready(other),
+            }
+        } else {
+            std::mem::take(&mut self.rest)
+        };
+        if data.len() > SEND_BUFFER {
+            self.rest = data.split_off(SEND_BUFFER);
+        }
+        Poll::Ready(Some(Ok(Frame::Data(data))))
+    }
+
+    fn is_handed_over(&self) -> bool {
+        self.rest.is_empty() && self.body.is_empty()
+    }
+}
+
 impl http_body::Body for Answer {
-    type Data = Bytes;
+    type Data = Piece;
     type Error = Gone;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<http_body::Frame<Bytes>, Gone>>> {
+    ) -> Poll<Option<Result<http_body::Frame<Piece>, Gone>>> {
         let this = &mut *self;
-        this.guard.handed(false);
-        let frame = match ready!(this.body.poll_frame(cx)) {
+        this.guard.progress().wanted();
+        let frame = match ready!(this.poll_part(cx)) {
             None => {
                 this.walk.complete();
                 this.guard.complete();
@@ -44,7 +75,7 @@ impl http_body::Body for Answer {
                     this.walk.complete();
                     this.guard.complete();
                 }
-                http_body::Frame::data(data)
+                http_body::Frame::data(Piece { bytes: data, progress: Rc::clone(this.guard.progress()) })
             }
             Some(Ok(Frame::Trailers(trailers))) => {
                 let mut lines = http::HeaderMap::new();
@@ -63,12 +94,12 @@ impl http_body::Body for Answer {
                 return Poll::Ready(Some(Err(Gone)));
             }
         };
-        this.guard.handed(true);
+        this.guard.progress().handed(clock::now());
         Poll::Ready(Some(Ok(frame)))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_empty()
+        self.is_handed_over()
     }
 
     fn size_hint(&self) -> http_body::SizeHint {
@@ -79,7 +110,10 @@ impl http_body::Body for Answer {
 impl Drop for Answer {
     fn drop(&mut self) {
         self.walk.received(self.received.get());
-        if self.body.is_empty() {
+        if self.guard.progress().is_stalled() {
+            self.walk.broke(&Error::new(ErrorKind::ClientClosed).reason("stalled"));
+        }
+        if self.is_handed_over() {
             self.walk.complete();
             self.guard.complete();
         }

@@ -1,21 +1,23 @@
 //! HTTP/2 from a client, read by hyper (RFC 9113): every stream is a walk of its own.
 //!
 //! Start with [`serve`]; `head.rs` judges a request's lines, `body.rs` reads its body, `answer.rs` sends what came of it.
+//! `stall.rs` resets a stream whose client takes nothing of its answer.
 
 mod answer;
 mod body;
 mod head;
 mod io;
+mod stall;
 
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
@@ -25,15 +27,16 @@ use tokio::net::TcpStream;
 use crate::exchange::{Body, HeaderId, Response};
 use crate::net::Timer;
 use crate::pipeline::{Arrived, Core, Walk};
-use crate::runtime::{clock, task};
+use crate::runtime::clock;
 use crate::snapshot::Watcher;
 
 use super::pace::{BodyBounds, Pace};
 use super::streams::{Guard, Streams};
-use answer::{Answer, Gone};
+use answer::{Answer, Gone, SEND_BUFFER};
 use body::ClientBody;
 use head::lines;
 use io::Io;
+use stall::StreamTasks;
 
 /// Flow-control windows: large enough for an upload at full speed, small enough for many connections.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -44,9 +47,6 @@ const HARD_STOP: u32 = 4;
 
 /// How long a client that has been told to go may take to acknowledge it.
 const LAST_WORD: Duration = Duration::from_secs(1);
-
-/// What is kept of an answer that its client does not take, for each stream.
-const SEND_BUFFER: usize = 64 * 1024;
 
 /// How many streams a client may open and reset before the gate has taken them up; beyond, it is told to calm down.
 const PENDING_RESETS: usize = 20;
@@ -70,7 +70,8 @@ pub(super) async fn serve(
             stream_of(request, peer, Rc::clone(&core), Rc::clone(&watcher), guard)
         }
     });
-    let mut builder = http2::Builder::new(OnThisCore);
+    let tasks = StreamTasks { streams: Rc::clone(&streams), idle: limits.idle };
+    let mut builder = http2::Builder::new(tasks);
     builder
         .max_concurrent_streams(limits.streams)
         // The library's own answer to a larger head has no words: `lines` judges first.
@@ -81,12 +82,11 @@ pub(super) async fn serve(
         .max_send_buf_size(SEND_BUFFER);
     let mut connection = pin!(builder.serve_connection(Io::new(stream, read), service));
     let mut timer = Timer::new();
-    let mut stall = Timer::new();
     let started = clock::now();
     let mut ending = None;
     poll_fn(|cx| {
         streams.watch(cx.waker());
-        if connection.as_mut().poll(cx).is_ready() || streams.is_stalled(limits.idle, &mut stall, cx) {
+        if connection.as_mut().poll(cx).is_ready() {
             return Poll::Ready(());
         }
         if streams.is_flood() {
@@ -99,7 +99,9 @@ pub(super) async fn serve(
             // A client that has not asked for anything yet has as long as one whose head is awaited.
             let (since, limit) =
                 streams.idle_since().map_or((started, limits.head_timeout), |since| (since, limits.idle));
-            let idle = streams.is_empty() && timer.poll(since + limit, cx).is_ready();
+            // A client that took nothing of its last answers may not even read what is said at the end.
+            let idle =
+                streams.is_empty() && (streams.ended_stalled() || timer.poll(since + limit, cx).is_ready());
             if !(idle || core.is_draining() || watcher.has_left()) {
                 return Poll::Pending;
             }
@@ -188,17 +190,5 @@ async fn answer(
     }
     let body = if was_head { Body::Empty } else { body };
     let left = body.length();
-    parts.body(Answer { body, left, walk, received, guard }).map_err(|_| Gone)
-}
-
-/// Starts hyper's tasks on the core that owns the connection.
-#[derive(Clone, Copy)]
-struct OnThisCore;
-
-impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisCore {
-    fn execute(&self, future: F) {
-        task::spawn_local(async move {
-            future.await;
-        });
-    }
+    parts.body(Answer { body, rest: Bytes::new(), left, walk, received, guard }).map_err(|_| Gone)
 }

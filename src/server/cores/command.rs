@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::exchange::Name;
+use crate::listener::connections::ConnectionCounts;
 use crate::pipeline::shed::Shed;
 use crate::snapshot::Live;
 use crate::telemetry::{AccessLog, Metrics, OperatorLog};
@@ -16,6 +17,7 @@ pub(in crate::server) struct Shared {
     pub(in crate::server) live: Arc<Live>,
     pub(in crate::server) metrics: Arc<Metrics>,
     pub(in crate::server) shed: Arc<Shed>,
+    pub(in crate::server) connections: Arc<ConnectionCounts>,
     pub(in crate::server) access: Option<Arc<AccessLog>>,
     pub(in crate::server) log: Arc<OperatorLog>,
 }
@@ -30,6 +32,8 @@ pub(super) enum Command {
     Close { numbers: Vec<usize>, done: oneshot::Sender<()> },
     /// End the idle connections of a closed listener, and the others after their answer.
     Leave { numbers: Vec<usize> },
+    /// Drop whatever runs and end; the word says why.
+    Stop { reason: &'static str },
     /// End every connection as soon as it is idle; answered when there is none.
     Drain { done: oneshot::Sender<()> },
 }

@@ -1,8 +1,10 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use super::*;
+use crate::listener::connections::ConnectionCounts;
 use crate::server::Source;
 use crate::server::sockets;
 use crate::snapshot::Live;
@@ -16,6 +18,7 @@ listeners:
 "#;
 
 struct Running {
+    connections: Arc<ConnectionCounts>,
     cores: Cores,
     runtime: tokio::runtime::LocalRuntime,
 }
@@ -26,8 +29,10 @@ impl Running {
         let source = Source::Text { path: PathBuf::from("cores.yaml"), text: TEXT.to_owned() };
         let compiled = source.compile(None, &environment);
         assert_eq!(compiled.diagnostics.render(false), "");
+        let connections = ConnectionCounts::new(u64::MAX);
         let shared = Shared {
             shed: Arc::default(),
+            connections: Arc::clone(&connections),
             live: Arc::new(Live::new(Arc::new(compiled.snapshot.unwrap()))),
             metrics: Arc::clone(&environment.metrics),
             access: None,
@@ -38,7 +43,17 @@ impl Running {
             .enable_all()
             .build_local(Default::default())
             .unwrap();
-        Running { cores, runtime }
+        Running { connections, cores, runtime }
+    }
+
+    /// Waits until so many connections are counted: their tasks end a little after their sockets.
+    fn wait_open(&self, count: u64) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while self.connections.open() != count {
+            assert!(Instant::now() < end, "{} are open, not {count}", self.connections.open());
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+        assert_eq!(self.connections.clients(), usize::from(count > 0));
     }
 
     fn open(&self, number: usize, name: &str) -> SocketAddr {
@@ -74,11 +89,14 @@ fn every_connection_is_served_and_a_drain_ends_the_idle_ones() {
         assert_eq!(ask(client), "one");
     }
     assert_eq!(running.cores.open_connections(), 12);
+    // Whichever core accepted them, and whichever serves them.
+    assert_eq!((running.connections.open(), running.connections.clients()), (12, 1));
     running.runtime.block_on(async {
         running.cores.close_sockets(&[0]).await;
         running.cores.drain().await;
     });
     assert_eq!(running.cores.open_connections(), 0);
+    assert_eq!((running.connections.open(), running.connections.clients()), (0, 0));
     assert!(clients.iter_mut().all(is_closed));
     assert!(TcpStream::connect(address).is_err());
 }
@@ -91,7 +109,11 @@ fn sockets_that_are_renamed_serve_the_other_listener() {
     assert_eq!(ask(&mut before), "one");
     running.cores.rename(0, &Name::from("two"));
     assert!(is_closed(&mut before));
-    assert_eq!(ask(&mut TcpStream::connect(address).unwrap()), "two");
+    let mut after = TcpStream::connect(address).unwrap();
+    assert_eq!(ask(&mut after), "two");
+    running.wait_open(1);
+    drop(after);
+    running.wait_open(0);
 }
 
 #[test]
@@ -103,6 +125,7 @@ fn a_closed_listener_takes_its_own_connections_along_and_no_others() {
     running.runtime.block_on(running.cores.close(&[0]));
     assert!(is_closed(&mut gone) && TcpStream::connect(one).is_err());
     assert_eq!(ask(&mut kept), "two");
+    running.wait_open(1);
 }
 
 #[test]

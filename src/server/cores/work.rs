@@ -52,7 +52,7 @@ impl Work {
         Work { core, shared, handoff, doors: HashMap::default(), early: Vec::new() }
     }
 
-    /// Works until the other end of `commands` is dropped.
+    /// Works until it is stopped, or the other end of `commands` is dropped.
     pub(super) async fn run(
         mut self,
         mut commands: mpsc::UnboundedReceiver<Command>,
@@ -65,6 +65,10 @@ impl Work {
             tokio::select! {
                 command = commands.recv() => match command {
                     None => break,
+                    Some(Command::Stop { reason }) => {
+                        self.core.cut_off(reason);
+                        break;
+                    }
                     Some(Command::Drain { done }) => {
                         self.take_all(&mut moved);
                         self.core.drain();
@@ -105,7 +109,7 @@ impl Work {
                 }
                 self.core.wake_all();
             }
-            Command::Drain { .. } => {}
+            Command::Drain { .. } | Command::Stop { .. } => {}
         }
     }
 
@@ -121,10 +125,13 @@ impl Work {
     fn serve(&mut self, number: usize, name: Name, socket: Rc<TcpListener>) {
         let door = Rc::new(Door {
             listener: number,
+            name: Name::clone(&name),
             core: Rc::clone(&self.core),
             watcher: Rc::new(Watcher::new(Arc::clone(&self.shared.live), &name)),
             handoff: Arc::clone(&self.handoff),
             metrics: self.shared.metrics.listener(&name),
+            connections: Arc::clone(&self.shared.connections),
+            log: Arc::clone(&self.shared.log),
         });
         let task = {
             let (door, socket, log) = (Rc::clone(&door), Rc::clone(&socket), Arc::clone(&self.shared.log));

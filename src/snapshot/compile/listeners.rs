@@ -137,5 +137,6 @@ fn limits(listener: &Listener) -> Limits {
         body_rate: written.body_rate,
         idle: written.idle,
         streams: u32::try_from(written.streams).unwrap_or(u32::MAX),
+        connections_per_client: written.connections_per_client,
     }
 }

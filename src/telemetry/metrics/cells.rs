@@ -162,7 +162,20 @@ fn add_all<const N: usize>(sums: &mut [u64; N], counts: &[Count; N]) {
 struct ListenerCells {
     accepted: Count,
     open: Count,
+    refused: [Count; REFUSALS.len()],
 }
+
+/// Which bound closed a connection at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RefusedBy {
+    /// The bound of the process.
+    Process,
+    /// The bound of a client address.
+    Client,
+}
+
+/// The bounds, as the label `reason` names them.
+pub(super) const REFUSALS: [&str; 2] = ["process", "client"];
 
 /// The numbers of one listener's connections.
 pub struct ListenerMetrics(PerCore<ListenerCells>);
@@ -185,6 +198,20 @@ impl ListenerMetrics {
         if let Some(cells) = self.0.get(core) {
             cells.open.lower();
         }
+    }
+
+    /// A connection was closed at once, for a bound was reached.
+    pub fn refused(&self, core: CoreId, by: RefusedBy) {
+        if let Some(cells) = self.0.get(core) {
+            cells.refused[by as usize].add(1);
+        }
+    }
+
+    /// Connections that were closed at once, by the bound.
+    pub(super) fn refusals(&self) -> [u64; REFUSALS.len()] {
+        let mut sums = [0; REFUSALS.len()];
+        self.0.used().for_each(|cells| add_all(&mut sums, &cells.refused));
+        sums
     }
 
     /// Connections accepted so far, and open now.

@@ -4,7 +4,7 @@ use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
 
 use super::aggregates::SOURCE_OUTCOMES;
-use super::cells::{BOUND_LABELS, CLASSES, OUTCOMES, RouteSum, VERDICTS};
+use super::cells::{BOUND_LABELS, CLASSES, OUTCOMES, REFUSALS, RouteSum, VERDICTS};
 use super::{Metrics, lock};
 use crate::exchange::ErrorKind;
 
@@ -97,17 +97,24 @@ fn errors(page: &mut Page, metrics: &Metrics) {
 fn listeners(page: &mut Page, metrics: &Metrics) {
     let sums: Vec<_> = lock(&metrics.listeners)
         .iter()
-        .map(|(listener, numbers)| (label("listener", listener), numbers.sum()))
+        .map(|(listener, numbers)| (label("listener", listener), numbers.sum(), numbers.refusals()))
         .collect();
     let name = "portcullis_connections_accepted_total";
     page.family(name, "counter", "Connections that were accepted.");
-    for (labels, (accepted, _)) in &sums {
+    for (labels, (accepted, _), _) in &sums {
         page.sample(name, &[labels], accepted);
     }
     let name = "portcullis_connections_open";
     page.family(name, "gauge", "Connections that are open.");
-    for (labels, (_, open)) in &sums {
+    for (labels, (_, open), _) in &sums {
         page.sample(name, &[labels], gauge(*open));
+    }
+    let name = "portcullis_connections_refused_total";
+    page.family(name, "counter", "Connections that were closed at once, by the bound that was reached.");
+    for (labels, _, refusals) in &sums {
+        for (reason, count) in REFUSALS.iter().zip(refusals) {
+            page.sample(name, &[labels, ",reason=\"", reason, "\""], count);
+        }
     }
 }
 
