@@ -289,6 +289,37 @@ fn an_upload_holds_its_permit_no_longer_than_its_bytes_take() {
 }
 
 #[test]
+fn an_early_response_gives_an_upload_no_more_time() {
+    let origin = Origin::serve(|turn| {
+        if turn.request().method() == "GET" {
+            return turn.answer(200, &[], "fine");
+        }
+        turn.raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nearly");
+        turn.wait_closed();
+    });
+    let gateway = Gateway::start(
+        &[&origin],
+        &format!(
+            "
+            upstreams: {{ u: {{ url: ORIGIN1, concurrency: {{ max: 1, queue: 0, upload_rate: 1MiB }}, {STRICT} }} }}
+            routes: {{ /api/*: {{ upstream: u, rewrite: /, timeout: 500ms }} }}
+            admin: {{ listen: 127.0.0.1:0 }}
+            "
+        ),
+    );
+    for _ in 0..4 {
+        let mut client = gateway.client();
+        client.send("POST /api/up HTTP/1.1\r\nHost: gw.test\r\nContent-Length: 100000\r\n\r\n");
+        assert_eq!(client.read_head().0, 200);
+        until("the permit is free", || {
+            let _ = client.try_send("0123456789");
+            gateway.get("/api/x").status == 200
+        });
+    }
+    assert_eq!(upstream(&gateway)["breaker"], "closed", "the client was the slow one");
+}
+
+#[test]
 fn a_dead_endpoint_costs_no_client_anything() {
     let origin = Origin::echo();
     let (closed, hole) = (Closed::new(), BlackHole::new());

@@ -179,7 +179,13 @@ impl<'c> Race<'_, 'c, '_> {
     /// Tries an endpoint that was not tried: an idle connection to it, or else a new one. `None` where there is none.
     fn another(&mut self, now: Instant) -> Option<Option<(usize, Lease<'c>)>> {
         let call: &'c Call<'_> = self.call;
-        let at = call.seen.pick_other(self.tried, call.key, call.caller.core, now)?;
+        let (key, core) = (call.key, call.caller.core);
+        let at = if self.running.is_empty() {
+            call.seen.pick_other(self.tried, key, core, now)?
+        } else {
+            // One that is merely slow is no reason to ask one that is known to fail.
+            call.seen.pick_well(self.tried, key, core, now)?
+        };
         self.tried.push(at);
         if let Some(lease) = call.seen.endpoints[at].transport.idle(call.caller.core, now) {
             return Some(Some((at, lease)));
@@ -217,7 +223,9 @@ impl<'c> Race<'_, 'c, '_> {
                 verdict = of_endpoint;
             }
         }
-        self.call.upstream.gate.observe(Duration::ZERO, verdict.is_bad(), now);
+        if verdict.is_bad() {
+            self.call.upstream.gate.observe(Duration::ZERO, true, now);
+        }
         let error = Error::from(failure);
         let error = match self.refused.take() {
             Some(why) => error.source(why),

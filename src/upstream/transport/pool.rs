@@ -3,8 +3,6 @@
 //! The pool knows no protocol: what rests in it is a [`Session`]. A session that the service closes while it rests is
 //! dropped at once, for its socket wakes the list it lies in.
 
-#![expect(clippy::vec_box, reason = "a session moves between list and call without being copied")]
-
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};

@@ -271,7 +271,7 @@ fn no_storm_of_results_breaks_the_count_of_places() {
                     }
                     match random.u8(0..4) {
                         0 => drop(pass),
-                        chance => _ = record(&breaker, pass, CoreId(core), now, chance == 1),
+                        chance => _ = record(breaker, pass, CoreId(core), now, chance == 1),
                     }
                 }
             });
@@ -294,7 +294,7 @@ fn the_cores_buckets_add_up() {
             let breaker = &breaker;
             scope.spawn(move || {
                 for _ in 0..10_000 {
-                    record(&breaker, pass(breaker, now), CoreId(core), now, core == 0);
+                    record(breaker, pass(breaker, now), CoreId(core), now, core == 0);
                 }
             });
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::exchange::{BodyStream, CallPhase, Cause, Error, Extent, Failure, Frame, Party};
 use crate::http1::{Decoder, Framing, Piece};
@@ -18,9 +18,7 @@ pub(super) struct AnswerBody {
     lent: Lent<Arc<Connections>>,
     upload: Upload,
     reusable: bool,
-    idle: Duration,
-    /// When the caller stops waiting, where it waits for the whole response.
-    deadline: Option<Instant>,
+    waits: Waits,
     /// When a byte came last.
     last: Instant,
 }
@@ -41,15 +39,7 @@ impl AnswerBody {
         waits: Waits,
         now: Instant,
     ) -> AnswerBody {
-        AnswerBody {
-            decoder: Decoder::new(framing),
-            lent,
-            upload,
-            reusable,
-            idle: waits.idle,
-            deadline: waits.whole.then_some(waits.deadline),
-            last: now,
-        }
+        AnswerBody { decoder: Decoder::new(framing), lent, upload, reusable, waits, last: now }
     }
 
     /// The body has ended as it should: the connection goes back if nothing is left in it.
@@ -95,6 +85,7 @@ impl AnswerBody {
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Read {
         let expected = self.decoder.length().or(Some(u64::MAX));
+        let deadline = self.deadline();
         let Some(connection) = self.lent.connection() else { return Read::Closed };
         match connection.poll_read(expected, cx) {
             Poll::Ready(Ok(0)) => return Read::Closed,
@@ -107,12 +98,12 @@ impl AnswerBody {
         }
         // A service that answers while it reads is busy as long as either side moves.
         let moved = self.upload.moved().map_or(self.last, |moved| moved.max(self.last));
-        let late = moved + self.idle;
-        let end = self.deadline.map_or(late, |deadline| deadline.min(late));
+        let late = moved + self.waits.idle;
+        let end = deadline.map_or(late, |deadline| deadline.min(late));
         if connection.timer.poll(end, cx).is_pending() {
             return Read::Pending;
         }
-        let (cause, why) = match self.deadline {
+        let (cause, why) = match deadline {
             Some(deadline) if deadline <= late => (Cause::Deadline, "the caller's time was over"),
             _ => (Cause::Timeout, "no byte of the body in time"),
         };
@@ -122,6 +113,16 @@ impl AnswerBody {
             Failure::new(Party::Service, CallPhase::Body, cause)
         };
         Read::Failed(failure, why.to_owned())
+    }
+
+    /// When the caller's time is over: for the whole response where the caller waits for that, and for the rest of an
+    /// upload, which must not hold the call's permit for longer under an early response either.
+    fn deadline(&self) -> Option<Instant> {
+        if self.waits.whole {
+            return Some(self.waits.deadline);
+        }
+        let extension = || self.upload.extension(self.waits.started, self.waits.upload_rate);
+        (!self.upload.is_done()).then(|| self.waits.deadline + extension())
     }
 
     /// The service broke off, unless the client kept it waiting.
