@@ -22,16 +22,20 @@ pub(super) fn speak(exchange: &Exchange, out: &mut Headers) {
             text.extend_from_slice(b", ");
         }
     }
-    push_ip(&mut text, client.peer.ip().to_canonical());
+    let (peer, before) = (client.peer.ip().to_canonical(), text.len());
+    push_ip(&mut text, peer);
     out.push_id(HeaderId::XForwardedFor, &text);
-
-    text.clear();
-    push_ip(&mut text, client.ip);
-    out.push_id(HeaderId::XRealIp, &text);
+    if client.ip == peer {
+        out.push_id(HeaderId::XRealIp, &text[before..]);
+    } else {
+        text.clear();
+        push_ip(&mut text, client.ip);
+        out.push_id(HeaderId::XRealIp, &text);
+    }
 
     out.push_id(HeaderId::XForwardedProto, client.scheme.as_str().as_bytes());
     let told = |id| if client.trusted { seen.get_id(id) } else { None };
-    let host = told(HeaderId::XForwardedHost).unwrap_or(exchange.request.host().as_bytes());
+    let host = told(HeaderId::XForwardedHost).unwrap_or(exchange.request.host_bytes());
     // HTTP/1.0 may name none (RFC 9112 section 3.2).
     if !host.is_empty() {
         out.push_id(HeaderId::XForwardedHost, host);
@@ -46,7 +50,7 @@ pub(super) fn speak(exchange: &Exchange, out: &mut Headers) {
             out.push_id(HeaderId::XForwardedPort, port);
         }
     }
-    out.push_id(HeaderId::XRequestId, exchange.id.as_str().as_bytes());
+    out.push_id(HeaderId::XRequestId, exchange.id.as_bytes());
     if client.trusted {
         for id in [HeaderId::Traceparent, HeaderId::Tracestate] {
             if let Some(value) = seen.get_id(id) {
@@ -68,13 +72,23 @@ fn push_ip(out: &mut SmallVec<[u8; 128]>, ip: IpAddr) {
         let _ = write!(out, "{ip}");
         return;
     };
-    let mut digits = itoa::Buffer::new();
-    for (at, octet) in ip.octets().into_iter().enumerate() {
-        if at > 0 {
-            out.push(b'.');
+    // Three digits and a dot for each octet, at most.
+    let (mut digits, mut length) = ([0; 16], 0);
+    for octet in ip.octets() {
+        let mut push = |digit: u8| {
+            digits[length] = digit;
+            length += 1;
+        };
+        if octet >= 100 {
+            push(b'0' + octet / 100);
         }
-        out.extend_from_slice(digits.format(octet).as_bytes());
+        if octet >= 10 {
+            push(b'0' + octet / 10 % 10);
+        }
+        push(b'0' + octet % 10);
+        push(b'.');
     }
+    out.extend_from_slice(&digits[..length - 1]);
 }
 
 /// The port of a host, if it names one; the colons of an IPv6 address in brackets are none.

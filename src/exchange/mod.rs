@@ -108,6 +108,14 @@ impl RequestId {
         fits.then(|| RequestId::Given(String::from_utf8_lossy(text).into()))
     }
 
+    /// The id as the bytes of its text.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            RequestId::Made(text) => text,
+            RequestId::Given(text) => text.as_bytes(),
+        }
+    }
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         match self {
@@ -135,10 +143,12 @@ pub struct Request {
 impl Request {
     /// The host the client asked for, with its port if it sent one.
     pub fn host(&self) -> &str {
-        self.headers
-            .get_id(HeaderId::Host)
-            .and_then(|host| std::str::from_utf8(host).ok())
-            .unwrap_or_default()
+        std::str::from_utf8(self.host_bytes()).unwrap_or_default()
+    }
+
+    /// The same, as it stands in the head; it was judged when that was read.
+    pub fn host_bytes(&self) -> &[u8] {
+        self.headers.get_id(HeaderId::Host).unwrap_or_default()
     }
 }
 

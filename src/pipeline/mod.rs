@@ -111,7 +111,7 @@ impl Walk {
     /// What stands on every answer.
     fn sign(&mut self, mut answer: Response) -> Response {
         answer.headers.remove_id(HeaderId::XRequestId);
-        answer.headers.push_id(HeaderId::XRequestId, self.exchange.id.as_str().as_bytes());
+        answer.headers.push_id(HeaderId::XRequestId, self.exchange.id.as_bytes());
         if !answer.headers.has_id(HeaderId::Date) {
             let now = self.exchange.record.started;
             self.core.with_date(now, |date| answer.headers.push_id(HeaderId::Date, date));

@@ -420,3 +420,34 @@ fn a_connection_known_to_be_closed_takes_no_post() {
     }
     assert_eq!((origin.count(), origin.connections()), (2, 2));
 }
+
+#[test]
+fn every_attempt_has_the_host_of_its_endpoint() {
+    let origins = [(); 2].map(|()| Origin::serve(|turn| turn.answer(503, &[], "no")));
+    let port = origins[0].address().port();
+    let gateway = Gateway::start(
+        &[&origins[1]],
+        &format!(
+            "
+            upstreams:
+              u:
+                endpoints: [\"http://localhost:{port}\", ORIGIN1]
+                balance: round_robin
+                retry: {{ attempts: 2, retry_on: [503], budget: 100%, backoff: 1ms..2ms }}
+                breaker: {{ consecutive: 1000, ratio: 100%, min_requests: 100000 }}
+            routes: {{ /api/*: {{ upstream: u, rewrite: / }} }}
+            "
+        ),
+    );
+    // Whichever is first, the other one is asked after it.
+    for _ in 0..6 {
+        assert_eq!(gateway.get("/api/x").status, 503);
+    }
+    let hosts = [format!("localhost:{port}"), origins[1].address().to_string()];
+    for (origin, host) in origins.iter().zip(hosts) {
+        assert!(origin.count() >= 6);
+        let hosts: Vec<String> =
+            origin.requests().iter().map(|seen| seen.header("host").unwrap_or_default().to_owned()).collect();
+        assert!(hosts.iter().all(|seen| *seen == host), "{host}: {hosts:?}");
+    }
+}

@@ -22,7 +22,7 @@ pub(super) fn outgoing(proxy: &Proxy, exchange: &mut Exchange) -> Result<(Reques
     let mut headers = Headers::with_capacity(24, 1024);
     match &proxy.host {
         HostRule::Upstream => headers.push_id(HeaderId::Host, proxy.upstream.settings().authority.as_bytes()),
-        HostRule::Client => headers.push_id(HeaderId::Host, from.host().as_bytes()),
+        HostRule::Client => headers.push_id(HeaderId::Host, from.host_bytes()),
         HostRule::Literal(host) => headers.push_id(HeaderId::Host, host.as_bytes()),
     }
     headers.extend_from(&from.headers, |id, _, _| id != HeaderId::Host && !id.gateway_owned());

@@ -93,7 +93,7 @@ impl Call<'_> {
         attempts.endpoint = Some(lease.peer());
         // With a single endpoint there is nothing to balance, so its calls are not counted.
         let active = (self.seen.endpoints.len() > 1).then(|| Active::begin(endpoint));
-        self.set_host(endpoint, request);
+        self.set_host(endpoint, request, attempts.count == 1);
         let observer = Observer::new(self, endpoint, active);
         let settings = &self.upstream.settings;
         let waits = Waits {
@@ -123,9 +123,10 @@ impl Call<'_> {
     }
 
     /// Gives the request the Host of the endpoint, where it is that of the upstream.
-    fn set_host(&self, endpoint: &Endpoint, request: &mut Request) {
+    fn set_host(&self, endpoint: &Endpoint, request: &mut Request, first: bool) {
         let own = &self.upstream.settings.authority;
-        if *endpoint.authority == **own {
+        // The request comes with the upstream's own; an attempt before may have changed that.
+        if first && *endpoint.authority == **own {
             return;
         }
         let ours = request.headers.get_id(HeaderId::Host).is_some_and(|host| {
