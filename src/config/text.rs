@@ -9,7 +9,9 @@ use super::span::Span;
 ///
 /// Bytes inside [`Text::literal_ranges`] came from a reference (or were an escaped `$${`): a template must take
 /// them as they are, braces included.
-#[derive(Clone, PartialEq, Eq)]
+///
+/// Texts are equal where they mean the same, wherever and however they were written.
+#[derive(Clone)]
 pub struct Text {
     value: String,
     literal: Vec<Range<usize>>,
@@ -17,6 +19,14 @@ pub struct Text {
     span: Span,
     offset: Option<u32>,
 }
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Text) -> bool {
+        self.value == other.value && self.literal == other.literal
+    }
+}
+
+impl Eq for Text {}
 
 impl fmt::Debug for Text {
     /// Hides what a reference brought in: it may be a secret.
