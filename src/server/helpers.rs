@@ -1,7 +1,7 @@
 //! What keeps limits and the store of answers in order while nobody asks them, and what the operator is told of their Redis.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
@@ -35,16 +35,30 @@ pub(super) async fn tidy(environment: Arc<Environment>) {
 /// What the background work of upstreams needs. It runs where this is called: on the control runtime.
 pub(super) fn tools(log: &Arc<OperatorLog>) -> Tools {
     let resolver = Resolver::system();
-    if let Err(why) = &resolver {
-        log.warn(format_args!("names are not followed, but resolved call by call: {why}"));
+    if let Some(why) = resolver.fault() {
+        log.warn(format_args!("only names of /etc/hosts and `localhost` are found: {why}"));
     }
-    Tools { runtime: Handle::current(), resolver: resolver.ok(), log: Arc::clone(log) }
+    Tools { runtime: Handle::current(), resolver, log: Arc::clone(log) }
 }
 
-/// Begins the background work of upstreams that are new in a snapshot.
-pub(super) fn tend(environment: &Environment, snapshot: &Snapshot) {
+/// Begins the background work of upstreams that are new in a snapshot; those that take the place of one in `before`
+/// take over what that has under way.
+pub(super) fn start_background(environment: &Environment, before: Option<&Snapshot>, snapshot: &Snapshot) {
     let Some(tools) = &environment.tools else { return };
-    snapshot.upstreams.iter().for_each(|upstream| upstream.tend(tools));
+    snapshot.start_upstreams(before, tools);
+}
+
+/// Waits until every upstream of the snapshot has endpoints or an answer that there are none, or until `end`, and
+/// warns of those without endpoints.
+pub(super) async fn first_answers(snapshot: &Snapshot, end: Instant, log: &OperatorLog) {
+    for upstream in &snapshot.upstreams {
+        upstream.set().known(end).await;
+    }
+    let missing = snapshot.upstreams.iter().filter(|upstream| upstream.set().endpoints().is_empty());
+    let missing: Vec<String> = missing.map(|upstream| format!("`{}`", upstream.settings().name)).collect();
+    if !missing.is_empty() {
+        log.warn(format_args!("no endpoints are known of {}: their calls fail", missing.join(", ")));
+    }
 }
 
 /// Looks at the memory of the process where it is bounded, until the gate ends.

@@ -149,7 +149,7 @@ fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Vec<usize>, Failure> {
         inner.log.info(format_args!("listener {} on {} by its hosts", new.name, new.address));
     }
     inner.environment.cache.resize(snapshot.sources.config.cache);
-    helpers::tend(&inner.environment, &snapshot);
+    helpers::start_background(&inner.environment, Some(&before), &snapshot);
     inner.live.swap(Arc::new(snapshot));
     inner.environment.metrics.reloaded(version, made);
     inner.environment.metrics.retain(&names);

@@ -10,6 +10,7 @@ use crate::runtime::{clock, time};
 
 use super::observer::Tally;
 use crate::upstream::endpoints::Endpoint;
+use crate::upstream::transport::address;
 use crate::upstream::transport::connection::Connection;
 use crate::upstream::transport::http1::{Failure, Waits, round_trip};
 use crate::upstream::transport::upload::Upload;
@@ -54,7 +55,7 @@ impl Upstream {
         (now, deadline): (Instant, Deadline),
         attempts: &mut Attempts,
     ) -> Result<Response, Failed> {
-        attempts.endpoint = endpoint.address.known();
+        attempts.endpoint = Some(endpoint.address());
         attempts.count += 1;
         let mut tally = Tally::begin(&self.metrics, core);
         let pooled = endpoint.pools.take(core, now);
@@ -109,15 +110,19 @@ impl Upstream {
         tally: &mut Tally<'_>,
     ) -> Result<Box<Connection>, Failed> {
         let end = deadline.at.min(clock::now() + self.settings.timeouts.connect);
-        let error = match time::timeout_at(end, endpoint.address.connect(end)).await {
-            Ok(Ok((stream, peer))) => {
-                let expires = endpoint.address.lifetime().map(|lifetime| clock::now() + lifetime);
-                return Ok(Box::new(Connection::new(stream, peer, expires)));
+        let outcome = time::timeout_at(end, address::open(endpoint.address())).await;
+        endpoint.connected(matches!(outcome, Ok(Ok(_))), clock::now());
+        let error = match outcome {
+            Ok(Ok(stream)) => {
+                let expires = endpoint.lifetime().map(|lifetime| clock::now() + lifetime);
+                return Ok(Box::new(Connection::new(stream, endpoint.address(), expires)));
             }
             Ok(Err(error)) => Error::new(ErrorKind::UpstreamFailure).reason("connect").source(error),
             Err(_) if end == deadline.at => Error::new(ErrorKind::DeadlineExceeded).reason("connect"),
             Err(_) => Error::new(ErrorKind::UpstreamTimeout).reason("connect"),
         };
+        // A service that has moved is found at once.
+        self.look_up_again();
         tally.failed(&error);
         Err(Failed { error, unseen: true })
     }

@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 
 use crate::config::RetryOn;
-use crate::exchange::{Body, Error, ErrorKind, HeaderId, Request, Response};
+use crate::exchange::{Body, CoreId, Error, ErrorKind, HeaderId, Request, Response};
 use crate::runtime::{clock, random, time};
 
-use crate::upstream::endpoints::set::{Seen, Tried};
+use crate::upstream::endpoints::set::{Listed, Seen, Tried};
 use crate::upstream::endpoints::{Active, Endpoint};
 use crate::upstream::limits::breaker::Admission;
 use crate::upstream::limits::concurrency::Taken;
@@ -68,10 +68,17 @@ impl Upstream {
             }
         };
         self.budget.request(caller.core);
+        let mut seen = self.set.seen(caller.core);
+        let mut waited = waited;
+        if seen.endpoints.is_empty() {
+            // Boxed: seldom, and every call would carry its size.
+            seen = Box::pin(self.first_answer(caller.core, deadline, waited.unwrap_or(started))).await;
+            waited = Some(clock::now());
+        }
         let mut upload = Upload::new(std::mem::take(&mut request.body));
         let way = Way {
             caller,
-            seen: self.set.seen(),
+            seen,
             tried: Tried::new(),
             key: self.rules.key(caller.ground),
             repeatable: is_idempotent(&request.method) || self.rules.admits(caller.ground),
@@ -97,6 +104,18 @@ impl Upstream {
             Ok((answer, _)) => Ok(answer),
             Err(failed) => Err(failed.error),
         }
+    }
+
+    /// The endpoints of a set that has none yet: waits for the first answer of its sources, as long as for a
+    /// connection. A set that is known to be empty is looked up again early.
+    async fn first_answer(&self, core: CoreId, deadline: Deadline, now: Instant) -> Seen<'_> {
+        let end = deadline.at.min(now + self.settings.timeouts.connect);
+        self.set.known(end).await;
+        let seen = self.set.seen(core);
+        if seen.endpoints.is_empty() {
+            self.look_up_again();
+        }
+        seen
     }
 
     async fn attempts(
@@ -172,7 +191,7 @@ impl Upstream {
         let outcome = match (hedge, delay) {
             (Some((_, budget)), Some(delay)) => {
                 budget.request(way.caller.core);
-                self.hedged(way, at, request, (delay, budget), attempts).await
+                self.hedged(way, at, request, (delay, budget.as_ref()), attempts).await
             }
             _ => {
                 let sent = (request, upload);
@@ -194,9 +213,9 @@ impl Upstream {
         attempts: &mut Attempts,
     ) -> Outcome {
         let endpoint = &way.seen.endpoints[at];
-        // A single endpoint is nobody's alternative.
+        // With a single endpoint there is nothing to balance: the gate has the same count.
         let active = (way.seen.endpoints.len() > 1).then(|| endpoint.begin());
-        self.name(endpoint, request);
+        self.name(&way.seen, endpoint, request);
         let core = (way.caller.core, way.repeatable);
         let outcome = self.attempt(endpoint, core, (request, upload), (now, way.deadline), attempts).await;
         let failed = match &outcome {
@@ -210,17 +229,17 @@ impl Upstream {
     }
 
     /// Gives the request the Host of the endpoint, where it is that of the upstream.
-    fn name(&self, endpoint: &Endpoint, request: &mut Request) {
+    fn name(&self, listed: &Listed, endpoint: &Endpoint, request: &mut Request) {
         if way_is_plain(endpoint, &self.settings.authority) {
             return;
         }
         let ours = request.headers.get_id(HeaderId::Host).is_some_and(|host| {
             host == self.settings.authority.as_bytes()
-                || self.set.seen().endpoints.iter().any(|one| one.authority.as_bytes() == host)
+                || listed.endpoints.iter().any(|one| one.authority().as_bytes() == host)
         });
         if ours {
             request.headers.remove_id(HeaderId::Host);
-            request.headers.push_id(HeaderId::Host, endpoint.authority.as_bytes());
+            request.headers.push_id(HeaderId::Host, endpoint.authority().as_bytes());
         }
     }
 
@@ -299,7 +318,7 @@ async fn race(
 }
 
 fn way_is_plain(endpoint: &Endpoint, authority: &str) -> bool {
-    *endpoint.authority == *authority
+    *endpoint.authority() == *authority
 }
 
 /// The head again; its body is empty.

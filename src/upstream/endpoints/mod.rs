@@ -2,7 +2,9 @@
 
 pub mod balance;
 pub mod endpoint;
+mod handles;
 pub mod outlier;
+mod refusals;
 pub mod set;
 
 pub(in crate::upstream) use endpoint::{Active, Endpoint};

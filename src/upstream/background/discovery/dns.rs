@@ -9,9 +9,9 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::Notify;
 
-use super::host::{Host, ask_all, first_due, why};
-use super::order::shares;
-use super::resolver::{Resolver, Target};
+use super::host::{Absence, Host, ask_all, first_due, why};
+use super::order::{merged, shares};
+use super::resolver::{Failed, Resolver, Target};
 use super::{Found, MAX_ENDPOINTS, Pace, Sink, Teller};
 use crate::runtime::{clock, time};
 use crate::upstream::background::guard::{Guard, guarded};
@@ -54,7 +54,14 @@ pub fn service(
     pace: Pace,
     sink: Sink,
 ) -> (impl Future<Output = ()> + Send + 'static, Following) {
-    let service = Service { name: service.to_owned(), targets: Vec::new(), hosts: Vec::new(), failures: 0 };
+    let service = Service {
+        name: service.to_owned(),
+        targets: Vec::new(),
+        hosts: Vec::new(),
+        failures: 0,
+        absence: Absence::default(),
+        answered: false,
+    };
     let again = Arc::new(Notify::new());
     let (work, guard) =
         guarded(follow_service(resolver, service, pace, Teller::new(sink), Arc::clone(&again)));
@@ -97,6 +104,9 @@ struct Service {
     /// The host of each target.
     hosts: Vec<Host>,
     failures: u32,
+    absence: Absence,
+    /// Whether there has been an answer, so that the targets are those of the service.
+    answered: bool,
 }
 
 async fn follow_service(
@@ -110,8 +120,7 @@ async fn follow_service(
         let asked = clock::now();
         let due = match resolver.targets(&service.name).await {
             Ok((targets, ttl)) => {
-                service.failures = 0;
-                service.take(targets);
+                service.found(targets);
                 let now = clock::now();
                 match service.resolve(&resolver, &pace).await {
                     Ok(set) => teller.set(set),
@@ -120,9 +129,13 @@ async fn follow_service(
                 (now + pace.found(ttl)).min(first_due(&service.hosts).unwrap_or(now + pace.max))
             }
             Err(failed) => {
-                service.failures = service.failures.saturating_add(1);
-                teller.failed(format!("{}: {}", service.name, why(&failed)));
-                clock::now() + pace.failed(service.failures, &failed)
+                if service.is_gone(&failed, &pace, clock::now()) {
+                    teller.set(Vec::new());
+                } else {
+                    teller.failed(format!("{}: {}", service.name, why(&failed)));
+                }
+                let now = clock::now();
+                service.absence.cap(now + pace.failed(service.failures, &failed), &pace, now)
             }
         };
         rest(Some(due), asked, &pace, &again).await;
@@ -130,6 +143,25 @@ async fn follow_service(
 }
 
 impl Service {
+    /// An answer has come.
+    fn found(&mut self, targets: Vec<Target>) {
+        (self.failures, self.answered) = (0, true);
+        self.absence.end();
+        self.take(targets);
+    }
+
+    /// No answer with targets has come: whether it is believed that there are none.
+    fn is_gone(&mut self, failed: &Failed, pace: &Pace, now: Instant) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        let in_use = !self.targets.is_empty() || (pace.carries && !self.answered);
+        let gone = matches!(failed, Failed::Absent { .. }) && self.absence.is_believed(in_use, pace, now);
+        if gone {
+            self.answered = true;
+            self.take(Vec::new());
+        }
+        gone
+    }
+
     /// Puts new targets in place; what is known of hosts that stay is kept.
     fn take(&mut self, mut targets: Vec<Target>) {
         targets.sort_by(|a, b| {
@@ -150,12 +182,14 @@ impl Service {
     async fn resolve(&mut self, resolver: &Resolver, pace: &Pace) -> Result<Vec<Found>, String> {
         let mut failures = Vec::new();
         let mut from = 0;
+        let mut absent = true;
         while let Some(first) = self.targets.get(from) {
             let priority = first.priority;
             let level = self.targets[from..].iter().take_while(|target| target.priority == priority).count();
             let mut hosts: Vec<Host> = self.hosts.drain(from..from + level).collect();
             failures.extend(ask_all(&mut hosts, resolver, pace).await);
             let set = level_set(&self.targets[from..from + level], &hosts);
+            absent &= hosts.iter().all(Host::is_absent);
             self.hosts.splice(from..from, hosts);
             if !set.is_empty() {
                 // Hosts of other priorities are not followed and must not make the next question due.
@@ -165,11 +199,14 @@ impl Service {
             }
             from += level;
         }
+        if absent {
+            return Ok(Vec::new());
+        }
         Err(failures.into_iter().next().unwrap_or_else(|| format!("{}: no target", self.name)))
     }
 }
 
-/// The endpoints of targets of one priority.
+/// The endpoints of targets of one priority: those whose addresses are known.
 fn level_set(targets: &[Target], hosts: &[Host]) -> Vec<Found> {
     let known: Vec<_> = targets
         .iter()
@@ -179,15 +216,8 @@ fn level_set(targets: &[Target], hosts: &[Host]) -> Vec<Found> {
         .collect();
     let counts: Vec<(u16, usize)> =
         known.iter().map(|(target, addresses)| (target.weight, addresses.len())).collect();
-    let mut seen: crate::runtime::hash::HashSet<_> = Default::default();
-    let mut set = Vec::new();
-    for ((target, addresses), weight) in known.iter().zip(shares(&counts)) {
-        for &address in addresses.iter().filter(|address| seen.insert(**address)) {
-            set.push(Found { address, weight, priority: target.priority });
-        }
-    }
-    set.truncate(MAX_ENDPOINTS);
-    set
+    let priority = targets.first().map_or(0, |target| target.priority);
+    merged(known.iter().map(|(_, addresses)| addresses.as_slice()).zip(shares(&counts)), priority)
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Endpoints out of a file: a list in YAML or JSON of URLs or of `{ url, weight }`.
 //!
 //! The file is looked at again and again: that sees every way in which files change, on every file system. A file
-//! that cannot be used keeps the last set in force and says why. Hosts in it are followed like any name.
+//! that cannot be used keeps the last set in force and says why; an empty list says that there are no endpoints. Hosts
+//! in it are followed like any name.
 
 use crate::runtime::hash::HashSet;
 use crate::runtime::{clock, task, time};
@@ -14,7 +15,7 @@ use std::time::SystemTime;
 use std::time::Duration;
 
 use super::host::{Host, ask_all, first_due};
-use super::order::shares;
+use super::order::{merged, shares};
 use super::resolver::Resolver;
 use super::{Found, MAX_ENDPOINTS, Pace, Sink, Teller};
 use crate::config::{Diagnostics, Field, Key, Section, Severity, Url, shape, tree_from_text};
@@ -78,9 +79,10 @@ async fn follow(resolver: Resolver, mut reader: Reader, every: Duration, pace: P
             for why in ask_all(&mut hosts, &resolver, &pace).await {
                 teller.failed(why);
             }
-            // A name that was never learned takes nothing from the others; all of them unknown is no set.
+            // A name that was never learned takes nothing from the others; all of them unknown is no set, unless it is
+            // believed that there is none.
             let set = set(&entries, &hosts);
-            if !set.is_empty() {
+            if !set.is_empty() || hosts.iter().all(Host::is_absent) {
                 teller.set(set);
             }
         }
@@ -110,15 +112,7 @@ fn set(entries: &[Entry], hosts: &[Host]) -> Vec<Found> {
         .collect();
     let counts: Vec<(u16, usize)> =
         known.iter().map(|(weight, addresses)| (*weight, addresses.len())).collect();
-    let mut seen: HashSet<_> = HashSet::default();
-    let mut set = Vec::new();
-    for ((_, addresses), weight) in known.iter().zip(shares(&counts)) {
-        for &address in addresses.iter().filter(|address| seen.insert(**address)) {
-            set.push(Found { address, weight, priority: 0 });
-        }
-    }
-    set.truncate(MAX_ENDPOINTS);
-    set
+    merged(known.iter().map(|(_, addresses)| addresses.as_slice()).zip(shares(&counts)), 0)
 }
 
 /// How a file looks: enough to tell that it may say something else than before.
@@ -202,9 +196,6 @@ fn entries(path: &Path, text: &str) -> Result<Vec<Entry>, String> {
             let field = Field::new("endpoints", root.span, root, out);
             for item in field.list().unwrap_or_default() {
                 all.extend(entry(item));
-            }
-            if all.is_empty() && !out.has_errors() {
-                return Err(format!("{}: the list is empty", path.display()));
             }
         }
     }
