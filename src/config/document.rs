@@ -97,11 +97,11 @@ impl Scalar {
 
     /// Its type and its text, references resolved, with the parts that are no template syntax: the same for every
     /// way to write one value.
-    fn meaning(&self) -> (ScalarType, &str, &[std::ops::Range<usize>]) {
+    fn meaning(&self) -> (ScalarType, &str, Vec<usize>) {
         match (&self.resolved, self.resolve_type()) {
-            (Some(Ok(text)), kind) => (kind, text.as_str(), text.literal_ranges()),
-            (_, kind @ (ScalarType::Null | ScalarType::Boolean(_))) => (kind, "", &[]),
-            (_, kind) => (kind, &self.text, &[]),
+            (Some(Ok(text)), kind) => (kind, text.as_str(), text.taken_as_is().collect()),
+            (_, kind @ (ScalarType::Null | ScalarType::Boolean(_))) => (kind, "", Vec::new()),
+            (_, kind) => (kind, &self.text, Vec::new()),
         }
     }
 

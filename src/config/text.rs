@@ -22,7 +22,7 @@ pub struct Text {
 
 impl PartialEq for Text {
     fn eq(&self, other: &Text) -> bool {
-        self.value == other.value && self.literal == other.literal
+        self.value == other.value && self.taken_as_is().eq(other.taken_as_is())
     }
 }
 
@@ -82,6 +82,15 @@ impl Text {
     /// Whether the byte at `index` is no template syntax whatever it is.
     pub fn is_literal(&self, index: usize) -> bool {
         self.literal.iter().any(|range| range.contains(&index))
+    }
+
+    /// The braces in it that are no template syntax: with the text all that its meaning depends on.
+    pub(super) fn taken_as_is(&self) -> impl Iterator<Item = usize> {
+        let braces = |range: Range<usize>| {
+            let bytes = self.value.as_bytes();
+            range.filter(move |at| matches!(bytes.get(*at), Some(b'{' | b'}')))
+        };
+        self.literal.iter().cloned().flat_map(braces)
     }
 
     /// Whether a reference brought in a part of it, so that it must not be shown.

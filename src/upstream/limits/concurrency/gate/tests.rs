@@ -233,7 +233,7 @@ fn a_gate_out_of_force_sets_no_limit_and_an_adaptive_one_goes_on() {
     let old = Gate::new(Limit::Adaptive, 0, Duration::from_secs(1));
     let grow = |gate: &Gate| {
         let _held: Vec<_> = (0..gate.limit()).map(|_| gate.try_enter().unwrap()).collect();
-        (0..100).for_each(|_| gate.observe(Duration::from_millis(1), false, start));
+        (0..500).for_each(|_| gate.observe(Duration::from_millis(1), false, start));
     };
     grow(&old);
     let learned = old.limit();
