@@ -49,15 +49,19 @@ pub(super) fn start_background(environment: &Environment, before: Option<&Snapsh
 }
 
 /// Waits until every upstream of the snapshot has endpoints or an answer that there are none, or until `end`, and
-/// warns of those without endpoints.
+/// warns of those that have had no answer by then.
 pub(super) async fn first_answers(snapshot: &Snapshot, end: Instant, log: &OperatorLog) {
+    let mut missing = Vec::new();
     for upstream in &snapshot.upstreams {
-        upstream.set().known(end).await;
+        if !upstream.set().known(end).await {
+            missing.push(format!("`{}`", upstream.settings().name));
+        }
     }
-    let missing = snapshot.upstreams.iter().filter(|upstream| upstream.set().endpoints().is_empty());
-    let missing: Vec<String> = missing.map(|upstream| format!("`{}`", upstream.settings().name)).collect();
     if !missing.is_empty() {
-        log.warn(format_args!("no endpoints are known of {}: their calls fail", missing.join(", ")));
+        let list = missing.join(", ");
+        log.warn(format_args!(
+            "the endpoints of {list} are not known yet: calls to them fail until they are"
+        ));
     }
 }
 
@@ -90,5 +94,52 @@ impl Observer for Told {
 
     fn up(&self, away: Duration) {
         self.0.info(format_args!("Redis is back after {:.1} s: limits are shared again", away.as_secs_f64()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::server::Source;
+    use crate::telemetry::log::Level;
+    use crate::upstream::background::discovery::testing::{A, Say, Server};
+
+    const TEXT: &str = "
+listen: 127.0.0.1:0
+upstreams:
+  written: { url: 'http://10.0.0.1' }
+  known: { url: 'http://a.test' }
+  absent: { url: 'http://b.test' }
+  silent: { url: 'http://c.test' }
+  other: { discover: { dns_srv: d.test } }
+routes: { /: { upstream: written } }
+";
+
+    #[tokio::test]
+    async fn the_start_waits_for_answers_and_no_longer_than_to_its_end() {
+        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+        let seen = Arc::clone(&lines);
+        let sink = move |line: &[u8]| seen.lock().unwrap().push(String::from_utf8_lossy(line).into_owned());
+        let log = OperatorLog::start(false, Level::Warn, sink).unwrap();
+        let server = Server::start();
+        server.set("a.test", A, Say::addresses(60, &["10.0.0.2"]));
+        for (name, kind) in [("c.test", A), ("d.test", 33)] {
+            server.set(name, kind, Say::Nothing);
+        }
+        let environment = Environment::new(1);
+        let source = Source::Text { path: "start.yaml".into(), text: TEXT.to_owned() };
+        let snapshot = source.compile(None, &environment).snapshot.unwrap();
+        let resolver = Resolver::with_nameserver(server.address);
+        let tools = Tools { runtime: Handle::current(), resolver, log: Arc::clone(&log) };
+        snapshot.start_upstreams(None, &tools);
+        first_answers(&snapshot, clock::now() + Duration::from_secs(1), &log).await;
+        let known = |at: usize| snapshot.upstreams[at].set().endpoints().len();
+        assert_eq!([0, 1, 2, 3, 4].map(known), [1, 1, 0, 0, 0]);
+        log.shutdown(Duration::from_secs(10));
+        let lines = lines.lock().unwrap().join("\n");
+        assert!(lines.contains("`absent` has no endpoints"), "{lines}");
+        assert!(lines.contains("the endpoints of `silent`, `other` are not known yet"), "{lines}");
     }
 }

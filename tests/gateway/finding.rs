@@ -153,7 +153,8 @@ fn the_status_says_what_is_known_of_an_endpoint() {
     );
     let endpoint = || {
         let mut admin = Client::connect(gateway.admin());
-        admin.request("GET", "/status", &[("Host", "localhost")], b"").json()["upstreams"][0]["endpoints"][0].clone()
+        admin.request("GET", "/status", &[("Host", "localhost")], b"").json()["upstreams"][0]["endpoints"][0]
+            .clone()
     };
     assert_eq!((endpoint()["active"].as_u64(), endpoint()["health"].as_str()), (Some(0), Some("unknown")));
     let mut clients = [gateway.client(), gateway.client()];

@@ -74,9 +74,11 @@ fn a_comment_keeps_an_open_breaker_open() {
     let gateway = Gateway::start(&[&sick], &config("# one", "request.path", "1h"));
     assert_eq!(gateway.get("/sick").text(), "no");
     assert_eq!(gateway.get("/sick").problem(503), "breaker open");
-    for (comment, key, open) in
-        [("# a\n              # b\n", "request.path", "1h"), ("# c", "request.path", "60m"), ("", "request.path", "3600s")]
-    {
+    for (comment, key, open) in [
+        ("# a\n              # b\n", "request.path", "1h"),
+        ("# c", "request.path", "60m"),
+        ("", "request.path", "3600s"),
+    ] {
         gateway.replace_config(&config(comment, key, open));
         reload(&gateway);
         assert_eq!(gateway.get("/sick").problem(503), "breaker open", "{comment:?}");
@@ -110,7 +112,10 @@ fn another_weight_keeps_an_endpoint_ejected_and_connections_open() {
     until("it is ejected", || client.get("/x").status == 500);
     assert_eq!(client.get("/x").status, 200);
     for weight in 2..6 {
-        gateway.replace_config(&two(weight, &format!("{outliers}\n            timeouts: {{ response: {weight}s }}")));
+        gateway.replace_config(&two(
+            weight,
+            &format!("{outliers}\n            timeouts: {{ response: {weight}s }}"),
+        ));
         reload(&gateway);
         for _ in 0..10 {
             assert_eq!(client.get("/x").status, 200);
@@ -131,7 +136,8 @@ fn another_weight_keeps_an_endpoint_unhealthy() {
     let status = || {
         let mut admin = Client::connect(gateway.admin());
         let status = admin.request("GET", "/status", &[("Host", "localhost")], b"").json();
-        let endpoint = |at: usize| status["upstreams"][0]["endpoints"][at]["health"].as_str().unwrap().to_owned();
+        let endpoint =
+            |at: usize| status["upstreams"][0]["endpoints"][at]["health"].as_str().unwrap().to_owned();
         (endpoint(0), endpoint(1))
     };
     let wanted = ("unhealthy".to_owned(), "healthy".to_owned());

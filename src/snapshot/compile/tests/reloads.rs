@@ -66,9 +66,7 @@ async fn call(snapshot: &Snapshot) -> Result<u16, String> {
 }
 
 fn configured(words: &str) -> String {
-    format!(
-        "listen: 127.0.0.1:0\nupstreams: {{ up: {{ {words} }} }}\nroutes: {{ /: {{ upstream: up }} }}\n"
-    )
+    format!("listen: 127.0.0.1:0\nupstreams: {{ up: {{ {words} }} }}\nroutes: {{ /: {{ upstream: up }} }}\n")
 }
 
 /// Starts a configuration, and then each of the others in the place of the one before, with calls in between. None may
@@ -113,7 +111,8 @@ async fn a_name_that_an_upstream_keeps_is_not_waited_for() {
     let server = Server::start();
     server.set("a.test", A, Say::addresses(600, &["127.0.0.1"]));
     let one = format!("url: 'http://a.test:{port}', timeouts: {{ connect: 30s }}");
-    let two = format!("endpoints: ['http://a.test:{port}', 'http://b.test:{port}'], timeouts: {{ connect: 1ms }}");
+    let two =
+        format!("endpoints: ['http://a.test:{port}', 'http://b.test:{port}'], timeouts: {{ connect: 1ms }}");
     reloads(&server, &[one, two]).await;
     assert_eq!(connections.load(Ordering::SeqCst), 1);
 }
@@ -141,7 +140,9 @@ async fn a_service_that_has_moved_is_found_when_its_address_refuses() {
     // Nothing listens at this address of the loopback network.
     server.set("a.test", A, Say::addresses(3600, &["127.0.0.9"]));
     let environment = Environment::new(1);
-    let yaml = configured(&format!("url: 'http://a.test:{port}', retry: {{ attempts: 1 }}, breaker: {{ consecutive: 100000, min_requests: 100000 }}"));
+    let yaml = configured(&format!(
+        "url: 'http://a.test:{port}', retry: {{ attempts: 1 }}, breaker: {{ consecutive: 100000, min_requests: 100000 }}"
+    ));
     let snapshot = compiled(&yaml, "", None, &environment);
     snapshot.start_upstreams(None, &tools(&server));
     assert_eq!(call(&snapshot).await, Err("UpstreamFailure".to_owned()));
