@@ -56,7 +56,10 @@ impl Upstream {
             if let Some(why) = failure {
                 upstream.log_lookup_failure(why, &tools);
             }
-            upstream.renew(&tools, &[]);
+            // What was learned before a failure is in the set already.
+            if failure.is_none() || !upstream.set.is_known() {
+                upstream.renew(&tools, &[]);
+            }
         })
     }
 

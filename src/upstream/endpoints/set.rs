@@ -185,6 +185,14 @@ impl Set {
         }
     }
 
+    /// Whether there is an endpoint, or every source has answered once.
+    pub fn is_known(&self) -> bool {
+        match &self.members {
+            Members::Fixed(_) => true,
+            Members::Found(found) => *found.known.borrow(),
+        }
+    }
+
     fn is_running(&self) -> bool {
         match &self.members {
             Members::Fixed(_) => true,
