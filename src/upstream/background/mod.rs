@@ -85,12 +85,11 @@ impl Upstream {
         let settled = latest.iter().flatten().all(|latest| latest.settled);
         let mut places = Vec::new();
         match &self.settings.written.endpoints {
-            Endpoints::Discovered(discover) => {
-                let by_name = matches!(discover, config::Discover::DnsSrv(_));
+            Endpoints::Discovered(_) => {
                 let found = latest.iter().flatten().filter_map(|latest| latest.found.as_ref()).flatten();
                 places.extend(found.map(|found| {
                     let authority = found.address.to_string().into();
-                    let key = EndpointKey { address: found.address, authority, by_name };
+                    let key = EndpointKey { address: found.address, authority, by_name: found.by_name };
                     Place { key, weight: found.weight }
                 }));
             }

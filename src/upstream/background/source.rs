@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::config::{Discover, Endpoints, Host, UpstreamSettings};
 use crate::runtime::task;
 
-use super::discovery::{Found, Pace, Sink, dns, file};
-use super::guard::Guard;
+use super::discovery::dns::{self, Following};
+use super::discovery::{Found, Pace, Sink, file};
 use super::tools::Tools;
 
 /// What is followed.
@@ -42,12 +42,6 @@ pub(in crate::upstream) struct Latest {
     pub(in crate::upstream) found: Option<Vec<Found>>,
     /// Whether the first answer has come. A name server that fails gives none; a file that cannot be read does.
     pub(in crate::upstream) settled: bool,
-}
-
-/// Keeps the work alive.
-enum Following {
-    Dns(dns::Following),
-    File(#[expect(dead_code, reason = "it is of use by being held")] Guard),
 }
 
 impl SourceKey {
@@ -101,9 +95,7 @@ impl EndpointSource {
 
     /// Asks earlier than its records say; not more often than a second, however often this is called.
     pub(in crate::upstream) fn ask_again(&self) {
-        if let Following::Dns(following) = &self.following {
-            following.ask_again();
-        }
+        self.following.ask_again();
     }
 }
 
@@ -113,17 +105,17 @@ fn start(key: &SourceKey, pace: Pace, sink: Sink, tools: &Tools) -> Following {
         SourceKey::Name(name, port) => {
             let (work, following) = dns::host(resolver, name, *port, pace, sink);
             task::spawn_on(&tools.runtime, work);
-            Following::Dns(following)
+            following
         }
         SourceKey::Service(name) => {
             let (work, following) = dns::service(resolver, name, pace, sink);
             task::spawn_on(&tools.runtime, work);
-            Following::Dns(following)
+            following
         }
         SourceKey::File(path) => {
-            let (work, guard) = file::file(resolver, path, file::EVERY, pace, sink);
+            let (work, following) = file::file(resolver, path, file::EVERY, pace, sink);
             task::spawn_on(&tools.runtime, work);
-            Following::File(guard)
+            following
         }
     }
 }

@@ -216,6 +216,18 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_to_an_address_of_a_name_has_an_end() {
+        let endpoint = |by_name| {
+            let (address, authority) = ("10.0.0.1:80".parse().unwrap(), "users".into());
+            Endpoint::new(EndpointKey { address, authority, by_name }, 1, None)
+        };
+        assert_eq!(endpoint(false).lifetime(), None);
+        let lifetimes: Vec<_> = (0..20).filter_map(|_| endpoint(true).lifetime()).collect();
+        assert!(lifetimes.iter().all(|life| (40..60).contains(&life.as_secs())), "{lifetimes:?}");
+        assert!(lifetimes.len() == 20 && lifetimes.iter().any(|life| *life != lifetimes[0]));
+    }
+
+    #[test]
     fn the_first_check_is_no_change_unless_it_fails() {
         let key = EndpointKey {
             address: "10.0.0.1:80".parse().unwrap(),

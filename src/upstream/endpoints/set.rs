@@ -67,10 +67,10 @@ enum Members {
     /// They never change: references to them are not counted.
     Fixed(Arc<Listed>),
     /// They are found, again and again.
-    Found(Box<Found>),
+    Found(Box<FoundMembers>),
 }
 
-struct Found {
+struct FoundMembers {
     /// What each core sees.
     handles: Handles<Listed>,
     /// The same for those that change it or report on it.
@@ -133,7 +133,7 @@ impl Set {
             } else {
                 let known = !listed.endpoints.is_empty();
                 let listed = Arc::new(listed);
-                Members::Found(Box::new(Found {
+                Members::Found(Box::new(FoundMembers {
                     handles: Handles::new(&listed),
                     current: Mutex::new(listed),
                     known: watch::Sender::new(known),
@@ -255,7 +255,7 @@ impl Set {
     }
 }
 
-impl Found {
+impl FoundMembers {
     fn current(&self) -> Arc<Listed> {
         Arc::clone(&self.current.lock().unwrap_or_else(PoisonError::into_inner))
     }

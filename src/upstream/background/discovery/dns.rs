@@ -9,10 +9,9 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::Notify;
 
-use super::host::{Absence, Host, ask_all, first_due, why};
-use super::order::{merged, shares};
+use super::host::{Absence, Host, ask_all, first_due, weighted, why};
 use super::resolver::{Failed, Resolver, Target};
-use super::{Found, MAX_ENDPOINTS, Pace, Sink, Teller};
+use super::{Found, Pace, Sink, Teller};
 use crate::runtime::{clock, time};
 use crate::upstream::background::guard::{Guard, guarded};
 
@@ -31,6 +30,16 @@ impl Following {
     }
 }
 
+/// Work that can be asked for earlier, and what keeps it going.
+pub(super) fn followed<F>(work: impl FnOnce(Arc<Notify>) -> F) -> (impl Future<Output = ()> + Send, Following)
+where
+    F: Future<Output = ()> + Send,
+{
+    let again = Arc::new(Notify::new());
+    let (work, guard) = guarded(work(Arc::clone(&again)));
+    (work, Following { again, _guard: guard })
+}
+
 /// Follows the addresses of a host, all of them endpoints at that port with weight 1. Spawn the future once; it asks
 /// at once.
 pub fn host(
@@ -41,9 +50,7 @@ pub fn host(
     sink: Sink,
 ) -> (impl Future<Output = ()> + Send + 'static, Following) {
     let host = Host::new(host, port, clock::now());
-    let again = Arc::new(Notify::new());
-    let (work, guard) = guarded(follow_host(resolver, host, pace, Teller::new(sink), Arc::clone(&again)));
-    (work, Following { again, _guard: guard })
+    followed(move |again| follow_host(resolver, host, pace, Teller::new(sink), again))
 }
 
 /// Follows the targets of a service such as `_http._tcp.users.internal`, with their ports and weights: those with the
@@ -62,10 +69,7 @@ pub fn service(
         absence: Absence::default(),
         answered: false,
     };
-    let again = Arc::new(Notify::new());
-    let (work, guard) =
-        guarded(follow_service(resolver, service, pace, Teller::new(sink), Arc::clone(&again)));
-    (work, Following { again, _guard: guard })
+    followed(move |again| follow_service(resolver, service, pace, Teller::new(sink), again))
 }
 
 async fn follow_host(resolver: Resolver, mut host: Host, pace: Pace, mut teller: Teller, again: Arc<Notify>) {
@@ -83,8 +87,7 @@ async fn follow_host(resolver: Resolver, mut host: Host, pace: Pace, mut teller:
 }
 
 fn endpoints(host: &Host) -> Vec<Found> {
-    let found = |address| Found { address, weight: 1, priority: 0 };
-    host.addresses().into_iter().map(found).take(MAX_ENDPOINTS).collect()
+    weighted([(1, host)].into_iter(), 0)
 }
 
 /// Waits until the next question is due or is asked for.
@@ -188,7 +191,8 @@ impl Service {
             let level = self.targets[from..].iter().take_while(|target| target.priority == priority).count();
             let mut hosts: Vec<Host> = self.hosts.drain(from..from + level).collect();
             failures.extend(ask_all(&mut hosts, resolver, pace).await);
-            let set = level_set(&self.targets[from..from + level], &hosts);
+            let weights = self.targets[from..from + level].iter().map(|target| target.weight);
+            let set = weighted(weights.zip(&hosts), priority);
             absent &= hosts.iter().all(Host::is_absent);
             self.hosts.splice(from..from, hosts);
             if !set.is_empty() {
@@ -204,20 +208,6 @@ impl Service {
         }
         Err(failures.into_iter().next().unwrap_or_else(|| format!("{}: no target", self.name)))
     }
-}
-
-/// The endpoints of targets of one priority: those whose addresses are known.
-fn level_set(targets: &[Target], hosts: &[Host]) -> Vec<Found> {
-    let known: Vec<_> = targets
-        .iter()
-        .zip(hosts)
-        .filter(|(_, host)| !host.is_unknown())
-        .map(|(target, host)| (target, host.addresses()))
-        .collect();
-    let counts: Vec<(u16, usize)> =
-        known.iter().map(|(target, addresses)| (target.weight, addresses.len())).collect();
-    let priority = targets.first().map_or(0, |target| target.priority);
-    merged(known.iter().map(|(_, addresses)| addresses.as_slice()).zip(shares(&counts)), priority)
 }
 
 #[cfg(test)]

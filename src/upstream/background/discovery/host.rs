@@ -6,7 +6,8 @@ use crate::runtime::clock;
 use crate::runtime::task::JoinSet;
 use std::time::{Duration, Instant};
 
-use super::order::{has_route, interleave};
+use super::Found;
+use super::order::{has_route, interleave, merged, shares};
 use super::resolver::{Addresses, Failed, Resolver};
 
 /// How often names are asked for.
@@ -78,7 +79,7 @@ impl Absence {
 
     /// When to ask again at the latest, so that it is believed in time.
     pub(super) fn cap(&self, due: Instant, pace: &Pace, now: Instant) -> Instant {
-        match self.since.map(|since| since + pace.absent_after) {
+        match self.since.and_then(|since| since.checked_add(pace.absent_after)) {
             Some(end) if end > now => due.min(end),
             _ => due,
         }
@@ -103,6 +104,8 @@ pub(super) struct Host {
     absence: Absence,
     /// Whether it is believed that it has no addresses.
     absent: bool,
+    /// When it was asked for last.
+    asked: Option<Instant>,
     /// When to ask again; `None` for an address, which is never asked for.
     pub(super) due: Option<Instant>,
 }
@@ -118,6 +121,7 @@ impl Host {
             failures: 0,
             absence: Absence::default(),
             absent: false,
+            asked: None,
             due: Some(now),
         };
         match name.parse() {
@@ -139,6 +143,18 @@ impl Host {
         self.v4.is_empty() && self.v6.is_empty()
     }
 
+    /// Whether it is a name, and no address.
+    pub(super) fn is_name(&self) -> bool {
+        self.due.is_some()
+    }
+
+    /// Asks for it early, but not more often than the pace allows.
+    pub(super) fn hurry(&mut self, pace: &Pace) {
+        if let (Some(due), Some(asked)) = (self.due, self.asked) {
+            self.due = Some(due.min(asked + pace.min));
+        }
+    }
+
     /// Whether it is believed that it has no addresses.
     pub(super) fn is_absent(&self) -> bool {
         self.absent
@@ -149,6 +165,7 @@ impl Host {
     /// # Errors
     /// Nothing was learned, and what was known before stays; in words.
     pub(super) async fn ask(&mut self, resolver: &Resolver, pace: &Pace) -> Result<(), String> {
+        self.asked = Some(clock::now());
         let answer = resolver.addresses(&self.name).await;
         self.learn(answer, pace, clock::now())
     }
@@ -193,6 +210,18 @@ impl Host {
         self.due = Some(now + pace.found(ttl));
         Ok(())
     }
+}
+
+/// The endpoints of hosts of one priority, each with its weight: those whose addresses are known.
+pub(super) fn weighted<'a>(hosts: impl Iterator<Item = (u16, &'a Host)>, priority: u16) -> Vec<Found> {
+    let known: Vec<_> = hosts
+        .filter(|(_, host)| !host.is_unknown())
+        .map(|(weight, host)| (weight, host.is_name(), host.addresses()))
+        .collect();
+    let counts: Vec<(u16, usize)> =
+        known.iter().map(|(weight, _, addresses)| (*weight, addresses.len())).collect();
+    let found = known.iter().map(|(_, by_name, addresses)| (addresses.as_slice(), *by_name));
+    merged(found.zip(shares(&counts)), priority)
 }
 
 /// How many names are asked for at a time.

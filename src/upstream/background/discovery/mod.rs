@@ -28,6 +28,8 @@ pub struct Found {
     pub weight: u32,
     /// The priority its SRV record gave it, 0 elsewhere. A set holds one priority only: the best that has addresses.
     pub priority: u16,
+    /// Whether the address is what a name means today.
+    pub by_name: bool,
 }
 
 /// Takes every new set, and why one could not be learned. Called on the runtime that runs the source: it must not
