@@ -78,7 +78,8 @@ fn ready(control: &Control) -> Reply {
     if control.is_ready() {
         Reply::text(StatusCode::OK, "ready\n")
     } else {
-        Reply::text(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+        let why = if control.is_draining() { "draining\n" } else { "starting\n" };
+        Reply::text(StatusCode::SERVICE_UNAVAILABLE, why)
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::runtime::clock;
 use crate::snapshot::Snapshot;
 use crate::telemetry::rfc3339;
+use crate::upstream::endpoints::endpoint::HealthState;
 use crate::upstream::limits::breaker::State;
 
 use super::limits::{family, quoted};
@@ -59,8 +60,8 @@ fn write(snapshot: &Snapshot, page: &mut String) -> std::fmt::Result {
     for (_, one) in &all {
         let endpoints = one.set().endpoints();
         let ejected = endpoints.iter().filter(|endpoint| endpoint.is_ejected(now)).count();
-        let unhealthy = endpoints.iter().filter(|endpoint| !endpoint.is_well()).count();
-        let usable = endpoints.iter().filter(|one| one.is_well() && !one.is_ejected(now)).count();
+        let unhealthy = endpoints.iter().filter(|endpoint| endpoint.is_unhealthy()).count();
+        let usable = endpoints.iter().filter(|one| !one.is_unhealthy() && !one.is_ejected(now)).count();
         for (state, count) in [("usable", usable), ("ejected", ejected), ("unhealthy", unhealthy)] {
             let upstream = quoted(&one.settings().name);
             writeln!(page, "{name}{{upstream={upstream},state=\"{state}\"}} {count}")?;
@@ -74,11 +75,17 @@ pub(super) fn status(snapshot: &Snapshot) -> Value {
     let now = clock::now();
     let upstreams = snapshot.upstreams.iter().map(|one| {
         let endpoints = one.set().endpoints();
+        // The calls of a single endpoint are all those of its upstream, and are counted there alone.
+        let single = endpoints.len() == 1;
         let endpoints = endpoints.iter().map(|endpoint| {
             json!({
-                "endpoint": endpoint.at(),
-                "active": endpoint.active(),
-                "healthy": endpoint.is_well(),
+                "endpoint": endpoint.address().to_string(),
+                "active": if single { one.gate().active() } else { endpoint.active() },
+                "health": match endpoint.health() {
+                    HealthState::Unknown => "unknown",
+                    HealthState::Healthy => "healthy",
+                    HealthState::Unhealthy => "unhealthy",
+                },
                 "ejected": endpoint.is_ejected(now),
             })
         });

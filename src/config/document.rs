@@ -17,8 +17,11 @@ pub enum Style {
     Block,
 }
 
+/// Keys below which the order of a map has a meaning: it is the order of an answer's members.
+const ORDERED: [&str; 2] = ["aggregate", "shape"];
+
 /// What a scalar is by the core schema of YAML 1.2 (section 10.3.2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ScalarType {
     /// Nothing, `null` or `~`.
     Null,
@@ -89,6 +92,16 @@ impl Scalar {
                 out.add(Diagnostic::error(bad.span, bad.what.clone()).help(bad.help.clone()));
                 None
             }
+        }
+    }
+
+    /// Its type and its text, references resolved, with the parts that are no template syntax: the same for every
+    /// way to write one value.
+    fn meaning(&self) -> (ScalarType, &str, Vec<usize>) {
+        match (&self.resolved, self.resolve_type()) {
+            (Some(Ok(text)), kind) => (kind, text.as_str(), text.taken_as_is().collect()),
+            (_, kind @ (ScalarType::Null | ScalarType::Boolean(_))) => (kind, "", Vec::new()),
+            (_, kind) => (kind, &self.text, Vec::new()),
         }
     }
 
@@ -220,45 +233,48 @@ impl Node {
         self.entries().iter().find(|entry| entry.key.value == key).map(|entry| &entry.value)
     }
 
-    /// Feeds what it means to a hash, wherever it stands: nodes that are the [`same`](Node::same) are fed alike.
+    /// Feeds what it means to a hash, wherever it stands and however it is written: nodes that are the
+    /// [`same`](Node::same) are fed alike. The order of a map counts only below a key of [`ORDERED`].
     pub fn feed(&self, hash: &mut impl Hasher) {
+        self.feed_as(false, hash);
+    }
+
+    /// As [`Node::feed`], where the order of every map in it has a meaning.
+    pub fn feed_ordered(&self, hash: &mut impl Hasher) {
+        self.feed_as(true, hash);
+    }
+
+    fn feed_as(&self, ordered: bool, hash: &mut impl Hasher) {
         match &self.value {
-            Value::Scalar(scalar) => {
-                (0_u8, scalar.style == Style::Plain, &scalar.text).hash(hash);
-                if let Some(Ok(text)) = &scalar.resolved {
-                    text.as_str().hash(hash);
-                }
-            }
+            Value::Scalar(scalar) => (0_u8, scalar.meaning()).hash(hash),
             Value::List(items) => {
                 (1_u8, items.len()).hash(hash);
-                items.iter().for_each(|item| item.feed(hash));
+                items.iter().for_each(|item| item.feed_as(ordered, hash));
             }
             Value::Map(entries) => {
                 (2_u8, entries.len()).hash(hash);
+                let mut entries: Vec<&Entry> = entries.iter().collect();
+                if !ordered {
+                    entries.sort_by(|a, b| a.key.value.cmp(&b.key.value));
+                }
                 for entry in entries {
                     entry.key.value.hash(hash);
-                    entry.value.feed(hash);
+                    entry.value.feed_as(ordered || ORDERED.contains(&entry.key.value.as_str()), hash);
                 }
             }
         }
     }
 
-    /// Whether two nodes mean the same, wherever they stand: what a reload asks before it keeps an object.
+    /// Whether two nodes mean the same, wherever they stand and in whatever order maps are written: what a reload
+    /// asks before it keeps an object.
     pub fn same(&self, other: &Node) -> bool {
         match (&self.value, &other.value) {
-            (Value::Scalar(a), Value::Scalar(b)) => {
-                let text = |scalar: &Scalar| match &scalar.resolved {
-                    Some(Ok(text)) => text.as_str().to_owned(),
-                    _ => scalar.text.clone(),
-                };
-                (a.style == Style::Plain) == (b.style == Style::Plain)
-                    && text(a) == text(b)
-                    && a.text == b.text
-            }
+            (Value::Scalar(a), Value::Scalar(b)) => a.meaning() == b.meaning(),
             (Value::List(a), Value::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b)),
             (Value::Map(a), Value::Map(b)) => {
                 a.len() == b.len()
-                    && a.iter().zip(b).all(|(a, b)| a.key.value == b.key.value && a.value.same(&b.value))
+                    && a.iter()
+                        .all(|entry| other.get(&entry.key.value).is_some_and(|node| entry.value.same(node)))
             }
             _ => false,
         }

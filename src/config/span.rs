@@ -20,14 +20,22 @@ pub struct Span {
     pub length: u32,
 }
 
-/// A value and the place where it was written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A value and the place where it was written. Equal where the values are.
+#[derive(Clone, Copy, Debug)]
 pub struct Spanned<T> {
     /// The value.
     pub value: T,
     /// Where it was written.
     pub span: Span,
 }
+
+impl<T: PartialEq> PartialEq for Spanned<T> {
+    fn eq(&self, other: &Spanned<T>) -> bool {
+        self.value == other.value
+    }
+}
+
+impl<T: Eq> Eq for Spanned<T> {}
 
 impl<T> Spanned<T> {
     /// Ties a value to its place.

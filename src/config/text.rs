@@ -9,7 +9,9 @@ use super::span::Span;
 ///
 /// Bytes inside [`Text::literal_ranges`] came from a reference (or were an escaped `$${`): a template must take
 /// them as they are, braces included.
-#[derive(Clone, PartialEq, Eq)]
+///
+/// Texts are equal where they mean the same, wherever and however they were written.
+#[derive(Clone)]
 pub struct Text {
     value: String,
     literal: Vec<Range<usize>>,
@@ -17,6 +19,14 @@ pub struct Text {
     span: Span,
     offset: Option<u32>,
 }
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Text) -> bool {
+        self.value == other.value && self.taken_as_is().eq(other.taken_as_is())
+    }
+}
+
+impl Eq for Text {}
 
 impl fmt::Debug for Text {
     /// Hides what a reference brought in: it may be a secret.
@@ -72,6 +82,15 @@ impl Text {
     /// Whether the byte at `index` is no template syntax whatever it is.
     pub fn is_literal(&self, index: usize) -> bool {
         self.literal.iter().any(|range| range.contains(&index))
+    }
+
+    /// The braces in it that are no template syntax: with the text all that its meaning depends on.
+    pub(super) fn taken_as_is(&self) -> impl Iterator<Item = usize> {
+        let braces = |range: Range<usize>| {
+            let bytes = self.value.as_bytes();
+            range.filter(move |at| matches!(bytes.get(*at), Some(b'{' | b'}')))
+        };
+        self.literal.iter().cloned().flat_map(braces)
     }
 
     /// Whether a reference brought in a part of it, so that it must not be shown.

@@ -30,6 +30,8 @@ pub struct Upstream {
 pub struct UpstreamSettings {
     /// Where it is.
     pub endpoints: Endpoints,
+    /// How long the last addresses are kept after a name server says that there are none.
+    pub absent_after: Duration,
     /// How long calls may take.
     pub timeouts: Timeouts,
     /// Who gets the next call.
@@ -49,10 +51,14 @@ pub struct UpstreamSettings {
 }
 
 impl UpstreamSettings {
+    /// `absent_after` where nothing is written.
+    pub const ABSENT_AFTER: Duration = Duration::from_secs(30);
+
     /// The settings of a service that a route names by its URL alone.
     pub fn anonymous(url: Url) -> Self {
         Self {
             endpoints: Endpoints::one(url),
+            absent_after: UpstreamSettings::ABSENT_AFTER,
             timeouts: Timeouts::default(),
             balance: Balance::LeastRequest,
             retry: Retry::default(),
@@ -98,6 +104,11 @@ impl Default for Timeouts {
 }
 
 const UPSTREAM: &[Key] = &[
+    Key::optional(
+        "absent_after",
+        shape::duration,
+        "How long a name must be absent before its last addresses are given up (default 30s)",
+    ),
     Key::optional("url", shape::url, "Where the service is; its name is resolved again and again"),
     Key::optional(
         "endpoints",
@@ -140,7 +151,9 @@ pub(super) fn read(field: Field<'_>) -> Vec<Upstream> {
         .filter_map(|(name, field)| {
             let section = Section::open(field, UPSTREAM)?;
             let endpoints = endpoints::read(&section);
+            let absent_after = UpstreamSettings::ABSENT_AFTER;
             let settings = UpstreamSettings {
+                absent_after: section.read("absent_after", absent_after, |f| f.duration()),
                 timeouts: section.read("timeouts", Timeouts::default(), timeouts),
                 balance: section.read("balance", Balance::LeastRequest, resilience::balance),
                 retry: section.read("retry", Retry::default(), resilience::retry),

@@ -1,6 +1,7 @@
 //! Addresses of services and names of hosts.
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::Arc;
 
@@ -26,8 +27,8 @@ impl fmt::Display for Host {
     }
 }
 
-/// The address of a service: `http://host[:port][/base]`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// The address of a service: `http://host[:port][/base]`. Equal where it leads to the same, however it was written.
+#[derive(Clone, Debug)]
 pub struct Url {
     /// The host.
     pub host: Host,
@@ -37,6 +38,20 @@ pub struct Url {
     pub base: Arc<str>,
     /// Whether a reference such as `${NAME}` brought in a part of it, so that `base` must not be shown.
     pub referred: bool,
+}
+
+impl PartialEq for Url {
+    fn eq(&self, other: &Url) -> bool {
+        self.host == other.host && self.port == other.port && self.base == other.base
+    }
+}
+
+impl Eq for Url {}
+
+impl Hash for Url {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (&self.host, self.port, &self.base).hash(state);
+    }
 }
 
 impl Url {

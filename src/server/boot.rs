@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZero;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::mpsc;
 
@@ -29,6 +30,9 @@ use super::sockets::{self, Listening, cannot_bind};
 use super::source::{Compiled, Source};
 use super::watch::{self, Before, Seen};
 
+/// How long the start waits for the first answers about where the services are.
+const FIRST_ANSWERS: Duration = Duration::from_secs(10);
+
 /// A gate that serves.
 pub(super) struct Gate {
     pub(super) control: Control,
@@ -36,6 +40,26 @@ pub(super) struct Gate {
     pub(super) crashed: mpsc::UnboundedReceiver<usize>,
     /// The reloads that are asked for.
     pub(super) reloads: mpsc::UnboundedReceiver<Request>,
+    /// What is left to do until it is ready.
+    pub(super) opening: Opening,
+}
+
+/// A gate that takes requests but may not know yet where its services are.
+pub(super) struct Opening {
+    reached: Ready,
+    ready: Box<dyn FnOnce(&Ready)>,
+}
+
+impl Opening {
+    /// Waits until the endpoints of every upstream are known, at most [`FIRST_ANSWERS`], and says that the gate is
+    /// ready.
+    pub(super) async fn finish(self, control: Control) {
+        let log = Arc::clone(control.log());
+        helpers::first_answers(&control.snapshot(), clock::now() + FIRST_ANSWERS, &log).await;
+        control.set_ready();
+        log.info("ready");
+        (self.ready)(&self.reached);
+    }
 }
 
 /// Starts a gate. Called on the control runtime.
@@ -69,7 +93,7 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
     let access = access::start(snapshot.sources.config.access_log.as_ref(), stdout, &metrics, &log, count)?;
     files::check_max_connections(&snapshot.sources.config.overload, &connections, &log);
     metrics.loaded(snapshot.version, snapshot.made);
-    helpers::tend(&environment, &snapshot);
+    helpers::start_background(&environment, None, &snapshot);
     let live = Arc::new(Live::new(Arc::new(snapshot)));
     let shed = Arc::new(Shed::default());
     task::spawn_local(helpers::watch_memory(Arc::clone(&live), Arc::clone(&shed)));
@@ -102,6 +126,7 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
         watch: watching,
         watched: RefCell::new(watch),
         last: RefCell::new(None),
+        ready: Cell::new(false),
         draining: Cell::new(false),
         started: clock::wall(),
     });
@@ -119,9 +144,8 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
     if let Some(address) = admin_address {
         log.info(format_args!("admin on {address}"));
     }
-    log.info("ready");
-    ready(&Ready { listeners, admin: admin_address });
-    Ok(Gate { control, crashed, reloads })
+    let opening = Opening { reached: Ready { listeners, admin: admin_address }, ready };
+    Ok(Gate { control, crashed, reloads, opening })
 }
 
 /// Hands the sockets to the cores, and tells which listener is where.

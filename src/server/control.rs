@@ -46,6 +46,7 @@ pub(super) struct Inner {
     /// The paths of the last load, and of those before it while loads fail.
     pub(super) watched: RefCell<Vec<PathBuf>>,
     pub(super) last: RefCell<Option<Arc<Report>>>,
+    pub(super) ready: Cell<bool>,
     pub(super) draining: Cell<bool>,
     pub(super) started: SystemTime,
 }
@@ -84,9 +85,18 @@ impl Control {
         &self.0.log
     }
 
-    /// Whether new requests are welcome: not once the process has been told to end.
+    /// Whether new requests are welcome: from when the endpoints of the services are known until the process is to end.
     pub fn is_ready(&self) -> bool {
-        !self.0.draining.get()
+        self.0.ready.get() && !self.is_draining()
+    }
+
+    /// Whether the process is about to end.
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.get()
+    }
+
+    pub(super) fn set_ready(&self) {
+        self.0.ready.set(true);
     }
 
     /// When the process began to serve.

@@ -1,7 +1,7 @@
 //! What keeps limits and the store of answers in order while nobody asks them, and what the operator is told of their Redis.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 
@@ -35,16 +35,34 @@ pub(super) async fn tidy(environment: Arc<Environment>) {
 /// What the background work of upstreams needs. It runs where this is called: on the control runtime.
 pub(super) fn tools(log: &Arc<OperatorLog>) -> Tools {
     let resolver = Resolver::system();
-    if let Err(why) = &resolver {
-        log.warn(format_args!("names are not followed, but resolved call by call: {why}"));
+    if let Some(why) = resolver.fault() {
+        log.warn(format_args!("only names of /etc/hosts and `localhost` are found: {why}"));
     }
-    Tools { runtime: Handle::current(), resolver: resolver.ok(), log: Arc::clone(log) }
+    Tools { runtime: Handle::current(), resolver, log: Arc::clone(log) }
 }
 
-/// Begins the background work of upstreams that are new in a snapshot.
-pub(super) fn tend(environment: &Environment, snapshot: &Snapshot) {
+/// Begins the background work of upstreams that are new in a snapshot; those that take the place of one in `before`
+/// take over what that has under way.
+pub(super) fn start_background(environment: &Environment, before: Option<&Snapshot>, snapshot: &Snapshot) {
     let Some(tools) = &environment.tools else { return };
-    snapshot.upstreams.iter().for_each(|upstream| upstream.tend(tools));
+    snapshot.start_upstreams(before, tools);
+}
+
+/// Waits until every upstream of the snapshot has endpoints or an answer that there are none, or until `end`, and
+/// warns of those that have had no answer by then.
+pub(super) async fn first_answers(snapshot: &Snapshot, end: Instant, log: &OperatorLog) {
+    let mut missing = Vec::new();
+    for upstream in &snapshot.upstreams {
+        if !upstream.set().known(end).await {
+            missing.push(format!("`{}`", upstream.settings().name));
+        }
+    }
+    if !missing.is_empty() {
+        let list = missing.join(", ");
+        log.warn(format_args!(
+            "the endpoints of {list} are not known yet: calls to them fail until they are"
+        ));
+    }
 }
 
 /// Looks at the memory of the process where it is bounded, until the gate ends.
@@ -76,5 +94,52 @@ impl Observer for Told {
 
     fn up(&self, away: Duration) {
         self.0.info(format_args!("Redis is back after {:.1} s: limits are shared again", away.as_secs_f64()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::server::Source;
+    use crate::telemetry::log::Level;
+    use crate::upstream::background::discovery::testing::{A, Say, Server};
+
+    const TEXT: &str = "
+listen: 127.0.0.1:0
+upstreams:
+  written: { url: 'http://10.0.0.1' }
+  known: { url: 'http://a.test' }
+  absent: { url: 'http://b.test' }
+  silent: { url: 'http://c.test' }
+  other: { discover: { dns_srv: d.test } }
+routes: { /: { upstream: written } }
+";
+
+    #[tokio::test]
+    async fn the_start_waits_for_answers_and_no_longer_than_to_its_end() {
+        let lines: Arc<Mutex<Vec<String>>> = Arc::default();
+        let seen = Arc::clone(&lines);
+        let sink = move |line: &[u8]| seen.lock().unwrap().push(String::from_utf8_lossy(line).into_owned());
+        let log = OperatorLog::start(false, Level::Warn, sink).unwrap();
+        let server = Server::start();
+        server.set("a.test", A, Say::addresses(60, &["10.0.0.2"]));
+        for (name, kind) in [("c.test", A), ("d.test", 33)] {
+            server.set(name, kind, Say::Nothing);
+        }
+        let environment = Environment::new(1);
+        let source = Source::Text { path: "start.yaml".into(), text: TEXT.to_owned() };
+        let snapshot = source.compile(None, &environment).snapshot.unwrap();
+        let resolver = Resolver::with_nameserver(server.address);
+        let tools = Tools { runtime: Handle::current(), resolver, log: Arc::clone(&log) };
+        snapshot.start_upstreams(None, &tools);
+        first_answers(&snapshot, clock::now() + Duration::from_secs(1), &log).await;
+        let known = |at: usize| snapshot.upstreams[at].set().endpoints().len();
+        assert_eq!([0, 1, 2, 3, 4].map(known), [1, 1, 0, 0, 0]);
+        log.shutdown(Duration::from_secs(10));
+        let lines = lines.lock().unwrap().join("\n");
+        assert!(lines.contains("`absent` has no endpoints"), "{lines}");
+        assert!(lines.contains("the endpoints of `silent`, `other` are not known yet"), "{lines}");
     }
 }

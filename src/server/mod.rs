@@ -78,7 +78,8 @@ async fn life(options: Options) -> Result<(), Fault> {
     // First of all: a signal that comes during the start is not lost, and does not end the process half-way.
     let mut signals = signals::Signals::new()?;
     let (delay, grace) = (options.drain_delay, options.grace);
-    let boot::Gate { control, mut crashed, reloads } = boot::boot(options)?;
+    let boot::Gate { control, mut crashed, reloads, opening } = boot::boot(options)?;
+    let opening = task::spawn_local(opening.finish(control.clone()));
     let reloading = task::spawn_local(reload::serve(control.clone(), reloads));
     let mut broken = serve(&control, &mut signals, &mut crashed).await;
     if broken.is_none() && !delay.is_zero() {
@@ -96,6 +97,7 @@ async fn life(options: Options) -> Result<(), Fault> {
     }
     // No reload may open a listener from here on.
     reloading.abort();
+    opening.abort();
     if let Some(core) = broken {
         control.stop("core");
         return Err(Fault::Environment(format!(

@@ -40,7 +40,7 @@ pub struct Options {
     pub stdout: Stdout,
     /// Serves the admin listener, where one is configured.
     pub admin: Admin,
-    /// Told once, when the first request can be taken.
+    /// Called once, when the gate is ready.
     pub ready: Box<dyn FnOnce(&Ready)>,
 }
 

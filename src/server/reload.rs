@@ -153,7 +153,7 @@ fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Vec<usize>, Failure> {
     }
     inner.environment.cache.resize(snapshot.sources.config.cache);
     files::check_max_connections(&snapshot.sources.config.overload, &inner.connections, &inner.log);
-    helpers::tend(&inner.environment, &snapshot);
+    helpers::start_background(&inner.environment, Some(&before), &snapshot);
     inner.live.swap(Arc::new(snapshot));
     inner.environment.metrics.reloaded(version, made);
     inner.environment.metrics.retain(&names);

@@ -22,8 +22,9 @@ use crate::exchange::{Exchange, Name, Place};
 use crate::http1::HeadLimits;
 use crate::policy::chain::Chain;
 use crate::route::{HostList, Predicate, Table};
+use crate::runtime::hash::HashMap;
 use crate::telemetry::metrics::RouteMetrics;
-use crate::upstream::Upstream;
+use crate::upstream::{Tools, Upstream};
 
 pub use guard::Guard;
 pub use live::{Live, Watcher};
@@ -146,6 +147,16 @@ impl Snapshot {
     /// The plan of a listener by name.
     pub fn listener(&self, name: &str) -> Option<&Arc<ListenerPlan>> {
         self.listeners.iter().find(|listener| &*listener.name == name)
+    }
+
+    /// Begins the background work of its upstreams; one that takes the place of one in `before` takes over from it.
+    pub fn start_upstreams(&self, before: Option<&Snapshot>, tools: &Tools) {
+        let before = before.into_iter().flat_map(|before| &before.upstreams);
+        let before: HashMap<&str, &Arc<Upstream>> =
+            before.map(|upstream| (&*upstream.settings().name, upstream)).collect();
+        for upstream in &self.upstreams {
+            upstream.start_background(tools, before.get(&*upstream.settings().name).copied());
+        }
     }
 
     /// The listeners that have no sockets of their own: they share the address of another.

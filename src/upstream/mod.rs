@@ -1,7 +1,9 @@
 //! The only door to a service: every call that the gate makes for an exchange passes [`Upstream::call`].
 //!
 //! An upstream owns its connection pools (one a core) and the limits of waiting. It is built once, shared by every
-//! core, and kept over a reload while its section of the configuration is unchanged.
+//! core, and kept over a reload while its section of the configuration means the same. Where that has changed, the new
+//! upstream takes over from the one of its name: endpoints with their connections, calls under way, and every state
+//! machine whose own settings are the same ([`Upstream::successor`]).
 
 pub mod background;
 pub mod call;
@@ -16,20 +18,21 @@ use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use crate::config::{Host, UpstreamSettings};
+use crate::config::{self, Host, UpstreamSettings};
 use crate::exchange::{CoreId, Name};
 use crate::expression::Ground;
+use crate::runtime::clock;
 use crate::telemetry::OperatorLog;
 use crate::telemetry::metrics::UpstreamMetrics;
 
-use background::state::Tended;
+use background::state::Background;
 use call::budget::Budget;
 use endpoints::set::Set;
 use limits::breaker::{Breaker, BreakerSettings};
 use limits::concurrency::{Gate, Limit};
 use limits::hedge::HedgeDelay;
 
-pub use background::state::Tools;
+pub use background::tools::Tools;
 pub use call::rules::Rules;
 
 /// How long a call may wait for what.
@@ -107,11 +110,11 @@ pub struct Upstream {
     settings: Settings,
     set: Set,
     breaker: Breaker,
-    budget: Budget,
+    budget: Arc<Budget>,
     gate: Gate,
-    hedge: Option<(HedgeDelay, Budget)>,
+    hedge: Option<(Arc<HedgeDelay>, Arc<Budget>)>,
     rules: Rules,
-    tended: Tended,
+    background: Background,
     metrics: Arc<UpstreamMetrics>,
     /// Where changes of its state are written, once its background work has begun.
     log: OnceLock<Arc<OperatorLog>>,
@@ -121,34 +124,55 @@ impl Upstream {
     /// An upstream for so many cores, whose attempts are counted there. Opens nothing.
     pub fn new(settings: Settings, rules: Rules, cores: usize, metrics: Arc<UpstreamMetrics>) -> Upstream {
         let written = &settings.written;
-        let breaker = &written.breaker;
         let concurrency = &written.concurrency;
-        let limit =
-            if concurrency.adaptive { Limit::Adaptive(concurrency.max) } else { Limit::Max(concurrency.max) };
         Upstream {
-            set: Set::new(written, cores),
-            breaker: Breaker::new(
-                BreakerSettings {
-                    consecutive: Some(breaker.consecutive),
-                    ratio: Some(breaker.ratio),
-                    min_requests: breaker.min_requests,
-                    window: breaker.window,
-                    open: breaker.open,
-                    probes: breaker.probes,
-                },
-                cores,
-            ),
-            budget: Budget::new(written.retry.budget, cores),
-            gate: Gate::new(limit, concurrency.queue, concurrency.queue_timeout),
-            hedge: written
-                .hedge
-                .map(|hedge| (HedgeDelay::new(hedge.after, cores), Budget::new(hedge.max, cores))),
+            set: Set::new(written, cores, None, clock::now()),
+            breaker: Breaker::new(breaker_settings(&written.breaker), cores),
+            budget: Arc::new(Budget::new(written.retry.budget, cores)),
+            gate: Gate::new(limit(concurrency), concurrency.queue, concurrency.queue_timeout),
+            hedge: written.hedge.map(|hedge| {
+                (Arc::new(HedgeDelay::new(hedge.after, cores)), Arc::new(Budget::new(hedge.max, cores)))
+            }),
             rules,
-            tended: Tended::default(),
+            background: Background::default(),
             metrics,
             log: OnceLock::new(),
             settings,
         }
+    }
+
+    /// An upstream that is to take the place of this one, with other settings. It shares this one's endpoints and each
+    /// of its state machines whose own settings are the same; [`Upstream::start_background`] makes it take over.
+    pub fn successor(
+        &self,
+        settings: Settings,
+        rules: Rules,
+        cores: usize,
+        metrics: Arc<UpstreamMetrics>,
+    ) -> Upstream {
+        let (before, now) = (&self.settings.written, clock::now());
+        let mut new = Upstream::new(settings, rules, cores, metrics);
+        let written = &new.settings.written;
+        new.set = Set::new(written, cores, Some(&self.set), now);
+        if before.breaker == written.breaker {
+            new.breaker = self.breaker.clone();
+        }
+        if before.retry.budget == written.retry.budget {
+            new.budget = Arc::clone(&self.budget);
+        }
+        if let (Some(before), Some(after)) = (before.hedge, written.hedge)
+            && let (Some((hedge, budget)), Some(new)) = (&self.hedge, &mut new.hedge)
+        {
+            if before.after == after.after {
+                new.0 = Arc::clone(hedge);
+            }
+            if before.max == after.max {
+                new.1 = Arc::clone(budget);
+            }
+        }
+        let concurrency = &written.concurrency;
+        new.gate = self.gate.successor(limit(concurrency), concurrency.queue, concurrency.queue_timeout);
+        new
     }
 
     /// What it was made of.
@@ -188,6 +212,21 @@ impl Upstream {
     pub fn sweep(&self, core: CoreId, now: Instant) {
         self.set.sweep(core, now);
     }
+}
+
+fn breaker_settings(written: &config::Breaker) -> BreakerSettings {
+    BreakerSettings {
+        consecutive: Some(written.consecutive),
+        ratio: Some(written.ratio),
+        min_requests: written.min_requests,
+        window: written.window,
+        open: written.open,
+        probes: written.probes,
+    }
+}
+
+fn limit(written: &config::Concurrency) -> Limit {
+    if written.adaptive { Limit::Adaptive(written.max) } else { Limit::Max(written.max) }
 }
 
 #[cfg(test)]

@@ -518,3 +518,33 @@ fn a_breaker_says_once_that_it_opens_and_once_that_it_closes() {
     let status = upstream(&gateway);
     assert_eq!((&status["breaker"], &status["breaker_why"]), (&"closed".into(), &Value::Null));
 }
+
+#[test]
+fn an_open_breaker_probes_at_once_when_a_health_check_finds_the_service_well_again() {
+    let fails = Arc::new(AtomicBool::new(true));
+    let failing = Arc::clone(&fails);
+    let service = Origin::serve(move |turn| {
+        let status = if failing.load(Ordering::SeqCst) { 503 } else { 200 };
+        turn.answer(status, &[], "said");
+    });
+    let gateway = Gateway::start(
+        &[&service],
+        "
+        upstreams:
+          u:
+            url: ORIGIN1
+            breaker: { consecutive: 3, open: 1h, probes: 1 }
+            health: { path: /health, every: 20ms, timeout: 5s, healthy: 1, unhealthy: 1 }
+        routes: { /api/*: { upstream: u, rewrite: / } }
+        admin: { listen: 127.0.0.1:0 }
+        ",
+    );
+    until("the breaker opens, and the check fails", || {
+        let _ = gateway.get("/api/x");
+        let now = upstream(&gateway);
+        now["breaker"] == "open" && now["endpoints"][0]["health"] == "unhealthy"
+    });
+    fails.store(false, Ordering::SeqCst);
+    until("it is in use again, an hour early", || gateway.get("/api/x").status == 200);
+    assert_eq!(upstream(&gateway)["breaker"], "closed");
+}

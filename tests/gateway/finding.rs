@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 
-use crate::support::{Gateway, Origin, until};
+use crate::support::load::Load;
+use crate::support::{Client, Gate, Gateway, Origin, until};
 
 /// An origin that says who it is.
 fn named(name: &'static str) -> Origin {
@@ -84,4 +85,86 @@ fn an_endpoint_that_is_not_well_gets_no_calls_until_it_is() {
     status.store(500, Ordering::SeqCst);
     until("both are called in their need", || gateway.get("/").text() == "a");
     assert_eq!(gateway.get("/").status, 200);
+}
+
+#[test]
+fn reloads_under_load_lose_no_endpoint_of_a_file() {
+    let origin = Origin::serve(|turn| turn.answer(200, &[], "fine"));
+    let config = |seconds: u32| {
+        format!(
+            "
+            admin: {{ listen: 127.0.0.1:0 }}
+            upstreams: {{ found: {{ discover: {{ file: endpoints.yaml }}, timeouts: {{ response: {seconds}s }} }} }}
+            routes: {{ /: {{ upstream: found }} }}
+            "
+        )
+    };
+    let list = format!("[{}]", origin.url());
+    let gateway = Gateway::prepare(&[&origin]).file("endpoints.yaml", &list).start(&config(10));
+    // Ready is able to serve: the first request of all has its endpoint.
+    assert_eq!(gateway.get("/").status, 200);
+    let fleet = [gateway];
+    let load = Load::start(&fleet, 4, &["/"]);
+    let [gateway] = &fleet;
+    for seconds in 11..21 {
+        gateway.replace_config(&config(seconds));
+        let mut admin = Client::connect(gateway.admin());
+        assert_eq!(admin.request("POST", "/reload", &[("Host", "localhost")], b"").status, 200);
+    }
+    let hits = load.stop();
+    let failed: Vec<_> = hits.all.iter().filter(|hit| hit.status != 200).collect();
+    assert!(failed.is_empty() && hits.all.len() > 10, "{failed:?} of {}", hits.all.len());
+}
+
+#[test]
+fn an_empty_list_is_believed_at_once() {
+    let origin = named("\"a\"");
+    let list = format!("[{}]", origin.url());
+    let gateway = Gateway::prepare(&[&origin, &origin]).file("endpoints.yaml", &list).start(FOUND);
+    assert_eq!(gateway.get("/").status, 200);
+    tell(&gateway, "[]");
+    until("it has none", || gateway.get("/").status == 503);
+    assert_eq!(gateway.get("/").problem(503), "no endpoint");
+    // A file that cannot be read says nothing of that.
+    tell(&gateway, &list);
+    until("it is back", || gateway.get("/").status == 200);
+    std::fs::remove_file(gateway.folder().join("endpoints.yaml")).unwrap();
+    gateway.wait_stderr("cannot be looked up");
+    assert_eq!(gateway.get("/").status, 200);
+    let lines = |word: &str| gateway.stderr_lines().iter().filter(|line| line.contains(word)).count();
+    assert_eq!((lines("`found` has no endpoints"), lines("`found` has endpoints again")), (1, 1));
+}
+
+#[test]
+fn the_status_says_what_is_known_of_an_endpoint() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::serve(move |turn| {
+        turn.wait(&held);
+        turn.answer(200, &[], "late");
+    });
+    let gateway = Gateway::start(
+        &[&origin],
+        "
+        admin: { listen: 127.0.0.1:0 }
+        upstreams: { one: { url: ORIGIN1 } }
+        routes: { /: { upstream: one } }
+        ",
+    );
+    let endpoint = || {
+        let mut admin = Client::connect(gateway.admin());
+        admin.request("GET", "/status", &[("Host", "localhost")], b"").json()["upstreams"][0]["endpoints"][0]
+            .clone()
+    };
+    assert_eq!((endpoint()["active"].as_u64(), endpoint()["health"].as_str()), (Some(0), Some("unknown")));
+    let mut clients = [gateway.client(), gateway.client()];
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: gw.test\r\n\r\n");
+    }
+    until("both calls are under way", || endpoint()["active"] == 2);
+    gate.open();
+    for client in &mut clients {
+        assert_eq!(client.read().status, 200);
+    }
+    until("both calls have ended", || endpoint()["active"] == 0);
 }

@@ -308,32 +308,35 @@ fn an_address_that_cannot_be_had_changes_nothing() {
 }
 
 #[test]
-fn connections_to_an_unchanged_upstream_are_kept() {
+fn connections_are_kept_as_long_as_the_endpoint_is() {
     let (kept, changed) = (Origin::text("kept"), Origin::text("changed"));
-    let config = |response: &str| {
+    let config = |origin: &str, response: &str| {
         format!(
             "
             admin: {{ listen: 127.0.0.1:0 }}
             upstreams:
               kept: {{ url: ORIGIN1 }}
-              changed: {{ url: ORIGIN2, timeouts: {{ response: {response} }} }}
+              changed: {{ url: {origin}, timeouts: {{ response: {response} }} }}
             routes:
               /kept: {{ upstream: kept }}
               /changed: {{ upstream: changed }}
             "
         )
     };
-    let gateway = Gateway::start(&[&kept, &changed], &config("5s"));
+    let gateway = Gateway::start(&[&kept, &changed], &config("ORIGIN2", "5s"));
     let mut client = gateway.client();
     for round in 0..4 {
         assert_eq!(client.get("/kept").text(), "kept");
         assert_eq!(client.get("/changed").text(), "changed");
-        gateway.replace_config(&config(&format!("{}s", 6 + round)));
+        gateway.replace_config(&config("ORIGIN2", &format!("{}s", 6 + round)));
         assert_eq!(reload(&gateway).status, 200);
     }
     assert_eq!((kept.count(), kept.connections()), (4, 1));
-    assert_eq!((changed.count(), changed.connections()), (4, 4));
-    // What nobody uses any more is closed.
+    assert_eq!((changed.count(), changed.connections()), (4, 1));
+    // What is not used any more is closed.
+    gateway.replace_config(&config("ORIGIN1", "5s"));
+    assert_eq!(reload(&gateway).status, 200);
+    assert_eq!(client.get("/changed").text(), "kept");
     changed.wait_closed(0);
 }
 

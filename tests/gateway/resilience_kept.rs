@@ -43,13 +43,118 @@ fn a_reload_keeps_connections_and_breaker_of_what_is_unchanged() {
     assert_eq!(client.get("/sick").problem(503), "breaker open", "it is still open");
     assert_eq!(client.get("/well").status, 200);
     assert_eq!((sick.count(), well.connections()), (2, 1));
-    // What is changed begins anew; its neighbour does not.
+    // A breaker whose own settings are changed begins anew; its neighbour does not.
     gateway.replace_config(&config("2h", "three"));
     reload(&gateway);
     until("the newest is in use", || client.get("/version").text() == "three");
     assert_eq!(client.get("/sick").text(), "no");
     assert_eq!(client.get("/well").status, 200);
     assert_eq!((sick.count(), well.connections()), (3, 1));
+}
+
+#[test]
+fn a_comment_keeps_an_open_breaker_open() {
+    let sick = Origin::serve(|turn| turn.answer(503, &[], "no"));
+    let config = |comment: &str, key: &str, open: &str| {
+        format!(
+            "
+            admin: {{ listen: 127.0.0.1:0 }}
+            upstreams:
+              {comment}
+              sick:
+                url: ORIGIN1
+                balance: {{ consistent_hash: {key} }}
+                retry: {{ unsafe: {key} == 'x', attempts: 1 }}
+                breaker: {{ consecutive: 1, open: {open} }}
+            routes:
+              /sick: {{ upstream: sick }}
+            "
+        )
+    };
+    let gateway = Gateway::start(&[&sick], &config("# one", "request.path", "1h"));
+    assert_eq!(gateway.get("/sick").text(), "no");
+    assert_eq!(gateway.get("/sick").problem(503), "breaker open");
+    for (comment, key, open) in [
+        ("# a\n              # b\n", "request.path", "1h"),
+        ("# c", "request.path", "60m"),
+        ("", "request.path", "3600s"),
+    ] {
+        gateway.replace_config(&config(comment, key, open));
+        reload(&gateway);
+        assert_eq!(gateway.get("/sick").problem(503), "breaker open", "{comment:?}");
+    }
+    assert_eq!(sick.count(), 1);
+}
+
+/// Two endpoints with these weights.
+fn two(first: u32, words: &str) -> String {
+    format!(
+        "
+        admin: {{ listen: 127.0.0.1:0 }}
+        upstreams:
+          two:
+            endpoints: [{{ url: ORIGIN1, weight: {first} }}, ORIGIN2]
+            balance: round_robin
+            retry: {{ attempts: 1 }}
+            breaker: {{ consecutive: 100000, ratio: 100%, min_requests: 100000 }}
+            {words}
+        routes: {{ /x: {{ upstream: two }} }}
+        "
+    )
+}
+
+#[test]
+fn another_weight_keeps_an_endpoint_ejected_and_connections_open() {
+    let (sick, well) = (Origin::serve(|turn| turn.answer(500, &[], "no")), Origin::echo());
+    let outliers = "outliers: { consecutive: 1, eject: 1h, max_ejected: 50% }";
+    let gateway = Gateway::start(&[&sick, &well], &two(1, outliers));
+    let mut client = gateway.client();
+    until("it is ejected", || client.get("/x").status == 500);
+    assert_eq!(client.get("/x").status, 200);
+    for weight in 2..6 {
+        gateway.replace_config(&two(
+            weight,
+            &format!("{outliers}\n            timeouts: {{ response: {weight}s }}"),
+        ));
+        reload(&gateway);
+        for _ in 0..10 {
+            assert_eq!(client.get("/x").status, 200);
+        }
+    }
+    assert_eq!((sick.count(), well.connections()), (1, 1));
+}
+
+#[test]
+fn another_weight_keeps_an_endpoint_unhealthy() {
+    let sick = Origin::serve(|turn| match turn.request().target() {
+        "/healthz" => turn.answer(503, &[], "no"),
+        _ => turn.answer(200, &[], "sick"),
+    });
+    let well = Origin::serve(|turn| turn.answer(200, &[], "well"));
+    let health = "health: { path: /healthz, every: 50ms, timeout: 5s, unhealthy: 3 }";
+    let gateway = Gateway::start(&[&sick, &well], &two(1, health));
+    let status = || {
+        let mut admin = Client::connect(gateway.admin());
+        let status = admin.request("GET", "/status", &[("Host", "localhost")], b"").json();
+        let endpoint =
+            |at: usize| status["upstreams"][0]["endpoints"][at]["health"].as_str().unwrap().to_owned();
+        (endpoint(0), endpoint(1))
+    };
+    let wanted = ("unhealthy".to_owned(), "healthy".to_owned());
+    until("both have been checked", || status() == wanted);
+    for weight in 2..6 {
+        // The second time the checks are other ones, and go on with what is known.
+        let other = if weight > 3 { health.replace("50ms", "1h") } else { health.to_owned() };
+        gateway.replace_config(&two(weight, &other));
+        reload(&gateway);
+        assert_eq!(status(), wanted);
+        assert!((0..10).all(|_| gateway.get("/x").text() == "well"));
+    }
+    // Without checks nothing is known, and it gets its calls.
+    gateway.replace_config(&two(1, ""));
+    reload(&gateway);
+    assert_eq!(status(), ("unknown".to_owned(), "unknown".to_owned()));
+    until("it is called", || gateway.get("/x").text() == "sick");
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn before(script: impl Fn(&mut Turn) + Send + Sync + 'static) -> (Origin, Gatewa
 // ---- faults
 
 #[test]
-fn a_service_that_cannot_be_reached_is_502_and_stays_unnamed() {
+fn a_service_that_cannot_be_reached_is_502_or_503_and_stays_unnamed() {
     // U01, U02, U12
     let closed = Closed::new();
     let config = format!(
@@ -34,10 +34,14 @@ fn a_service_that_cannot_be_reached_is_502_and_stays_unnamed() {
         closed.url()
     );
     let gateway = Gateway::start(&[], &config);
-    for target in ["/refused/secret-path?a=%3Cb%3E", "/nameless/secret-path"] {
+    let targets = [
+        ("/refused/secret-path?a=%3Cb%3E", 502, "upstream failure"),
+        ("/nameless/secret-path", 503, "no endpoint"),
+    ];
+    for (target, status, phrase) in targets {
         for method in ["GET", "POST"] {
             let answer = gateway.request(method, target, &[], b"");
-            assert_eq!(answer.problem(502), "upstream failure", "{target}");
+            assert_eq!(answer.problem(status), phrase, "{target}");
             let told = format!("{:?} {}", answer.headers, answer.text());
             for hidden in ["127.0.0.1", "refused", "nameless", "invalid", "secret-path", "%3C"] {
                 assert!(!told.contains(hidden), "{hidden} in {told}");

@@ -132,8 +132,10 @@ impl<'a> Definitions<'a> {
                 if policy.as_ref().is_some_and(|policy| policy.reads_identity()) {
                     readers.push((kind.name, part.policy.kind.span));
                 }
-                if policy.as_ref().is_some_and(|policy| policy.phase() >= Phase::Cache) {
-                    part.body.feed(&mut print);
+                match policy.as_ref().map(|policy| policy.phase()) {
+                    Some(Phase::Shape) => part.body.feed_ordered(&mut print),
+                    Some(Phase::Cache) => part.body.feed(&mut print),
+                    _ => {}
                 }
                 guards.extend(policy.as_ref().map(|policy| Guard::new(kind.name, policy.phase(), part)));
                 list.extend(policy);

@@ -1,3 +1,6 @@
+mod meaning;
+mod reloads;
+
 use std::path::Path;
 
 use super::*;

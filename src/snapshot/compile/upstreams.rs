@@ -25,7 +25,8 @@ pub(super) struct Upstreams {
 }
 
 impl Upstreams {
-    /// Takes in what is declared; an upstream whose settings are unchanged is the one from before.
+    /// Takes in what is declared; an upstream whose settings mean the same is the one from before, and one whose settings
+    /// have changed is its successor.
     pub(super) fn declare(
         config: &Config,
         previous: Option<&Snapshot>,
@@ -73,9 +74,12 @@ impl Upstreams {
         };
         let upstream = match self.kept.get(&name) {
             Some(kept) if *kept.settings() == settings => Arc::clone(kept),
-            _ => {
+            kept => {
                 let metrics = self.metrics.upstream(&name);
-                Arc::new(Upstream::new(settings, rules, self.cores, metrics))
+                Arc::new(match kept {
+                    Some(kept) => kept.successor(settings, rules, self.cores, metrics),
+                    None => Upstream::new(settings, rules, self.cores, metrics),
+                })
             }
         };
         self.list.push(upstream);

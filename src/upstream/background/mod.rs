@@ -1,168 +1,204 @@
-//! The work of an upstream beside its calls: its names are followed, and its endpoints are asked whether they are well.
+//! The background work of an upstream: its names are followed, and the health of its endpoints is checked.
 //!
-//! Started once, on the runtime of the process's helpers; it ends with the upstream. Nobody waits for it: until a name is
-//! known, calls resolve it themselves.
+//! It begins on the runtime of the process's helpers when a snapshot that has the upstream comes into force. An
+//! upstream that a reload puts in the place of another one of its name takes the work over: sources of endpoints and
+//! probers whose settings are the same go on, and what they know stays known.
 
 pub mod discovery;
 pub mod guard;
 pub mod health;
+mod source;
 pub mod state;
+pub mod tools;
 
-use std::net::SocketAddr;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use crate::config::{self, Discover, Endpoints, Host};
+use crate::config::{self, Endpoints};
 use crate::runtime::{clock, task};
 use crate::telemetry::log::Level;
-use crate::upstream::background::state::Tools;
 use regex::bytes::Regex;
 
 use super::Upstream;
 
+use super::endpoints::Endpoint;
+use super::endpoints::endpoint::{EndpointKey, HealthState};
 use super::endpoints::set::Place;
-use discovery::{Found, Pace, Sink, dns, file};
+use discovery::Found;
 use health::{HealthSettings, HttpProbe, Kind, probe};
+use source::{EndpointSource, Owner, SourceKey};
+use tools::Tools;
 
 impl Upstream {
-    /// Begins the work, if it has not begun.
-    pub fn tend(self: &Arc<Self>, tools: &Tools) {
-        {
-            let mut state = self.tended.lock();
-            if std::mem::replace(&mut state.begun, true) {
-                return;
-            }
-            let _ = self.log.set(Arc::clone(&tools.log));
-            state.guards = self.follow(tools);
-            state.found = match &self.settings.written.endpoints {
-                Endpoints::Fixed(list) => vec![None; list.len()],
-                Endpoints::Discovered(_) => vec![None],
-            };
+    /// Begins the work, if it has not begun. `before` is the upstream whose place this one takes.
+    pub fn start_background(self: &Arc<Self>, tools: &Tools, before: Option<&Arc<Upstream>>) {
+        if std::mem::replace(&mut self.background.lock().begun, true) {
+            return;
         }
-        self.ask_all(tools);
+        let _ = self.log.set(Arc::clone(&tools.log));
+        let before = before.filter(|before| !Arc::ptr_eq(before, self));
+        let settings = &self.settings.written;
+        let known = before.map_or(&[][..], |before| before.background.sources());
+        let owner = self.owner(tools);
+        let follow = |key| EndpointSource::follow(key, settings.absent_after, known, &owner, tools);
+        let sources = SourceKey::all(settings).into_iter().map(|key| key.map(follow)).collect();
+        self.background.begin(sources);
+        if let Some(before) = before {
+            self.take_over(before);
+        }
+        let pool = before.map(|before| before.set.endpoints()).unwrap_or_default();
+        self.renew(tools, &pool);
     }
 
-    fn follow(self: &Arc<Self>, tools: &Tools) -> Vec<Box<dyn std::any::Any + Send>> {
-        let mut guards: Vec<Box<dyn std::any::Any + Send>> = Vec::new();
-        let Some(resolver) = &tools.resolver else { return guards };
-        match &self.settings.written.endpoints {
-            Endpoints::Fixed(list) => {
-                for (at, endpoint) in list.iter().enumerate() {
-                    let Host::Name(name) = &endpoint.url.host else { continue };
-                    let sink = self.sink(at, tools);
-                    let (work, guard) =
-                        dns::host(resolver.clone(), name, endpoint.url.port, Pace::default(), sink);
-                    task::spawn_on(&tools.runtime, work);
-                    guards.push(Box::new(guard));
-                }
-            }
-            Endpoints::Discovered(Discover::DnsSrv(name)) => {
-                let (work, guard) =
-                    dns::service(resolver.clone(), name, Pace::default(), self.sink(0, tools));
-                task::spawn_on(&tools.runtime, work);
-                guards.push(Box::new(guard));
-            }
-            Endpoints::Discovered(Discover::File(path)) => {
-                let sink = self.sink(0, tools);
-                let (work, guard) = file::file(resolver.clone(), path, file::EVERY, Pace::default(), sink);
-                task::spawn_on(&tools.runtime, work);
-                guards.push(Box::new(guard));
-            }
-        }
-        guards
-    }
-
-    /// Takes what is found for one of the endpoints that are written.
-    fn sink(self: &Arc<Self>, at: usize, tools: &Tools) -> Sink {
-        let (upstream, tools): (Weak<Upstream>, Tools) = (Arc::downgrade(self), tools.clone());
-        Arc::new(move |news| {
+    /// Takes what sources find as long as this upstream is there.
+    fn owner(self: &Arc<Self>, tools: &Tools) -> Owner {
+        let (upstream, tools) = (Arc::downgrade(self), tools.clone());
+        Arc::new(move |failure| {
             let Some(upstream) = upstream.upgrade() else { return };
-            match news {
-                Ok(found) => {
-                    if let Some(place) = upstream.tended.lock().found.get_mut(at) {
-                        *place = Some(found);
-                    }
-                    upstream.renew(&tools);
-                }
-                Err(why) => {
-                    let name = &upstream.settings.name;
-                    let message = format_args!("the endpoints of `{name}` cannot be found anew: {why}");
-                    tools.log.write_seldom(clock::now(), Level::Warn, ("discovery", name), message, &[]);
-                }
+            if let Some(why) = failure {
+                upstream.log_lookup_failure(why, &tools);
+            }
+            // What was learned before a failure is in the set already.
+            if failure.is_none() || !upstream.set.is_known() {
+                upstream.renew(&tools, &[]);
             }
         })
     }
 
-    /// Makes the set of what is known by now.
-    fn renew(self: &Arc<Self>, tools: &Tools) {
+    /// Takes over what the other upstream has under way: calls count against this one's limit, and probers with the
+    /// same settings go on.
+    fn take_over(&self, before: &Upstream) {
+        self.gate.come_into_force();
+        let mut progress = self.background.lock();
+        let mut old = before.background.lock();
+        old.over = true;
+        progress.empty = old.empty;
+        let probers = std::mem::take(&mut old.probers);
+        if before.settings.written.health == self.settings.written.health {
+            progress.probers = probers;
+        }
+    }
+
+    /// Makes the set of what is known by now. Endpoints of `pool` are taken in the place of new ones.
+    fn renew(self: &Arc<Self>, tools: &Tools, pool: &[Arc<Endpoint>]) {
+        let sources = self.background.sources();
+        let latest: Vec<_> =
+            sources.iter().map(|source| source.as_ref().map(|source| source.latest())).collect();
+        let settled = latest.iter().flatten().all(|latest| latest.settled);
         let mut places = Vec::new();
-        {
-            let state = self.tended.lock();
-            match &self.settings.written.endpoints {
-                Endpoints::Discovered(_) => {
-                    for found in state.found.iter().flatten().flatten() {
-                        places.push(at(found.address, found.address.to_string(), found.weight));
-                    }
-                }
-                Endpoints::Fixed(list) => {
-                    for (endpoint, found) in list.iter().zip(&state.found) {
-                        places.extend(known(endpoint, found.as_deref()));
+        match &self.settings.written.endpoints {
+            Endpoints::Discovered(_) => {
+                let found = latest.iter().flatten().filter_map(|latest| latest.found.as_ref()).flatten();
+                places.extend(found.map(|found| {
+                    let authority = found.address.to_string().into();
+                    let key = EndpointKey { address: found.address, authority, by_name: found.by_name };
+                    Place { key, weight: found.weight }
+                }));
+            }
+            Endpoints::Fixed(list) => {
+                for (endpoint, latest) in list.iter().zip(&latest) {
+                    match latest {
+                        None => places.extend(Place::written(&endpoint.url, endpoint.weight)),
+                        Some(latest) => {
+                            places.extend(meant(endpoint, latest.found.as_deref().unwrap_or(&[])))
+                        }
                     }
                 }
             }
-            // Two sources may find the same: it is one endpoint all the same.
-            places.dedup();
         }
-        self.set.replace(&places, clock::now());
-        self.ask_all(tools);
+        self.set.replace(&places, settled, pool, clock::now());
+        if self.set.is_found() {
+            self.log_emptiness(places.is_empty(), settled, tools);
+        }
+        self.check_endpoints(tools);
     }
 
-    /// Lets every endpoint of the set be asked whether it is well, and nobody else.
-    fn ask_all(self: &Arc<Self>, tools: &Tools) {
-        let Some(written) = &self.settings.written.health else { return };
+    /// A source could not learn anything new.
+    fn log_lookup_failure(&self, why: &str, tools: &Tools) {
+        let name = &self.settings.name;
+        let message =
+            format_args!("the endpoints of `{name}` cannot be looked up, the last ones stay in use: {why}");
+        tools.log.write_seldom(clock::now(), Level::Warn, ("discovery", name), message, &[]);
+    }
+
+    /// Logs once that there are no endpoints any more, and once that there are some again.
+    fn log_emptiness(&self, empty: bool, settled: bool, tools: &Tools) {
+        let name = &self.settings.name;
+        let was_empty = {
+            let mut progress = self.background.lock();
+            if progress.over || (empty && !settled) {
+                return;
+            }
+            std::mem::replace(&mut progress.empty, empty)
+        };
+        match (was_empty, empty) {
+            (false, true) => tools.log.warn(format_args!("`{name}` has no endpoints: its calls fail")),
+            (true, false) => tools.log.info(format_args!("`{name}` has endpoints again")),
+            _ => {}
+        }
+    }
+
+    /// Has its names asked for early: an address of one does not answer, or there is none.
+    pub(in crate::upstream) fn look_up_again(&self) {
+        self.background.sources().iter().flatten().for_each(|source| source.ask_again());
+    }
+
+    /// Has the health of every endpoint of the set checked, and of no other.
+    fn check_endpoints(self: &Arc<Self>, tools: &Tools) {
         let endpoints = self.set.endpoints();
-        let mut state = self.tended.lock();
-        state.probers.retain(|(asked, _)| endpoints.iter().any(|one| Arc::ptr_eq(one, asked)));
+        let mut progress = self.background.lock();
+        if progress.over {
+            return;
+        }
+        let Some(written) = &self.settings.written.health else {
+            endpoints.iter().for_each(|endpoint| endpoint.forget_health());
+            return;
+        };
+        progress.probers.retain(|(checked, _)| endpoints.iter().any(|one| Arc::ptr_eq(one, checked)));
         for endpoint in endpoints {
-            if state.probers.iter().any(|(asked, _)| Arc::ptr_eq(asked, &endpoint)) {
-                continue;
+            if !progress.probers.iter().any(|(checked, _)| Arc::ptr_eq(checked, &endpoint)) {
+                let guard = self.check(&endpoint, written, tools);
+                progress.probers.push((endpoint, guard));
             }
-            // One whose address is not known yet is asked when it is.
-            let Some(address) = endpoint.address.known() else { continue };
-            let settings = Arc::new(settings(written, endpoint.authority()));
-            let (told, name, log) =
-                (Arc::downgrade(&endpoint), Arc::clone(&self.settings.name), Arc::clone(&tools.log));
-            let report = Arc::new(move |change: health::Change| {
-                let Some(endpoint) = told.upgrade() else { return };
-                if !endpoint.found(change.healthy, clock::now()) {
-                    return;
-                }
-                match change.why {
-                    Some(why) => log.warn(format_args!("`{name}`: {address} is unhealthy: {why}")),
-                    None => log.info(format_args!("`{name}`: {address} is healthy again")),
-                }
-            });
-            let (work, guard) = probe(address, settings, report);
-            task::spawn_on(&tools.runtime, work);
-            state.probers.push((endpoint, guard));
         }
     }
-}
 
-fn at(address: SocketAddr, authority: String, weight: u32) -> Place {
-    Place { host: address.ip().to_string(), port: address.port(), authority, weight }
-}
-
-/// The places of an endpoint as it is written: itself, or what its name means.
-fn known(endpoint: &config::Endpoint, found: Option<&[Found]>) -> Vec<Place> {
-    let authority = endpoint.url.authority();
-    let (host, name) = match &endpoint.url.host {
-        Host::Ip(ip) => (ip.to_string(), false),
-        Host::Name(name) => (name.to_string(), true),
-    };
-    match found.filter(|_| name) {
-        Some(found) => found.iter().map(|one| at(one.address, authority.clone(), endpoint.weight)).collect(),
-        None => vec![Place { host, port: endpoint.url.port, authority, weight: endpoint.weight }],
+    /// Has the health of one endpoint checked, beginning with what is known of it.
+    fn check(&self, endpoint: &Arc<Endpoint>, written: &config::Health, tools: &Tools) -> guard::Guard {
+        let address = endpoint.address();
+        let settings = Arc::new(settings(written, endpoint.authority()));
+        let known = match endpoint.health() {
+            HealthState::Unknown => None,
+            state => Some(state == HealthState::Healthy),
+        };
+        let (checked, name, log) =
+            (Arc::downgrade(endpoint), Arc::clone(&self.settings.name), Arc::clone(&tools.log));
+        let breaker = self.breaker.clone();
+        let report = Arc::new(move |change: health::Change| {
+            let Some(endpoint) = checked.upgrade() else { return };
+            if !endpoint.checked(change.healthy, clock::now()) {
+                return;
+            }
+            match change.why {
+                Some(why) => log.warn(format_args!("`{name}`: {address} is unhealthy: {why}")),
+                None => {
+                    log.info(format_args!("`{name}`: {address} is healthy again"));
+                    breaker.probe_now(clock::now());
+                }
+            }
+        });
+        let (work, guard) = probe(address, settings, known, report);
+        task::spawn_on(&tools.runtime, work);
+        guard
     }
+}
+
+/// What the name of an endpoint means.
+fn meant<'a>(endpoint: &'a config::Endpoint, found: &'a [Found]) -> impl Iterator<Item = Place> + 'a {
+    let authority: Box<str> = endpoint.url.authority().into();
+    found.iter().map(move |found| Place {
+        key: EndpointKey { address: found.address, authority: authority.clone(), by_name: true },
+        weight: endpoint.weight,
+    })
 }
 
 fn settings(written: &config::Health, authority: &str) -> HealthSettings {

@@ -1,45 +1,44 @@
-//! What the work of an upstream beside its calls needs, and how far it is.
+//! How far the background work of an upstream is.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use tokio::runtime::Handle;
-
-use crate::telemetry::OperatorLog;
-
-use super::discovery::{Found, Resolver};
 use super::guard::Guard;
+use super::source::EndpointSource;
 use crate::upstream::endpoints::Endpoint;
-
-/// What the work needs; one for the process.
-#[derive(Clone)]
-pub struct Tools {
-    /// Where it runs.
-    pub runtime: Handle,
-    /// Who is asked for names; none where the machine's settings cannot be used.
-    pub resolver: Option<Resolver>,
-    /// Who is told what changes.
-    pub log: Arc<OperatorLog>,
-}
 
 /// The work that is under way.
 #[derive(Default)]
-pub(in crate::upstream) struct Tended {
-    state: Mutex<State>,
+pub(in crate::upstream) struct Background {
+    /// The sources of the endpoints that are found, each at the place of the endpoint as it is written. Set when the
+    /// work begins.
+    sources: OnceLock<Box<[Option<Arc<EndpointSource>>]>>,
+    state: Mutex<Progress>,
 }
 
 /// How far it is.
 #[derive(Default)]
-pub(in crate::upstream) struct State {
+pub(in crate::upstream) struct Progress {
     pub(in crate::upstream) begun: bool,
-    /// What was found for each endpoint that is written, or for the one source of all.
-    pub(in crate::upstream) found: Vec<Option<Vec<Found>>>,
-    pub(in crate::upstream) guards: Vec<Box<dyn std::any::Any + Send>>,
-    /// Probers, each with the endpoint that it asks.
+    /// Whether another upstream has taken the work over.
+    pub(in crate::upstream) over: bool,
+    /// Whether it was logged that there are no endpoints.
+    pub(in crate::upstream) empty: bool,
+    /// Who checks the health of which endpoint.
     pub(in crate::upstream) probers: Vec<(Arc<Endpoint>, Guard)>,
 }
 
-impl Tended {
-    pub(in crate::upstream) fn lock(&self) -> MutexGuard<'_, State> {
+impl Background {
+    pub(in crate::upstream) fn lock(&self) -> MutexGuard<'_, Progress> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The sources; none before the work has begun.
+    pub(in crate::upstream) fn sources(&self) -> &[Option<Arc<EndpointSource>>] {
+        self.sources.get().map_or(&[], |sources| sources)
+    }
+
+    pub(in crate::upstream) fn begin(&self, sources: Vec<Option<Arc<EndpointSource>>>) {
+        // It begins once.
+        let _ = self.sources.set(sources.into());
     }
 }

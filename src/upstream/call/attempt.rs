@@ -126,15 +126,15 @@ impl Call<'_> {
     fn set_host(&self, endpoint: &Endpoint, request: &mut Request, first: bool) {
         let own = &self.upstream.settings.authority;
         // The request comes with the upstream's own; an attempt before may have changed that.
-        if first && *endpoint.authority == **own {
+        if first && endpoint.authority() == own {
             return;
         }
         let ours = request.headers.get_id(HeaderId::Host).is_some_and(|host| {
-            host == own.as_bytes() || self.seen.endpoints.iter().any(|one| one.authority.as_bytes() == host)
+            host == own.as_bytes() || self.seen.endpoints.iter().any(|one| one.authority().as_bytes() == host)
         });
         if ours {
             request.headers.remove_id(HeaderId::Host);
-            request.headers.push_id(HeaderId::Host, endpoint.authority.as_bytes());
+            request.headers.push_id(HeaderId::Host, endpoint.authority().as_bytes());
         }
     }
 

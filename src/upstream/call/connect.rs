@@ -7,7 +7,6 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -23,7 +22,7 @@ use crate::telemetry::metrics::Outcome as Counted;
 use crate::upstream::Attempts;
 use crate::upstream::endpoints::Endpoint;
 use crate::upstream::endpoints::set::Tried;
-use crate::upstream::transport::Lease;
+use crate::upstream::transport::{Lease, address};
 
 use super::attempt::Attempted;
 use super::context::Call;
@@ -35,7 +34,7 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// Among how many endpoints `connect` is shared at least, where there are so many.
 const SHARES: u32 = 4;
 
-type Opening<'a> = Pin<Box<dyn Future<Output = io::Result<(TcpStream, SocketAddr)>> + 'a>>;
+type Opening<'a> = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + 'a>>;
 
 /// The connections that are being opened for one attempt.
 struct Race<'a, 'c, 't> {
@@ -86,19 +85,21 @@ impl<'a> Call<'a> {
         };
         race.start(first, began);
         let won = poll_fn(|cx| race.poll(cx)).await;
-        attempts.endpoint = self.seen.endpoints[race.last].address.known();
+        attempts.endpoint = Some(self.seen.endpoints[race.last].address());
         won.map_err(|failure| race.lost(failure))
     }
 
-    fn lease(&self, at: usize, stream: TcpStream, peer: SocketAddr) -> Lease<'_> {
+    fn lease(&self, at: usize, stream: TcpStream) -> Lease<'_> {
         let endpoint = &self.seen.endpoints[at];
-        let expires = endpoint.address.lifetime().map(|lifetime| clock::now() + lifetime);
-        endpoint.transport.over(stream, peer, expires, self.caller.core)
+        let expires = endpoint.lifetime().map(|lifetime| clock::now() + lifetime);
+        endpoint.transport.over(stream, endpoint.address(), expires, self.caller.core)
     }
 
     /// A connection to an endpoint failed: it is counted, and the endpoint is avoided for a while.
     fn unreachable(&self, endpoint: &Endpoint, counts: bool, now: Instant) {
         endpoint.reach.failed(now);
+        // A service that has moved is found at once.
+        self.upstream.look_up_again();
         self.upstream.metrics.attempted(self.caller.core, Counted::ConnectFailed);
         if counts {
             self.upstream.set.attempted(&self.seen, endpoint, true, now);
@@ -109,7 +110,7 @@ impl<'a> Call<'a> {
 impl<'c> Race<'_, 'c, '_> {
     fn start(&mut self, at: usize, now: Instant) {
         let call: &'c Call<'_> = self.call;
-        let opening = Box::pin(call.seen.endpoints[at].address.connect(self.end));
+        let opening = Box::pin(address::open(call.seen.endpoints[at].address()));
         self.running.push(Runner { at, since: now, opening });
         (self.last, self.next) = (at, now + self.stagger);
     }
@@ -157,9 +158,9 @@ impl<'c> Race<'_, 'c, '_> {
             let at = runner.at;
             match runner.opening.as_mut().poll(cx) {
                 Poll::Pending => index += 1,
-                Poll::Ready(Ok((stream, peer))) => {
+                Poll::Ready(Ok(stream)) => {
                     self.won(index, now);
-                    return Some(Ok((at, self.call.lease(at, stream, peer))));
+                    return Some(Ok((at, self.call.lease(at, stream))));
                 }
                 Poll::Ready(Err(error)) => {
                     drop(self.running.remove(index));

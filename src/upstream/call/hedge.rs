@@ -44,7 +44,7 @@ impl Call<'_> {
         let outcome = match learned.delay(now) {
             Some(delay) => {
                 budget.request(core);
-                Box::pin(self.hedged(at, tried, request, (delay, budget), attempts)).await
+                Box::pin(self.hedged(at, tried, request, (delay, budget.as_ref()), attempts)).await
             }
             None => self.attempt(at, tried, (request, upload), attempts).await,
         };

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use crate::exchange::{CoreId, Error, ErrorKind, Request, Response};
 use crate::runtime::clock;
 use crate::telemetry::rfc3339;
+use crate::upstream::endpoints::set::Seen;
 use crate::upstream::limits::breaker::{Admission, Change, Pass};
 use crate::upstream::limits::concurrency::Admitted;
 use crate::upstream::transport::upload::Upload;
@@ -57,11 +58,16 @@ impl Upstream {
         };
         let permitted = clock::now();
         self.budget.request(caller.core);
+        let mut seen = self.set.seen(caller.core);
+        if seen.endpoints.is_empty() {
+            // Boxed: seldom, and every call would carry its size.
+            seen = Box::pin(self.first_endpoints(caller.core, deadline)).await;
+        }
         let mut upload = Upload::new(std::mem::take(&mut request.body));
         let call = Call {
             upstream: self,
             caller,
-            seen: self.set.seen(),
+            seen,
             key: self.rules.key(caller.ground),
             repeatable: is_idempotent(&request.method) || self.rules.admits(caller.ground),
             is_probe: pass.is_probe(),
@@ -81,6 +87,18 @@ impl Upstream {
 }
 
 impl Upstream {
+    /// The endpoints of a set that has none yet: waits for the first answer of its sources, as long as for a
+    /// connection. A set that is known to be empty is looked up again early.
+    async fn first_endpoints(&self, core: CoreId, deadline: Deadline) -> Seen<'_> {
+        let end = deadline.at.min(clock::now() + self.settings.timeouts.connect);
+        self.set.known(end).await;
+        let seen = self.set.seen(core);
+        if seen.endpoints.is_empty() {
+            self.look_up_again();
+        }
+        seen
+    }
+
     /// Records what a response says, now or at its end, and lets it hold what it needs until then.
     fn finish(
         self: &Arc<Self>,

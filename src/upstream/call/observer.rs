@@ -176,7 +176,12 @@ impl BodyObserver {
     fn good(&mut self, now: Instant) {
         if let Some(pass) = self.pass.take() {
             self.upstream.record(pass, self.core, Verdict::Good, now);
-            self.upstream.set.attempted(&self.upstream.set.seen(), &self.deferred.endpoint, false, now);
+            self.upstream.set.attempted(
+                &self.upstream.set.seen(self.core),
+                &self.deferred.endpoint,
+                false,
+                now,
+            );
         }
     }
 
@@ -188,7 +193,7 @@ impl BodyObserver {
         let verdict = of_failure(failure, || endpoint.liveness.accuses((*began, self.last), response, now));
         let pass = self.pass.take();
         if let Verdict::Bad(reason) = verdict {
-            self.upstream.set.attempted(&self.upstream.set.seen(), endpoint, true, now);
+            self.upstream.set.attempted(&self.upstream.set.seen(self.core), endpoint, true, now);
             self.upstream.gate.observe(now.saturating_duration_since(*began), true, now);
             match pass {
                 Some(pass) => self.upstream.record(pass, self.core, verdict, now),

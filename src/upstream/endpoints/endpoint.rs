@@ -1,6 +1,7 @@
-//! One address of a service: its connections, what is under way there, and whether it is well.
+//! One address of a service: its connections, the calls under way there, and its health.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,20 +11,37 @@ use super::balance::ramp::ramp;
 use super::liveness::Liveness;
 use super::outlier::Outlier;
 use super::reach::Reach;
-use crate::upstream::transport::Transport;
-use crate::upstream::transport::address::Address;
+use crate::upstream::transport::{Transport, address};
 
 /// How long an endpoint that comes back takes to get all of its share.
 const SLOW_START: Duration = Duration::from_secs(10);
 
+/// What makes an endpoint the same one in two sets: its weight is no part of that.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct EndpointKey {
+    /// Where it is.
+    pub address: SocketAddr,
+    /// The Host of its calls, where that is the upstream's own.
+    pub authority: Box<str>,
+    /// Whether the address is what a name means today.
+    pub by_name: bool,
+}
+
+/// What the health checks of an endpoint say.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub enum HealthState {
+    /// Nothing yet, or there are no checks. It gets calls.
+    Unknown,
+    /// It is healthy.
+    Healthy,
+    /// It is not.
+    Unhealthy,
+}
+
 /// One address of a service.
 pub struct Endpoint {
-    /// Where it is.
-    pub(in crate::upstream) address: Address,
-    /// What it calls itself: the Host of its calls, where that is the upstream's own.
-    pub(in crate::upstream) authority: Box<str>,
-    /// Its part of the calls.
-    pub(in crate::upstream) weight: u32,
+    key: EndpointKey,
     /// What it speaks, with its idle connections.
     pub(in crate::upstream) transport: Transport,
     /// Its failures in a row.
@@ -34,7 +52,7 @@ pub struct Endpoint {
     pub(in crate::upstream) reach: Reach,
     hash: u64,
     active: AtomicU32,
-    well: AtomicBool,
+    health: AtomicU8,
     /// When it came back, as long as that matters; the flag spares the lock.
     since: Mutex<Option<Instant>>,
     ramps: AtomicBool,
@@ -44,41 +62,43 @@ pub struct Endpoint {
 pub(in crate::upstream) struct Active(Arc<Endpoint>);
 
 impl Endpoint {
-    /// An endpoint at `host` and `port`; `since` is when it joined a set that was running.
-    pub(in crate::upstream) fn new(
-        (host, port): (&str, u16),
-        authority: String,
-        weight: u32,
-        cores: usize,
-        since: Option<Instant>,
-    ) -> Endpoint {
+    /// An endpoint for `cores` cores; `since` is when it joined a set that was running.
+    pub(in crate::upstream) fn new(key: EndpointKey, cores: usize, since: Option<Instant>) -> Endpoint {
         Endpoint {
-            address: Address::new(host, port),
-            hash: stable(authority.as_bytes()),
-            authority: authority.into(),
-            weight,
+            hash: hash(&key),
+            key,
             transport: Transport::http1(cores),
             liveness: Liveness::default(),
             reach: Reach::default(),
             outlier: Outlier::new(),
             active: AtomicU32::new(0),
-            well: AtomicBool::new(true),
+            health: AtomicU8::new(HealthState::Unknown as u8),
             ramps: AtomicBool::new(since.is_some()),
             since: Mutex::new(since),
         }
     }
 
-    /// What it calls itself.
+    /// What makes it the same endpoint in another set.
+    pub fn key(&self) -> &EndpointKey {
+        &self.key
+    }
+
+    /// Where it is.
+    pub fn address(&self) -> SocketAddr {
+        self.key.address
+    }
+
+    /// The Host of its calls, where that is the upstream's own.
     pub fn authority(&self) -> &str {
-        &self.authority
+        &self.key.authority
     }
 
-    /// Where it is, as text: for operators.
-    pub fn at(&self) -> String {
-        self.address.known().map_or_else(|| self.authority.to_string(), |address| address.to_string())
+    /// How long a new connection may live, where its address is only what a name means today.
+    pub(in crate::upstream) fn lifetime(&self) -> Option<Duration> {
+        self.key.by_name.then(address::lifetime)
     }
 
-    /// Of its name: the same in every set that it is in.
+    /// The same in every set that it is in.
     pub fn hash(&self) -> u64 {
         self.hash
     }
@@ -88,9 +108,18 @@ impl Endpoint {
         self.active.load(Ordering::Relaxed)
     }
 
-    /// Whether its health checks say that it is well.
-    pub fn is_well(&self) -> bool {
-        self.well.load(Ordering::Relaxed)
+    /// What its health checks say.
+    pub fn health(&self) -> HealthState {
+        match self.health.load(Ordering::Relaxed) {
+            0 => HealthState::Unknown,
+            1 => HealthState::Healthy,
+            _ => HealthState::Unhealthy,
+        }
+    }
+
+    /// Whether its health checks say that it is unhealthy.
+    pub fn is_unhealthy(&self) -> bool {
+        self.health() == HealthState::Unhealthy
     }
 
     /// Whether it is left out for its failures.
@@ -98,13 +127,19 @@ impl Endpoint {
         self.outlier.ejected_until(now).is_some()
     }
 
-    /// Notes what a health check has found; whether that is news.
-    pub fn found(&self, well: bool, now: Instant) -> bool {
-        let news = self.well.swap(well, Ordering::Relaxed) != well;
-        if news && well {
+    /// Notes what a health check has found; whether it gets calls now and did not, or the other way round.
+    pub fn checked(&self, healthy: bool, now: Instant) -> bool {
+        let state = if healthy { HealthState::Healthy } else { HealthState::Unhealthy };
+        let was_unhealthy = self.health.swap(state as u8, Ordering::Relaxed) == HealthState::Unhealthy as u8;
+        if healthy && was_unhealthy {
             self.came_back(now);
         }
-        news
+        healthy == was_unhealthy
+    }
+
+    /// It is checked no longer.
+    pub(in crate::upstream) fn forget_health(&self) {
+        self.health.store(HealthState::Unknown as u8, Ordering::Relaxed);
     }
 
     /// It gets its calls slowly from now on.
@@ -126,14 +161,9 @@ impl Endpoint {
     }
 
     /// What a balancer knows of it. `tried`: it had its chance in this call.
-    pub(in crate::upstream) fn candidate(&self, now: Instant, tried: bool) -> Candidate {
-        Candidate {
-            weight: self.weight,
-            active: self.active(),
-            usable: !tried && self.is_well() && !self.is_ejected(now) && self.reach.is_open(now),
-            ramp: self.share(now),
-            hash: self.hash,
-        }
+    pub(in crate::upstream) fn candidate(&self, weight: u32, now: Instant, tried: bool) -> Candidate {
+        let usable = !tried && !self.is_unhealthy() && !self.is_ejected(now) && self.reach.is_open(now);
+        Candidate { weight, active: self.active(), usable, ramp: self.share(now), hash: self.hash }
     }
 }
 
@@ -145,8 +175,68 @@ impl Active {
     }
 }
 
+/// An address that is written hashes by its authority, which is the address; one of a name by both, for all
+/// addresses of a name have one authority.
+fn hash(key: &EndpointKey) -> u64 {
+    let EndpointKey { address, authority, .. } = key;
+    let written = authority.parse().is_ok_and(|written: SocketAddr| written == *address)
+        || authority.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip == address.ip());
+    if written { stable(authority.as_bytes()) } else { stable(format!("{authority} {address}").as_bytes()) }
+}
+
 impl Drop for Active {
     fn drop(&mut self) {
         self.0.active.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hash_of(address: &str, authority: &str) -> u64 {
+        let address = address.parse().unwrap();
+        hash(&EndpointKey { address, authority: authority.into(), by_name: false })
+    }
+
+    #[test]
+    fn a_written_address_hashes_as_ever_and_the_addresses_of_a_name_differ() {
+        for (address, authority) in
+            [("10.0.0.1:3001", "10.0.0.1:3001"), ("10.0.0.1:80", "10.0.0.1"), ("[::1]:80", "[::1]")]
+        {
+            assert_eq!(hash_of(address, authority), stable(authority.as_bytes()));
+        }
+        let one = hash_of("10.0.0.1:80", "users");
+        assert_ne!(one, hash_of("10.0.0.2:80", "users"));
+        assert_ne!(one, hash_of("10.0.0.1:80", "orders"));
+    }
+
+    #[test]
+    fn a_connection_to_an_address_of_a_name_has_an_end() {
+        let endpoint = |by_name| {
+            let (address, authority) = ("10.0.0.1:80".parse().unwrap(), "users".into());
+            Endpoint::new(EndpointKey { address, authority, by_name }, 1, None)
+        };
+        assert_eq!(endpoint(false).lifetime(), None);
+        let lifetimes: Vec<_> = (0..20).filter_map(|_| endpoint(true).lifetime()).collect();
+        assert!(lifetimes.iter().all(|life| (40..60).contains(&life.as_secs())), "{lifetimes:?}");
+        assert!(lifetimes.len() == 20 && lifetimes.iter().any(|life| *life != lifetimes[0]));
+    }
+
+    #[test]
+    fn the_first_check_is_no_change_unless_it_fails() {
+        let key = EndpointKey {
+            address: "10.0.0.1:80".parse().unwrap(),
+            authority: "10.0.0.1".into(),
+            by_name: false,
+        };
+        let (endpoint, now) = (Endpoint::new(key, 1, None), Instant::now());
+        assert_eq!(endpoint.health(), HealthState::Unknown);
+        let changes = [true, true, false, false, true].map(|healthy| endpoint.checked(healthy, now));
+        assert_eq!(changes, [false, false, true, false, true]);
+        assert!(endpoint.candidate(1, now, false).ramp < 0.2, "it came back and begins slowly");
+        endpoint.forget_health();
+        assert_eq!(endpoint.health(), HealthState::Unknown);
+        assert!(endpoint.checked(false, now));
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod balance;
 pub mod endpoint;
+mod handles;
 pub mod liveness;
 pub mod outlier;
 pub mod reach;

@@ -117,8 +117,8 @@ impl Drop for Pass {
     }
 }
 
-/// A circuit breaker, shared by all cores.
-#[derive(Debug)]
+/// A circuit breaker, shared by all cores; a clone is the same breaker.
+#[derive(Clone, Debug)]
 pub struct Breaker(Arc<Circuit>);
 
 struct Circuit {

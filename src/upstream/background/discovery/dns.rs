@@ -9,10 +9,9 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::Notify;
 
-use super::host::{Host, ask_all, first_due, why};
-use super::order::shares;
-use super::resolver::{Resolver, Target};
-use super::{Found, MAX_ENDPOINTS, Pace, Sink, Teller};
+use super::host::{Absence, Host, ask_all, first_due, weighted, why};
+use super::resolver::{Failed, Resolver, Target};
+use super::{Found, Pace, Sink, Teller};
 use crate::runtime::{clock, time};
 use crate::upstream::background::guard::{Guard, guarded};
 
@@ -31,6 +30,16 @@ impl Following {
     }
 }
 
+/// Work that can be asked for earlier, and what keeps it going.
+pub(super) fn followed<F>(work: impl FnOnce(Arc<Notify>) -> F) -> (impl Future<Output = ()> + Send, Following)
+where
+    F: Future<Output = ()> + Send,
+{
+    let again = Arc::new(Notify::new());
+    let (work, guard) = guarded(work(Arc::clone(&again)));
+    (work, Following { again, _guard: guard })
+}
+
 /// Follows the addresses of a host, all of them endpoints at that port with weight 1. Spawn the future once; it asks
 /// at once.
 pub fn host(
@@ -41,9 +50,7 @@ pub fn host(
     sink: Sink,
 ) -> (impl Future<Output = ()> + Send + 'static, Following) {
     let host = Host::new(host, port, clock::now());
-    let again = Arc::new(Notify::new());
-    let (work, guard) = guarded(follow_host(resolver, host, pace, Teller::new(sink), Arc::clone(&again)));
-    (work, Following { again, _guard: guard })
+    followed(move |again| follow_host(resolver, host, pace, Teller::new(sink), again))
 }
 
 /// Follows the targets of a service such as `_http._tcp.users.internal`, with their ports and weights: those with the
@@ -54,11 +61,15 @@ pub fn service(
     pace: Pace,
     sink: Sink,
 ) -> (impl Future<Output = ()> + Send + 'static, Following) {
-    let service = Service { name: service.to_owned(), targets: Vec::new(), hosts: Vec::new(), failures: 0 };
-    let again = Arc::new(Notify::new());
-    let (work, guard) =
-        guarded(follow_service(resolver, service, pace, Teller::new(sink), Arc::clone(&again)));
-    (work, Following { again, _guard: guard })
+    let service = Service {
+        name: service.to_owned(),
+        targets: Vec::new(),
+        hosts: Vec::new(),
+        failures: 0,
+        absence: Absence::default(),
+        answered: false,
+    };
+    followed(move |again| follow_service(resolver, service, pace, Teller::new(sink), again))
 }
 
 async fn follow_host(resolver: Resolver, mut host: Host, pace: Pace, mut teller: Teller, again: Arc<Notify>) {
@@ -76,8 +87,7 @@ async fn follow_host(resolver: Resolver, mut host: Host, pace: Pace, mut teller:
 }
 
 fn endpoints(host: &Host) -> Vec<Found> {
-    let found = |address| Found { address, weight: 1, priority: 0 };
-    host.addresses().into_iter().map(found).take(MAX_ENDPOINTS).collect()
+    weighted([(1, host)].into_iter(), 0)
 }
 
 /// Waits until the next question is due or is asked for.
@@ -97,6 +107,9 @@ struct Service {
     /// The host of each target.
     hosts: Vec<Host>,
     failures: u32,
+    absence: Absence,
+    /// Whether there has been an answer, so that the targets are those of the service.
+    answered: bool,
 }
 
 async fn follow_service(
@@ -110,8 +123,7 @@ async fn follow_service(
         let asked = clock::now();
         let due = match resolver.targets(&service.name).await {
             Ok((targets, ttl)) => {
-                service.failures = 0;
-                service.take(targets);
+                service.found(targets);
                 let now = clock::now();
                 match service.resolve(&resolver, &pace).await {
                     Ok(set) => teller.set(set),
@@ -120,9 +132,13 @@ async fn follow_service(
                 (now + pace.found(ttl)).min(first_due(&service.hosts).unwrap_or(now + pace.max))
             }
             Err(failed) => {
-                service.failures = service.failures.saturating_add(1);
-                teller.failed(format!("{}: {}", service.name, why(&failed)));
-                clock::now() + pace.failed(service.failures, &failed)
+                if service.is_gone(&failed, &pace, clock::now()) {
+                    teller.set(Vec::new());
+                } else {
+                    teller.failed(format!("{}: {}", service.name, why(&failed)));
+                }
+                let now = clock::now();
+                service.absence.cap(now + pace.failed(service.failures, &failed), &pace, now)
             }
         };
         rest(Some(due), asked, &pace, &again).await;
@@ -130,6 +146,25 @@ async fn follow_service(
 }
 
 impl Service {
+    /// An answer has come.
+    fn found(&mut self, targets: Vec<Target>) {
+        (self.failures, self.answered) = (0, true);
+        self.absence.end();
+        self.take(targets);
+    }
+
+    /// No answer with targets has come: whether it is believed that there are none.
+    fn is_gone(&mut self, failed: &Failed, pace: &Pace, now: Instant) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        let in_use = !self.targets.is_empty() || (pace.carries && !self.answered);
+        let gone = matches!(failed, Failed::Absent { .. }) && self.absence.is_believed(in_use, pace, now);
+        if gone {
+            self.answered = true;
+            self.take(Vec::new());
+        }
+        gone
+    }
+
     /// Puts new targets in place; what is known of hosts that stay is kept.
     fn take(&mut self, mut targets: Vec<Target>) {
         targets.sort_by(|a, b| {
@@ -150,12 +185,15 @@ impl Service {
     async fn resolve(&mut self, resolver: &Resolver, pace: &Pace) -> Result<Vec<Found>, String> {
         let mut failures = Vec::new();
         let mut from = 0;
+        let mut absent = true;
         while let Some(first) = self.targets.get(from) {
             let priority = first.priority;
             let level = self.targets[from..].iter().take_while(|target| target.priority == priority).count();
             let mut hosts: Vec<Host> = self.hosts.drain(from..from + level).collect();
             failures.extend(ask_all(&mut hosts, resolver, pace).await);
-            let set = level_set(&self.targets[from..from + level], &hosts);
+            let weights = self.targets[from..from + level].iter().map(|target| target.weight);
+            let set = weighted(weights.zip(&hosts), priority);
+            absent &= hosts.iter().all(Host::is_absent);
             self.hosts.splice(from..from, hosts);
             if !set.is_empty() {
                 // Hosts of other priorities are not followed and must not make the next question due.
@@ -165,29 +203,11 @@ impl Service {
             }
             from += level;
         }
+        if absent {
+            return Ok(Vec::new());
+        }
         Err(failures.into_iter().next().unwrap_or_else(|| format!("{}: no target", self.name)))
     }
-}
-
-/// The endpoints of targets of one priority.
-fn level_set(targets: &[Target], hosts: &[Host]) -> Vec<Found> {
-    let known: Vec<_> = targets
-        .iter()
-        .zip(hosts)
-        .filter(|(_, host)| !host.is_unknown())
-        .map(|(target, host)| (target, host.addresses()))
-        .collect();
-    let counts: Vec<(u16, usize)> =
-        known.iter().map(|(target, addresses)| (target.weight, addresses.len())).collect();
-    let mut seen: crate::runtime::hash::HashSet<_> = Default::default();
-    let mut set = Vec::new();
-    for ((target, addresses), weight) in known.iter().zip(shares(&counts)) {
-        for &address in addresses.iter().filter(|address| seen.insert(**address)) {
-            set.push(Found { address, weight, priority: target.priority });
-        }
-    }
-    set.truncate(MAX_ENDPOINTS);
-    set
 }
 
 #[cfg(test)]

@@ -1,7 +1,8 @@
 //! Endpoints out of a file: a list in YAML or JSON of URLs or of `{ url, weight }`.
 //!
 //! The file is looked at again and again: that sees every way in which files change, on every file system. A file
-//! that cannot be used keeps the last set in force and says why. Hosts in it are followed like any name.
+//! that cannot be used keeps the last set in force and says why; an empty list says that there are no endpoints. Hosts
+//! in it are followed like any name.
 
 use crate::runtime::hash::HashSet;
 use crate::runtime::{clock, task, time};
@@ -9,16 +10,16 @@ use std::future::Future;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use std::time::Duration;
+use tokio::sync::Notify;
 
-use super::host::{Host, ask_all, first_due};
-use super::order::shares;
+use super::dns::{Following, followed};
+use super::host::{Host, ask_all, first_due, weighted};
 use super::resolver::Resolver;
-use super::{Found, MAX_ENDPOINTS, Pace, Sink, Teller};
+use super::{MAX_ENDPOINTS, Pace, Sink, Teller};
 use crate::config::{Diagnostics, Field, Key, Section, Severity, Url, shape, tree_from_text};
-use crate::upstream::background::guard::{Guard, guarded};
 
 /// How often the file is looked at, where nothing else is said.
 pub const EVERY: Duration = Duration::from_secs(1);
@@ -45,12 +46,19 @@ pub fn file(
     every: Duration,
     pace: Pace,
     sink: Sink,
-) -> (impl Future<Output = ()> + Send + 'static, Guard) {
+) -> (impl Future<Output = ()> + Send + 'static, Following) {
     let reader = Reader { path: path.to_owned(), look: None, text: None, wrong: None };
-    guarded(follow(resolver, reader, every, pace, Teller::new(sink)))
+    followed(move |again| follow(resolver, reader, every, pace, Teller::new(sink), again))
 }
 
-async fn follow(resolver: Resolver, mut reader: Reader, every: Duration, pace: Pace, mut teller: Teller) {
+async fn follow(
+    resolver: Resolver,
+    mut reader: Reader,
+    every: Duration,
+    pace: Pace,
+    mut teller: Teller,
+    again: Arc<Notify>,
+) {
     let mut entries: Vec<Entry> = Vec::new();
     let mut hosts: Vec<Host> = Vec::new();
     let mut read = false;
@@ -78,14 +86,23 @@ async fn follow(resolver: Resolver, mut reader: Reader, every: Duration, pace: P
             for why in ask_all(&mut hosts, &resolver, &pace).await {
                 teller.failed(why);
             }
-            // A name that was never learned takes nothing from the others; all of them unknown is no set.
-            let set = set(&entries, &hosts);
-            if !set.is_empty() {
+            // A name that was never learned takes nothing from the others; all of them unknown is no set, unless it is
+            // believed that there is none.
+            let weights = entries.iter().map(|entry| entry.weight);
+            let set = weighted(weights.zip(&hosts), 0);
+            if !set.is_empty() || hosts.iter().all(Host::is_absent) {
                 teller.set(set);
             }
         }
         let look = clock::now() + every;
-        time::sleep_until(first_due(&hosts).map_or(look, |due| due.min(look))).await;
+        let next = |hosts: &[Host]| first_due(hosts).map_or(look, |due| due.min(look));
+        tokio::select! {
+            () = time::sleep_until(next(&hosts)) => {}
+            () = again.notified() => {
+                hosts.iter_mut().for_each(|host| host.hurry(&pace));
+                time::sleep_until(next(&hosts)).await;
+            }
+        }
     }
 }
 
@@ -99,26 +116,6 @@ fn carried(entries: &[Entry], old: Vec<Host>) -> Vec<Host> {
         known.unwrap_or_else(|| Host::new(&entry.host, entry.port, now))
     };
     entries.iter().map(host).collect()
-}
-
-fn set(entries: &[Entry], hosts: &[Host]) -> Vec<Found> {
-    let known: Vec<(u16, Vec<_>)> = entries
-        .iter()
-        .zip(hosts)
-        .filter(|(_, host)| !host.is_unknown())
-        .map(|(entry, host)| (entry.weight, host.addresses()))
-        .collect();
-    let counts: Vec<(u16, usize)> =
-        known.iter().map(|(weight, addresses)| (*weight, addresses.len())).collect();
-    let mut seen: HashSet<_> = HashSet::default();
-    let mut set = Vec::new();
-    for ((_, addresses), weight) in known.iter().zip(shares(&counts)) {
-        for &address in addresses.iter().filter(|address| seen.insert(**address)) {
-            set.push(Found { address, weight, priority: 0 });
-        }
-    }
-    set.truncate(MAX_ENDPOINTS);
-    set
 }
 
 /// How a file looks: enough to tell that it may say something else than before.
@@ -202,9 +199,6 @@ fn entries(path: &Path, text: &str) -> Result<Vec<Entry>, String> {
             let field = Field::new("endpoints", root.span, root, out);
             for item in field.list().unwrap_or_default() {
                 all.extend(entry(item));
-            }
-            if all.is_empty() && !out.has_errors() {
-                return Err(format!("{}: the list is empty", path.display()));
             }
         }
     }

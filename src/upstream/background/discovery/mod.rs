@@ -1,8 +1,9 @@
 //! Where the endpoints of an upstream are: names that are asked for again and again, and lists in files.
 //!
-//! Every source tells whole sets, never changes to one, and only when a set differs from the last. What cannot be
-//! learned is told too, and the set that was told last stays in force: a name server that is away, or a file that
-//! somebody is still writing, takes no service down.
+//! Every source gives whole sets, never changes to one, and only when a set differs from the last. What cannot be
+//! learned is reported too, and the last set stays in force: a name server that is away, or a file that is still being
+//! written, takes no service down. An empty set says that there are no endpoints: an empty list in a file and an SRV
+//! record with the target `.` say so at once, a name that is absent after [`Pace::absent_after`].
 
 pub mod dns;
 pub mod file;
@@ -10,7 +11,7 @@ mod host;
 mod order;
 pub mod resolver;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,6 +28,8 @@ pub struct Found {
     pub weight: u32,
     /// The priority its SRV record gave it, 0 elsewhere. A set holds one priority only: the best that has addresses.
     pub priority: u16,
+    /// Whether the address is what a name means today.
+    pub by_name: bool,
 }
 
 /// Takes every new set, and why one could not be learned. Called on the runtime that runs the source: it must not

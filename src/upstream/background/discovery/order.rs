@@ -1,6 +1,8 @@
 //! In which order addresses are told, and how the weights of SRV records become those of endpoints.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+
+use super::{Found, MAX_ENDPOINTS};
 
 /// Both families in turn, IPv6 first (RFC 8305 section 4), each address once. Addresses that this machine has no
 /// route to are left out, as long as any other is there.
@@ -60,6 +62,32 @@ pub(super) fn shares(targets: &[(u16, usize)]) -> Vec<u32> {
     shares.into_iter().map(|share| share / common).collect()
 }
 
+/// One endpoint for each address, with the sum of the weights that it is found with. `bool`: the addresses are those of
+/// a name.
+pub(super) fn merged<'a>(
+    found: impl Iterator<Item = ((&'a [SocketAddr], bool), u32)>,
+    priority: u16,
+) -> Vec<Found> {
+    let mut at: crate::runtime::hash::HashMap<SocketAddr, usize> = Default::default();
+    let mut set: Vec<Found> = Vec::new();
+    for ((addresses, by_name), weight) in found {
+        for &address in addresses {
+            match at.get(&address) {
+                Some(&at) => {
+                    set[at].weight = set[at].weight.saturating_add(weight);
+                    set[at].by_name &= by_name;
+                }
+                None => {
+                    at.insert(address, set.len());
+                    set.push(Found { address, weight, priority, by_name });
+                }
+            }
+        }
+    }
+    set.truncate(MAX_ENDPOINTS);
+    set
+}
+
 fn divisor(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { divisor(b, a % b) }
 }
@@ -80,6 +108,16 @@ mod tests {
         assert_eq!(shown(&|address| address.is_ipv4()), ["10.0.0.1", "10.0.0.2", "10.0.0.3"]);
         assert_eq!(shown(&|_| false).len(), 5, "nothing is better than what may not work");
         assert!(has_route(Ipv4Addr::LOCALHOST.into()));
+    }
+
+    #[test]
+    fn an_address_that_is_found_twice_is_one_endpoint_with_both_weights() {
+        let address = |n| SocketAddr::from(([10, 0, 0, n], 80));
+        let (a, b, c) = ([address(1), address(2)], [address(3)], [address(2), address(4)]);
+        let set = merged([((&a[..], true), 1), ((&b[..], true), 2), ((&c[..], false), 4)].into_iter(), 7);
+        let shown: Vec<_> = set.iter().map(|one| (one.address, one.weight)).collect();
+        assert_eq!(shown, [(address(1), 1), (address(2), 5), (address(3), 2), (address(4), 4)]);
+        assert_eq!(set.iter().map(|one| one.by_name).collect::<Vec<_>>(), [true, false, true, false]);
     }
 
     #[test]

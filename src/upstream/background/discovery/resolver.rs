@@ -78,7 +78,8 @@ enum Source {
 
 /// The settings in force.
 struct Current {
-    dns: TokioResolver,
+    /// Who asks the name servers, or why nobody can.
+    dns: Result<TokioResolver, String>,
     hosts: Hosts,
     search: Vec<Name>,
     ndots: usize,
@@ -90,32 +91,30 @@ type Looks = [Option<(SystemTime, u64)>; 2];
 
 impl Resolver {
     /// The resolver of this machine: the name servers of `/etc/resolv.conf`, or one on this machine where it names
-    /// none, after the names of `/etc/hosts`.
-    ///
-    /// # Errors
-    /// The settings cannot be used; in words for the operator.
-    pub fn system() -> Result<Resolver, String> {
+    /// none, after the names of `/etc/hosts`. Those are known also where no name server can be asked
+    /// ([`Resolver::fault`]).
+    pub fn system() -> Resolver {
         Resolver::from_files(Path::new("/etc/resolv.conf"), Path::new("/etc/hosts"))
     }
 
     /// A resolver with settings from other files of the same kinds.
-    ///
-    /// # Errors
-    /// As [`Resolver::system`].
-    pub fn from_files(resolv_conf: &Path, hosts: &Path) -> Result<Resolver, String> {
-        let current = read(resolv_conf, hosts)?;
+    pub fn from_files(resolv_conf: &Path, hosts: &Path) -> Resolver {
+        let current = read(resolv_conf, hosts);
         let source = Source::Files { resolv_conf: resolv_conf.to_owned(), hosts: hosts.to_owned() };
-        Ok(Resolver::with(source, current))
+        Resolver::with(source, current)
     }
 
     /// A resolver that knows one name server and no file.
-    ///
-    /// # Errors
-    /// As [`Resolver::system`].
-    pub fn with_nameserver(server: SocketAddr) -> Result<Resolver, String> {
+    pub fn with_nameserver(server: SocketAddr) -> Resolver {
         let config = ResolverConfig::from_name_servers(vec![name_server(server)]);
-        let current = build(config, ResolverOpts::default(), Hosts::default(), Looks::default())?;
-        Ok(Resolver::with(Source::Fixed, current))
+        let current = build(config, ResolverOpts::default(), Hosts::default(), Looks::default());
+        Resolver::with(Source::Fixed, current)
+    }
+
+    /// Why no name server can be asked, in words for the operator.
+    pub fn fault(&self) -> Option<String> {
+        let current = self.shared.current.lock().unwrap_or_else(PoisonError::into_inner);
+        current.dns.as_ref().err().cloned()
     }
 
     fn with(source: Source, current: Current) -> Resolver {
@@ -129,6 +128,10 @@ impl Resolver {
             let why = Failed::Broken("not a name".to_owned());
             return Addresses { v4: Err(why.clone()), v6: Err(why) };
         };
+        // Before the search domains: what is known on this machine must not wait for a name server.
+        if let Some(found) = current.without_asking(&name) {
+            return found;
+        }
         let mut absent = None;
         for name in current.candidates(name) {
             let found = current.both(&name).await;
@@ -143,7 +146,7 @@ impl Resolver {
         absent.unwrap_or(Addresses { v4: Err(none.clone()), v6: Err(none) })
     }
 
-    /// The targets of a service name such as `_http._tcp.users.internal`.
+    /// The targets of a service name such as `_http._tcp.users.internal`; none where it says that it has none.
     pub(super) async fn targets(&self, service: &str) -> Answer<Target> {
         let current = self.current().await;
         let name = Name::from_utf8(service).map_err(|_| Failed::Broken("not a name".to_owned()))?;
@@ -162,15 +165,11 @@ impl Resolver {
                 Err(failed @ Failed::Absent { .. }) => absent = failed,
                 Err(failed) => return Err(failed),
                 Ok((mut targets, ttl)) => {
-                    // A dot alone says that the service is not offered there (RFC 2782).
+                    // A dot alone says that the service is not offered there (RFC 2782): no targets are an answer.
                     targets.retain(|target| target.host != "." && target.port != 0);
                     targets.sort_by_key(|target| target.priority);
                     targets.truncate(MAX_TARGETS);
-                    return if targets.is_empty() {
-                        Err(Failed::Absent { ttl: Some(ttl) })
-                    } else {
-                        Ok((targets, ttl))
-                    };
+                    return Ok((targets, ttl));
                 }
             }
         }
@@ -181,7 +180,7 @@ impl Resolver {
     async fn current(&self) -> Arc<Current> {
         if let Source::Files { .. } = self.shared.source {
             let shared = Arc::clone(&self.shared);
-            // A failed refresh leaves the last settings in force; the files may be half written.
+            // Only a runtime that is shutting down takes no more such work.
             let _ = task::spawn_blocking(move || shared.refresh()).await;
         }
         Arc::clone(&self.shared.current.lock().unwrap_or_else(PoisonError::into_inner))
@@ -192,10 +191,9 @@ impl Shared {
     fn refresh(&self) {
         let Source::Files { resolv_conf, hosts } = &self.source else { return };
         let read_last = self.current.lock().unwrap_or_else(PoisonError::into_inner).read;
-        if looks(resolv_conf, hosts) != read_last
-            && let Ok(current) = read(resolv_conf, hosts)
-        {
-            *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(current);
+        if looks(resolv_conf, hosts) != read_last {
+            let current = Arc::new(read(resolv_conf, hosts));
+            *self.current.lock().unwrap_or_else(PoisonError::into_inner) = current;
         }
     }
 }
@@ -215,16 +213,42 @@ impl Current {
         names
     }
 
+    /// What is known of a name on this machine: what the file of hosts says, and that `localhost` is this machine and
+    /// `invalid` is nowhere (RFC 6761).
+    fn without_asking(&self, name: &Name) -> Option<Addresses> {
+        let mut full = name.clone();
+        full.set_fqdn(true);
+        if let Some(found) = self.local(&full) {
+            return Some(found);
+        }
+        let none = || Failed::Absent { ttl: None };
+        let last = full.iter().next_back().map(<[u8]>::to_ascii_lowercase)?;
+        match last.as_slice() {
+            b"localhost" => Some(Addresses {
+                v4: Ok((vec![Ipv4Addr::LOCALHOST], Duration::MAX)),
+                v6: Ok((vec![Ipv6Addr::LOCALHOST], Duration::MAX)),
+            }),
+            b"invalid" => Some(Addresses { v4: Err(none()), v6: Err(none()) }),
+            _ => None,
+        }
+    }
+
+    /// What the file of hosts says of a name. It is asked of nobody else then, whichever family it has here.
+    fn local(&self, name: &Name) -> Option<Addresses> {
+        let find = |kind| self.hosts.lookup_static_host(&Query::query(name.clone(), kind));
+        let (local_v4, local_v6) = (find(RecordType::A), find(RecordType::AAAA));
+        if local_v4.is_none() && local_v6.is_none() {
+            return None;
+        }
+        let none = Failed::Absent { ttl: None };
+        let v4 = local_v4.map_or(Err(none.clone()), |found| gather(found.answers(), v4));
+        let v6 = local_v6.map_or(Err(none), |found| gather(found.answers(), v6));
+        Some(Addresses { v4, v6 })
+    }
+
     async fn both(&self, name: &Name) -> Addresses {
-        let v4 = |data: &RData| if let RData::A(a) = data { Some(a.0) } else { None };
-        let v6 = |data: &RData| if let RData::AAAA(aaaa) = data { Some(aaaa.0) } else { None };
-        let local = |kind| self.hosts.lookup_static_host(&Query::query(name.clone(), kind));
-        let (local_v4, local_v6) = (local(RecordType::A), local(RecordType::AAAA));
-        if local_v4.is_some() || local_v6.is_some() {
-            // A name of this file is asked of nobody else, whichever family it has here.
-            let v4 = local_v4.map_or(Err(Failed::Absent { ttl: None }), |found| gather(found.answers(), v4));
-            let v6 = local_v6.map_or(Err(Failed::Absent { ttl: None }), |found| gather(found.answers(), v6));
-            return Addresses { v4, v6 };
+        if let Some(found) = self.local(name) {
+            return found;
         }
         let mut ask_v4 = pin!(self.ask(name, RecordType::A, v4));
         let mut ask_v6 = pin!(self.ask(name, RecordType::AAAA, v6));
@@ -235,12 +259,21 @@ impl Current {
     }
 
     async fn ask<T>(&self, name: &Name, kind: RecordType, read: impl Fn(&RData) -> Option<T>) -> Answer<T> {
-        match time::timeout(WHOLE, self.dns.lookup(name.clone(), kind)).await {
+        let dns = self.dns.as_ref().map_err(|why| Failed::Broken(why.clone()))?;
+        match time::timeout(WHOLE, dns.lookup(name.clone(), kind)).await {
             Ok(Ok(lookup)) => gather(lookup.answers(), read),
             Ok(Err(error)) => Err(failed(&error)),
             Err(_) => Err(Failed::Broken("no answer in time".to_owned())),
         }
     }
+}
+
+fn v4(data: &RData) -> Option<Ipv4Addr> {
+    if let RData::A(a) = data { Some(a.0) } else { None }
+}
+
+fn v6(data: &RData) -> Option<Ipv6Addr> {
+    if let RData::AAAA(aaaa) = data { Some(aaaa.0) } else { None }
 }
 
 /// The other family's answer, for which a found one does not wait long (RFC 8305 section 3).
@@ -302,7 +335,7 @@ fn looks(resolv_conf: &Path, hosts: &Path) -> Looks {
     })
 }
 
-fn read(resolv_conf: &Path, hosts: &Path) -> Result<Current, String> {
+fn read(resolv_conf: &Path, hosts: &Path) -> Current {
     // Before the reading: what changes meanwhile is then read once more.
     let read = looks(resolv_conf, hosts);
     let settings = std::fs::read(resolv_conf).unwrap_or_default();
@@ -322,12 +355,7 @@ fn read(resolv_conf: &Path, hosts: &Path) -> Result<Current, String> {
     build(config, options, names, read)
 }
 
-fn build(
-    config: ResolverConfig,
-    mut options: ResolverOpts,
-    hosts: Hosts,
-    read: Looks,
-) -> Result<Current, String> {
+fn build(config: ResolverConfig, mut options: ResolverOpts, hosts: Hosts, read: Looks) -> Current {
     let (domain, search, servers) = config.into_parts();
     let search = if search.is_empty() { domain.into_iter().collect() } else { search };
     let ndots = options.ndots;
@@ -342,8 +370,8 @@ fn build(
     let config = ResolverConfig::from_name_servers(servers);
     let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
     *builder.options_mut() = options;
-    let dns = builder.build().map_err(|error| format!("the name resolver cannot be set up: {error}"))?;
-    Ok(Current { dns, hosts, search, ndots, read })
+    let dns = builder.build().map_err(|error| format!("the name resolver cannot be set up: {error}"));
+    Current { dns, hosts, search, ndots, read }
 }
 
 #[cfg(test)]

@@ -11,23 +11,25 @@ use tokio::sync::{mpsc, watch};
 use super::{Found, Pace, Sink};
 
 /// Asks again at once, so that no test has to wait.
-pub(super) const QUICK: Pace = Pace {
+pub(crate) const QUICK: Pace = Pace {
     min: Duration::from_millis(10),
     max: Duration::from_millis(20),
     absent: Duration::from_millis(10),
     backoff: Duration::from_millis(20),
+    absent_after: Duration::from_secs(3600),
+    carries: false,
 };
 
 /// Whoever waits longer waits for ever.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(super) const A: u16 = 1;
-pub(super) const AAAA: u16 = 28;
-pub(super) const SRV: u16 = 33;
+pub(crate) const A: u16 = 1;
+pub(crate) const AAAA: u16 = 28;
+pub(crate) const SRV: u16 = 33;
 
 /// What the server says to one question.
 #[derive(Clone)]
-pub(super) enum Say {
+pub(crate) enum Say {
     /// Records with this lifetime in seconds.
     Records(u32, Vec<Record>),
     /// The same, but only over TCP: over UDP they are cut off.
@@ -38,13 +40,13 @@ pub(super) enum Say {
 }
 
 #[derive(Clone)]
-pub(super) enum Record {
+pub(crate) enum Record {
     Address(IpAddr),
     Service { priority: u16, weight: u16, port: u16, target: &'static str },
 }
 
 impl Say {
-    pub(super) fn addresses(ttl: u32, addresses: &[&str]) -> Say {
+    pub(crate) fn addresses(ttl: u32, addresses: &[&str]) -> Say {
         let address = |text: &&str| Record::Address(text.parse().unwrap());
         Say::Records(ttl, addresses.iter().map(address).collect())
     }
@@ -53,14 +55,19 @@ impl Say {
 type Zone = Arc<Mutex<HashMap<(String, u16), Say>>>;
 
 /// A server that knows what it was told; of everything else it says that there is no such name.
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     zone: Zone,
     asked: watch::Sender<Vec<(String, u16)>>,
 }
 
 impl Server {
-    pub(super) fn start() -> Server {
+    pub(crate) fn start() -> Server {
+        Server::slow(Duration::ZERO)
+    }
+
+    /// A server that takes this long for an answer, one after the other.
+    pub(crate) fn slow(delay: Duration) -> Server {
         let (socket, listener) = sockets();
         let address = socket.local_addr().unwrap();
         let (zone, asked) = (Zone::default(), watch::Sender::new(Vec::new()));
@@ -76,6 +83,12 @@ impl Server {
                 seen.send_modify(|all| all.push((name.clone(), kind)));
                 let say = zone.lock().unwrap().get(&(name, kind)).cloned().unwrap_or(Say::Code(3, None));
                 if let Some(answer) = answer(&packet[..end], &say, false) {
+                    if !delay.is_zero() {
+                        let end = std::time::Instant::now() + delay;
+                        while std::time::Instant::now() < end {
+                            std::thread::park_timeout(delay);
+                        }
+                    }
                     let _ = socket.send_to(&answer, from);
                 }
             }
@@ -83,17 +96,17 @@ impl Server {
         Server { address, zone, asked }
     }
 
-    pub(super) fn set(&self, name: &str, kind: u16, say: Say) {
+    pub(crate) fn set(&self, name: &str, kind: u16, say: Say) {
         self.zone.lock().unwrap().insert((name.to_owned(), kind), say);
     }
 
     /// The questions so far.
-    pub(super) fn asked(&self) -> Vec<(String, u16)> {
+    pub(crate) fn asked(&self) -> Vec<(String, u16)> {
         self.asked.borrow().clone()
     }
 
     /// Waits for so many more questions.
-    pub(super) async fn asked_again(&self, times: usize) {
+    pub(crate) async fn asked_again(&self, times: usize) {
         let wanted = self.asked.borrow().len() + times;
         let mut asked = self.asked.subscribe();
         let more = asked.wait_for(|all| all.len() >= wanted);
@@ -207,10 +220,10 @@ fn write(out: &mut Vec<u8>, kind: u16, ttl: u32, data: &[u8]) {
     out.extend(data);
 }
 
-pub(super) type Told = mpsc::UnboundedReceiver<Result<Vec<Found>, String>>;
+pub(crate) type Told = mpsc::UnboundedReceiver<Result<Vec<Found>, String>>;
 
 /// A sink and what it is told.
-pub(super) fn sink() -> (Sink, Told) {
+pub(crate) fn sink() -> (Sink, Told) {
     let (sender, told) = mpsc::unbounded_channel();
     (Arc::new(move |news| drop(sender.send(news))), told)
 }
@@ -222,7 +235,7 @@ async fn next(told: &mut Told) -> Result<Vec<Found>, String> {
 }
 
 /// The next set that is told, failures passed over.
-pub(super) async fn next_set(told: &mut Told) -> Vec<String> {
+pub(crate) async fn next_set(told: &mut Told) -> Vec<String> {
     loop {
         if let Ok(set) = next(told).await {
             return shown(&set);
@@ -231,7 +244,7 @@ pub(super) async fn next_set(told: &mut Told) -> Vec<String> {
 }
 
 /// The next failure that is told, sets passed over.
-pub(super) async fn next_failure(told: &mut Told) -> String {
+pub(crate) async fn next_failure(told: &mut Told) -> String {
     loop {
         if let Err(why) = next(told).await {
             return why;

@@ -28,24 +28,27 @@ pub type Report = Arc<dyn Fn(Change) + Send + Sync>;
 /// How far a pause may be from the one that is set, in percent.
 const JITTER: u32 = 10;
 
-/// Asks an endpoint until the guard is dropped, and reports changes; at first it counts as healthy. Spawn the future
-/// once. The first probe comes at a random moment of `every`, so that many endpoints are not asked together.
+/// Asks an endpoint until the guard is dropped, and reports its first result and changes. `known`: whether it was
+/// healthy, where it has been checked before. Spawn the future once. The first probe comes at a random moment of `every`, so that many endpoints are not asked together.
 pub fn probe(
     address: SocketAddr,
     settings: Arc<HealthSettings>,
+    known: Option<bool>,
     report: Report,
 ) -> (impl Future<Output = ()> + Send + 'static, Guard) {
-    guarded(run(address, settings, report))
+    guarded(run(address, settings, known, report))
 }
 
-async fn run(address: SocketAddr, settings: Arc<HealthSettings>, report: Report) {
-    let mut checked = Checked::new(settings.healthy, settings.unhealthy);
+async fn run(address: SocketAddr, settings: Arc<HealthSettings>, known: Option<bool>, report: Report) {
+    let mut checked = Checked::new(settings.healthy, settings.unhealthy, known);
+    let mut unreported = known.is_none();
     let mut next = clock::now() + first_pause(settings.every, random::u32(..));
     loop {
         time::sleep_until(next).await;
         let begun = clock::now();
         let outcome = once(address, &settings).await;
-        if let Some(healthy) = checked.seen(outcome.is_ok()) {
+        let first = std::mem::replace(&mut unreported, false).then(|| outcome.is_ok());
+        if let Some(healthy) = checked.seen(outcome.is_ok()).or(first) {
             report(Change { healthy, why: outcome.err() });
         }
         next = begun + pause(settings.every, random::u32(..));

@@ -15,13 +15,13 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// An endpoint of which nothing is known. A threshold of 0 means 1.
-    pub fn new(healthy: u32, unhealthy: u32) -> Checked {
+    /// An endpoint; `known` is whether it was healthy, where it has been checked before. A threshold of 0 means 1.
+    pub fn new(healthy: u32, unhealthy: u32, known: Option<bool>) -> Checked {
         Checked {
             healthy_after: healthy.max(1),
             unhealthy_after: unhealthy.max(1),
-            healthy: true,
-            known: false,
+            healthy: known.unwrap_or(true),
+            known: known.is_some(),
             against: 0,
         }
     }
@@ -55,7 +55,7 @@ mod tests {
 
     /// The changes that a row of results brings: `+` for a good one.
     fn changes(results: &str) -> String {
-        let mut checked = Checked::new(2, 3);
+        let mut checked = Checked::new(2, 3, None);
         let mut change = |result: char| match checked.seen(result == '+') {
             None => '.',
             Some(true) => 'H',
@@ -75,12 +75,20 @@ mod tests {
     fn the_first_result_counts_alone() {
         assert_eq!(changes("-+-++"), "U...H");
         assert_eq!(changes("+-"), "..");
-        assert!(Checked::new(2, 3).is_healthy(), "nothing is known against it");
+        assert!(Checked::new(2, 3, None).is_healthy(), "nothing is known against it");
+    }
+
+    #[test]
+    fn what_was_known_before_takes_as_many_results_to_change() {
+        let mut checked = Checked::new(2, 3, Some(false));
+        assert_eq!([true, true].map(|good| checked.seen(good)), [None, Some(true)]);
+        let mut checked = Checked::new(2, 3, Some(true));
+        assert_eq!([false; 3].map(|good| checked.seen(good)), [None, None, Some(false)]);
     }
 
     #[test]
     fn no_threshold_is_one() {
-        let mut checked = Checked::new(0, 0);
+        let mut checked = Checked::new(0, 0, None);
         assert_eq!([true, false, true].map(|good| checked.seen(good)), [None, Some(false), Some(true)]);
     }
 }

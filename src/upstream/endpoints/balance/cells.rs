@@ -12,21 +12,21 @@ struct Padded<T>(T);
 
 /// A fixed number of one thing, one for each core.
 #[derive(Debug)]
-pub(super) struct Cells<T>(Box<[Padded<T>]>);
+pub(in crate::upstream::endpoints) struct Cells<T>(Box<[Padded<T>]>);
 
 impl<T> Cells<T> {
     /// Cells with what `make` gives for their numbers.
-    pub(super) fn new(mut make: impl FnMut(usize) -> T) -> Cells<T> {
+    pub(in crate::upstream::endpoints) fn new(mut make: impl FnMut(usize) -> T) -> Cells<T> {
         Cells((0..CELLS).map(|number| Padded(make(number))).collect())
     }
 
     /// The cell of a core.
-    pub(super) fn of(&self, core: CoreId) -> &T {
+    pub(in crate::upstream::endpoints) fn of(&self, core: CoreId) -> &T {
         &self.0[core.0 % CELLS].0
     }
 
     /// All of them.
-    pub(super) fn all(&self) -> impl Iterator<Item = &T> {
+    pub(in crate::upstream::endpoints) fn all(&self) -> impl Iterator<Item = &T> {
         self.0.iter().map(|cell| &cell.0)
     }
 }

@@ -6,7 +6,7 @@
 use crate::exchange::CoreId;
 use crate::runtime::random::Rng;
 
-mod cells;
+pub(super) mod cells;
 pub mod consistent_hash;
 mod draw;
 pub mod hash;

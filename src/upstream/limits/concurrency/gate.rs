@@ -37,7 +37,13 @@ pub enum Refused {
 #[derive(Debug)]
 pub struct Gate {
     shared: Arc<Shared>,
+    settings: Limit,
+    adaptive: Option<Arc<Mutex<Adaptive>>>,
+    /// How many may wait.
+    queue: u32,
     queue_timeout: Duration,
+    /// Counts the gates that share their counts: the limit is that of the one which came into force last.
+    generation: u64,
 }
 
 /// A place taken; it comes free when this is dropped.
@@ -88,21 +94,30 @@ impl Drop for Taken<'_> {
 impl Gate {
     /// A gate that lets `limit` in and `queue` more wait, each for `queue_timeout` at most.
     pub fn new(limit: Limit, queue: u32, queue_timeout: Duration) -> Gate {
-        let (max, adaptive) = match limit {
-            Limit::Max(max) => (max.max(1), None),
-            Limit::Adaptive(max) => {
-                let adaptive = Adaptive::new(max);
-                (adaptive.limit(), Some(Mutex::new(adaptive)))
-            }
-        };
+        let adaptive = adaptive(limit);
         let shared = Shared {
             counts: AtomicU64::new(0),
-            limit: AtomicU32::new(max),
-            queue,
-            waiters: Mutex::new(Waiters { next: 0, line: VecDeque::new() }),
-            adaptive,
+            limit: AtomicU32::new(first_limit(limit, adaptive.as_deref())),
+            waiters: Mutex::new(Waiters { next: 0, line: VecDeque::new(), generation: 0 }),
         };
-        Gate { shared: Arc::new(shared), queue_timeout }
+        Gate { shared: Arc::new(shared), settings: limit, adaptive, queue, queue_timeout, generation: 0 }
+    }
+
+    /// A gate with other settings for the same calls: those under way and those that wait count against its limit as
+    /// soon as it comes into force.
+    pub fn successor(&self, limit: Limit, queue: u32, queue_timeout: Duration) -> Gate {
+        let adaptive = if limit == self.settings { self.adaptive.clone() } else { adaptive(limit) };
+        let (shared, generation) = (Arc::clone(&self.shared), self.generation + 1);
+        Gate { shared, settings: limit, adaptive, queue, queue_timeout, generation }
+    }
+
+    /// Its limit is the one that holds from now on.
+    pub fn come_into_force(&self) {
+        let mut waiters = self.shared.waiters();
+        waiters.generation = self.generation;
+        self.shared.limit.store(first_limit(self.settings, self.adaptive.as_deref()), Ordering::SeqCst);
+        drop(waiters);
+        self.shared.admit();
     }
 
     /// A place, if one is free and nobody waits for it.
@@ -130,7 +145,7 @@ impl Gate {
         if let Some(permit) = self.try_enter() {
             return Ok(permit);
         }
-        let mut place = match self.shared.join()? {
+        let mut place = match self.shared.join(self.queue)? {
             Joined::In(permit) => return Ok(permit),
             Joined::Waits(place) => place,
         };
@@ -145,7 +160,7 @@ impl Gate {
     /// Tells how long an answer took, and whether it was none that counts (a timeout, a broken connection, an answer
     /// that says too much is asked). Only an adaptive limit listens. Give it before the permit is dropped.
     pub fn observe(&self, rtt: Duration, dropped: bool, now: Instant) {
-        let Some(adaptive) = &self.shared.adaptive else { return };
+        let Some(adaptive) = &self.adaptive else { return };
         let mut adaptive = match adaptive.try_lock() {
             Ok(adaptive) => adaptive,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -155,7 +170,11 @@ impl Gate {
         };
         let Some(limit) = adaptive.observe(rtt, dropped, self.shared.counts().active, now) else { return };
         // Still under the lock, so that limits are set in the order in which they were found.
-        self.shared.limit.store(limit, Ordering::SeqCst);
+        let waiters = self.shared.waiters();
+        if waiters.generation == self.generation {
+            self.shared.limit.store(limit, Ordering::SeqCst);
+        }
+        drop(waiters);
         drop(adaptive);
         self.shared.admit();
     }
@@ -206,10 +225,7 @@ struct Shared {
     /// does too.
     counts: AtomicU64,
     limit: AtomicU32,
-    /// How many may wait.
-    queue: u32,
     waiters: Mutex<Waiters>,
-    adaptive: Option<Mutex<Adaptive>>,
 }
 
 /// Who waits, the longest first.
@@ -217,6 +233,23 @@ struct Shared {
 struct Waiters {
     next: u64,
     line: VecDeque<(u64, oneshot::Sender<Permit>)>,
+    /// The gate whose limit holds.
+    generation: u64,
+}
+
+fn adaptive(limit: Limit) -> Option<Arc<Mutex<Adaptive>>> {
+    let Limit::Adaptive(max) = limit else { return None };
+    Some(Arc::new(Mutex::new(Adaptive::new(max))))
+}
+
+/// The limit when a gate comes into force.
+fn first_limit(limit: Limit, adaptive: Option<&Mutex<Adaptive>>) -> u32 {
+    match (limit, adaptive) {
+        (Limit::Adaptive(_), Some(adaptive)) => {
+            adaptive.lock().unwrap_or_else(PoisonError::into_inner).limit()
+        }
+        (Limit::Max(max) | Limit::Adaptive(max), _) => max.max(1),
+    }
 }
 
 /// What joining the line came to.
@@ -265,12 +298,12 @@ impl Shared {
     }
 
     /// Goes in, or takes a place at the end of the line.
-    fn join(self: &Arc<Shared>) -> Result<Joined, Refused> {
+    fn join(self: &Arc<Shared>, queue: u32) -> Result<Joined, Refused> {
         let mut waiters = self.waiters();
         let mut counts = self.counts();
         loop {
             let free = counts.waiting == 0 && counts.active < self.limit();
-            if !free && counts.waiting >= self.queue {
+            if !free && counts.waiting >= queue {
                 return Err(Refused::QueueFull);
             }
             let to = if free {

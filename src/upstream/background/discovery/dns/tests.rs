@@ -5,7 +5,7 @@ use super::*;
 use std::time::Duration;
 
 fn resolver(server: &Server) -> Resolver {
-    Resolver::with_nameserver(server.address).unwrap()
+    Resolver::with_nameserver(server.address)
 }
 
 /// A folder of its own for the settings of a resolver.
@@ -107,7 +107,7 @@ async fn a_service_is_its_targets_of_the_best_priority() {
     server.set("_http._tcp.up.test", SRV, Say::Records(1, rest));
     assert_eq!(next_set(&mut told).await, ["127.0.0.9:82*1"]);
     server.set("_http._tcp.up.test", SRV, Say::Records(1, vec![target(0, 0, 0, ".")]));
-    assert!(next_failure(&mut told).await.ends_with("no such name, or nothing under it"));
+    assert_eq!(next_set(&mut told).await, [""; 0], "the service says that it is not offered");
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn the_files_of_the_system_hold_and_are_read_again() {
     let server = Server::start();
     server.set("up.a.test", A, Say::addresses(1, &["127.0.0.5"]));
     let (resolv_conf, hosts) = files("system", "nameserver 127.0.0.1\n", "127.0.0.7 up extra # here\n");
-    let resolver = Resolver::from_files(&resolv_conf, &hosts).unwrap();
+    let resolver = Resolver::from_files(&resolv_conf, &hosts);
     let (sink, mut told) = sink();
     let (work, _following) = host(resolver, "extra", 80, QUICK, sink);
     tokio::spawn(work);
@@ -124,4 +124,87 @@ async fn the_files_of_the_system_hold_and_are_read_again() {
     assert_eq!(next_set(&mut told).await, ["127.0.0.6:80*1", "127.0.0.8:80*1"]);
     drop(std::fs::remove_dir_all(hosts.parent().unwrap()));
     assert_eq!(server.asked(), []);
+}
+
+#[tokio::test]
+async fn a_name_that_is_absent_for_long_enough_has_no_addresses() {
+    let server = Server::start();
+    let (v4, soon) = (("up.test", A), Pace { absent_after: Duration::from_millis(100), ..QUICK });
+    server.set(v4.0, v4.1, Say::addresses(1, &["127.0.0.2"]));
+    let (sink, mut told) = sink();
+    let (work, _following) = host(resolver(&server), "up.test", 80, soon, sink);
+    tokio::spawn(work);
+    assert_eq!(next_set(&mut told).await, ["127.0.0.2:80*1"]);
+    // A name server that fails is not believed, however often.
+    for kind in [A, AAAA] {
+        server.set("up.test", kind, Say::Code(2, None));
+    }
+    for _ in 0..20 {
+        assert_eq!(next_failure(&mut told).await, "up.test: the name server answered SERVFAIL");
+    }
+    // Nothing under the name, of either family.
+    for kind in [A, AAAA] {
+        server.set("up.test", kind, Say::Records(1, Vec::new()));
+    }
+    let absent = "up.test: no such name, or nothing under it";
+    while next_failure(&mut told).await != absent {}
+    assert_eq!(next_set(&mut told).await, [""; 0]);
+    server.set("up.test", A, Say::addresses(1, &["127.0.0.3"]));
+    assert_eq!(next_set(&mut told).await, ["127.0.0.3:80*1"]);
+}
+
+#[tokio::test]
+async fn a_first_absence_takes_nothing_away_and_is_believed_at_once() {
+    let server = Server::start();
+    let (sink, mut told) = sink();
+    let (work, _host) = host(resolver(&server), "up.test", 80, QUICK, Arc::clone(&sink));
+    tokio::spawn(work);
+    assert_eq!(next_set(&mut told).await, [""; 0]);
+    let (work, _service) = service(resolver(&server), "_http._tcp.up.test", QUICK, Arc::clone(&sink));
+    tokio::spawn(work);
+    assert_eq!(next_set(&mut told).await, [""; 0]);
+    // Where addresses are in use from before, it may take them away.
+    let carries = Pace { carries: true, ..QUICK };
+    let (work, _carried) = host(resolver(&server), "up.test", 80, carries, sink);
+    tokio::spawn(work);
+    assert_eq!(next_failure(&mut told).await, "up.test: no such name, or nothing under it");
+}
+
+#[tokio::test]
+async fn a_service_that_is_absent_for_long_enough_has_no_endpoints() {
+    let server = Server::start();
+    let target = Record::Service { priority: 1, weight: 1, port: 80, target: "a.test" };
+    server.set("_http._tcp.up.test", SRV, Say::Records(1, vec![target]));
+    server.set("a.test", A, Say::addresses(1, &["127.0.0.2"]));
+    let (sink, mut told) = sink();
+    let soon = Pace { absent_after: Duration::from_millis(50), ..QUICK };
+    let (work, _following) = service(resolver(&server), "_http._tcp.up.test", soon, sink);
+    tokio::spawn(work);
+    assert_eq!(next_set(&mut told).await, ["127.0.0.2:80*1"]);
+    // Its only target has gone, and then the service.
+    server.set("a.test", A, Say::Code(3, None));
+    assert_eq!(next_set(&mut told).await, [""; 0]);
+    server.set("a.test", A, Say::addresses(1, &["127.0.0.3"]));
+    assert_eq!(next_set(&mut told).await, ["127.0.0.3:80*1"]);
+    server.set("_http._tcp.up.test", SRV, Say::Code(3, None));
+    assert_eq!(next_set(&mut told).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn names_of_this_machine_need_no_name_server() {
+    let server = Server::start();
+    let text = format!("search a.test\nnameserver {}\noptions timeout:1 attempts:1\n", server.address.ip());
+    for resolv_conf in [text.as_str(), "nonsense\n", ""] {
+        let (resolv_conf, hosts) = files("alone", resolv_conf, "127.0.0.7 extra\n::7 extra\n");
+        let resolver = Resolver::from_files(&resolv_conf, &hosts);
+        assert_eq!(resolver.fault(), None);
+        for (name, v4, v6) in [("extra", "127.0.0.7", "::7"), ("LocalHost", "127.0.0.1", "::1")] {
+            let found = resolver.addresses(name).await;
+            assert_eq!(found.v4.unwrap().0, [v4.parse::<std::net::Ipv4Addr>().unwrap()], "{name}");
+            assert_eq!(found.v6.unwrap().0, [v6.parse::<std::net::Ipv6Addr>().unwrap()], "{name}");
+        }
+        let nowhere = resolver.addresses("up.invalid").await;
+        assert_eq!(nowhere.v4, Err(Failed::Absent { ttl: None }));
+        drop(std::fs::remove_dir_all(hosts.parent().unwrap()));
+    }
 }

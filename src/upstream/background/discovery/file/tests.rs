@@ -16,13 +16,13 @@ fn reads_yaml_and_json() {
     assert_eq!(read(yaml), Ok(wanted.clone()));
     assert_eq!(read(json), Ok(wanted));
     assert_eq!(read("[ 'http://[::1]:81' ]"), Ok(vec![("::1".to_owned(), 81, 1)]));
+    assert_eq!(read("[]"), Ok(Vec::new()), "that there are none is said in so many words");
 }
 
 #[test]
 fn says_what_is_wrong_and_where() {
     for (text, why) in [
         ("", "list.yaml: the file is empty"),
-        ("[]", "list.yaml: the list is empty"),
         ("- http://a\n- http://a/base", "list.yaml:2: an endpoint has no path"),
         ("- http://a\n- http://a:80", "list.yaml: a:80 stands there twice"),
         ("- http://a\n- nonsense", "list.yaml:2: "),
@@ -45,7 +45,7 @@ async fn a_file_is_followed_and_a_broken_one_takes_nothing_away() {
     let path = std::env::temp_dir().join(format!("portcullis-endpoints-{}.yaml", std::process::id()));
     drop(std::fs::remove_file(&path));
     let (sink, mut told) = sink();
-    let resolver = Resolver::with_nameserver(server.address).unwrap();
+    let resolver = Resolver::with_nameserver(server.address);
     let (work, guard) = file(resolver, &path, OFTEN, QUICK, sink);
     let task = tokio::spawn(work);
     assert!(next_failure(&mut told).await.contains("No such file"));
@@ -59,6 +59,8 @@ async fn a_file_is_followed_and_a_broken_one_takes_nothing_away() {
     assert_eq!(next_set(&mut told).await, ["127.0.0.1:81*6", "127.0.0.5:80*1", "127.0.0.6:80*1"]);
     server.set("up.test", A, Say::addresses(1, &["127.0.0.7"]));
     assert_eq!(next_set(&mut told).await, ["127.0.0.1:81*3", "127.0.0.7:80*1"]);
+    std::fs::write(&path, "[]\n").unwrap();
+    assert_eq!(next_set(&mut told).await, [""; 0], "an empty list is believed at once");
     std::fs::remove_file(&path).unwrap();
     assert!(next_failure(&mut told).await.contains("No such file"));
     std::fs::write(&path, "- http://127.0.0.1:83\n").unwrap();

@@ -63,8 +63,8 @@ fn failures_are_repeated_ever_more_rarely() {
 #[test]
 fn what_was_known_outlives_failures_but_not_moves() {
     let mut watched = Watched::new();
-    assert!(watched.learn(absent(None), absent(None)).0.is_err());
-    assert!(watched.host.is_unknown());
+    assert!(watched.learn(broken(), absent(None)).0.is_err());
+    assert!(watched.host.is_unknown() && !watched.host.is_absent());
     let _ = watched.learn(v4(1, &[2, 1]), v6(1));
     let known = (watched.host.v4.clone(), watched.host.v6.clone());
     assert_eq!(known.0, [Ipv4Addr::new(127, 0, 0, 1), Ipv4Addr::new(127, 0, 0, 2)]);
@@ -77,4 +77,32 @@ fn what_was_known_outlives_failures_but_not_moves() {
     assert_eq!(watched.host.v6, known.1, "nobody said that it has gone");
     let _ = watched.learn(v4(1, &[3]), absent(None));
     assert_eq!(watched.host.addresses(), ["127.0.0.3:80".parse().unwrap()]);
+}
+
+#[test]
+fn absence_is_believed_after_its_time_and_failures_never() {
+    let mut watched = Watched::new();
+    assert!(watched.learn(absent(None), absent(None)).0.is_ok(), "there is nothing to keep");
+    assert!(watched.host.is_absent());
+    let _ = watched.learn(v4(1, &[1]), absent(None));
+    assert!(!watched.host.is_absent());
+    for _ in 0..100 {
+        assert!(watched.learn(broken(), broken()).0.is_err());
+        watched.now += Duration::from_secs(30);
+    }
+    assert!(watched.learn(absent(None), absent(None)).0.is_err());
+    watched.now += Duration::from_secs(29);
+    let (outcome, due) = watched.learn(absent(None), absent(None));
+    assert!(outcome.is_err() && !watched.host.is_unknown());
+    assert_eq!(due, 1_000, "asked when it may be believed, not later");
+    watched.now += Duration::from_secs(1);
+    assert!(watched.learn(absent(None), absent(None)).0.is_ok());
+    assert!(watched.host.is_absent() && watched.host.is_unknown());
+    // An answer in between breaks the absence.
+    let _ = watched.learn(v4(1, &[1]), absent(None));
+    let _ = watched.learn(absent(None), absent(None));
+    watched.now += Duration::from_secs(29);
+    let _ = watched.learn(v4(1, &[1]), absent(None));
+    watched.now += Duration::from_secs(29);
+    assert!(watched.learn(absent(None), absent(None)).0.is_err());
 }

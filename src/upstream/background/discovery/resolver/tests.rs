@@ -7,7 +7,7 @@ fn with_search(server: &Server, search: &[&str], ndots: usize) -> Resolver {
     let config = ResolverConfig::from_parts(None, search, servers);
     let mut options = ResolverOpts::default();
     (options.ndots, options.attempts) = (ndots, 0);
-    let current = build(config, options, Hosts::default(), Looks::default()).unwrap();
+    let current = build(config, options, Hosts::default(), Looks::default());
     Resolver::with(Source::Fixed, current)
 }
 
@@ -51,7 +51,7 @@ async fn a_name_that_may_be_there_hides_the_next() {
 async fn absence_has_its_time() {
     let server = Server::start();
     server.set("gone.test", A, Say::Code(3, Some(77)));
-    let resolver = Resolver::with_nameserver(server.address).unwrap();
+    let resolver = Resolver::with_nameserver(server.address);
     let found = resolver.addresses("gone.test").await;
     assert_eq!(found.v4, Err(Failed::Absent { ttl: Some(Duration::from_secs(77)) }));
     assert_eq!(found.v6, Err(Failed::Absent { ttl: None }));
@@ -62,7 +62,7 @@ async fn a_server_that_says_nothing_is_not_waited_for_long() {
     let server = Server::start();
     server.set("up.test", A, Say::addresses(9, &["127.0.0.2"]));
     server.set("up.test", AAAA, Say::Nothing);
-    let resolver = Resolver::with_nameserver(server.address).unwrap();
+    let resolver = Resolver::with_nameserver(server.address);
     let found = resolver.addresses("up.test").await;
     assert_eq!(last_octets(&found.v4), [2]);
     assert!(matches!(found.v6, Err(Failed::Broken(_))));
@@ -73,6 +73,6 @@ async fn what_is_cut_off_is_asked_for_again_over_tcp() {
     let server = Server::start();
     let all = (1..=200).map(|n| Record::Address(Ipv4Addr::new(127, 0, 1, n).into())).collect();
     server.set("many.test", A, Say::Large(9, all));
-    let resolver = Resolver::with_nameserver(server.address).unwrap();
+    let resolver = Resolver::with_nameserver(server.address);
     assert_eq!(last_octets(&resolver.addresses("many.test").await.v4).len(), 200);
 }

@@ -56,7 +56,7 @@ async fn an_endpoint_falls_and_comes_back() {
     let (address, answer, mut requests) = service(GOOD).await;
     let (told, mut changes) = mpsc::unbounded_channel();
     let report: Report = Arc::new(move |change| drop(told.send(change)));
-    let (work, guard) = probe(address, Arc::new(http(|_| {})), report);
+    let (work, guard) = probe(address, Arc::new(http(|_| {})), None, report);
     let task = tokio::spawn(work);
     let request = requests.recv().await.unwrap();
     assert_eq!(
@@ -64,6 +64,7 @@ async fn an_endpoint_falls_and_comes_back() {
         "GET /healthz?deep HTTP/1.1\r\nhost: service.test\r\nuser-agent: portcullis-health\r\n\
          accept: */*\r\nconnection: close\r\n\r\n",
     );
+    assert_eq!(changes.recv().await, Some(Change { healthy: true, why: None }), "the first result");
     requests.recv().await.unwrap();
     *answer.lock().unwrap() = BAD.to_owned();
     let fallen = Change { healthy: false, why: Some("status 503".to_owned()) };

@@ -207,3 +207,42 @@ fn under_stress_a_changing_limit_loses_nobody() {
     });
     assert_eq!((gate.active(), gate.waiting()), (0, 0));
 }
+
+#[test]
+fn a_successor_counts_the_calls_under_way_against_its_own_limit() {
+    let gate = Gate::new(Limit::Max(4), 0, Duration::from_secs(1));
+    let held: Vec<_> = (0..4).map(|_| gate.try_enter().unwrap()).collect();
+    let smaller = gate.successor(Limit::Max(2), 0, Duration::from_secs(1));
+    assert_eq!((gate.limit(), smaller.active()), (4, 4), "not in force yet");
+    smaller.come_into_force();
+    assert_eq!((gate.limit(), smaller.limit()), (2, 2));
+    assert!(smaller.try_enter().is_none());
+    drop(held);
+    let held: Vec<_> = (0..2).map(|_| smaller.try_enter().unwrap()).collect();
+    assert!(smaller.try_enter().is_none() && gate.try_enter().is_none(), "one count for both");
+    let larger = smaller.successor(Limit::Max(3), 0, Duration::from_secs(1));
+    larger.come_into_force();
+    assert!(larger.try_enter().is_some());
+    drop(held);
+    assert_eq!(larger.active(), 0);
+}
+
+#[test]
+fn a_gate_out_of_force_sets_no_limit_and_an_adaptive_one_goes_on() {
+    let start = Instant::now();
+    let old = Gate::new(Limit::Adaptive(1024), 0, Duration::from_secs(1));
+    let grow = |gate: &Gate| {
+        let _held: Vec<_> = (0..gate.limit()).map(|_| gate.try_enter().unwrap()).collect();
+        (0..500).for_each(|_| gate.observe(Duration::from_millis(1), false, start));
+    };
+    grow(&old);
+    let learned = old.limit();
+    assert!(learned > 20, "{learned}");
+    let same = old.successor(Limit::Adaptive(1024), 9, Duration::from_secs(1));
+    same.come_into_force();
+    assert_eq!(same.limit(), learned);
+    let fixed = same.successor(Limit::Max(7), 0, Duration::from_secs(1));
+    fixed.come_into_force();
+    grow(&old);
+    assert_eq!(fixed.limit(), 7);
+}
