@@ -234,16 +234,19 @@ async fn next(told: &mut Told) -> Result<Vec<Found>, String> {
     news.expect("something is told in time").expect("the source is followed")
 }
 
-/// The next set that is told, failures passed over.
+/// The next set, failures passed over.
 pub(crate) async fn next_set(told: &mut Told) -> Vec<String> {
-    loop {
-        if let Ok(set) = next(told).await {
-            return shown(&set);
+    let set = async {
+        loop {
+            if let Ok(set) = next(told).await {
+                return shown(&set);
+            }
         }
-    }
+    };
+    tokio::time::timeout(PATIENCE, set).await.expect("a set comes in time")
 }
 
-/// The next failure that is told, sets passed over.
+/// The next failure, sets passed over.
 pub(crate) async fn next_failure(told: &mut Told) -> String {
     loop {
         if let Err(why) = next(told).await {
