@@ -59,8 +59,6 @@ const ENDPOINT: &[Key] = &[
 const DISCOVER: &[Key] = &[
     Key::optional("dns_srv", shape::text, "The name whose SRV records tell it"),
     Key::optional("file", shape::path, "A file with a list of endpoints; it is watched"),
-    Key::later("consul"),
-    Key::later("kubernetes"),
 ];
 
 /// The endpoints of one service, at most.

@@ -389,17 +389,8 @@ pub(super) fn concurrency(field: Field<'_>) -> Option<Concurrency> {
         queue: section.read("queue", default.queue, |field| number(field, 0, 1_000_000)),
         queue_timeout: section
             .read("queue_timeout", default.queue_timeout, |field| field.positive_duration()),
-        upload_rate: section.read("upload_rate", default.upload_rate, rate),
+        upload_rate: section.read("upload_rate", default.upload_rate, |field| field.size()),
     })
-}
-
-fn rate(field: Field<'_>) -> Option<u64> {
-    let rate = field.size()?;
-    if rate == 0 {
-        field.error("an upload needs a rate above 0", "write the bytes of a second, such as `4KiB`");
-        return None;
-    }
-    Some(rate)
 }
 
 /// `hedge`.
