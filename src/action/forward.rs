@@ -34,13 +34,13 @@ pub(super) fn speak(exchange: &Exchange, out: &mut Headers) {
     }
 
     out.push_id(HeaderId::XForwardedProto, client.scheme.as_str().as_bytes());
-    let told = |id| if client.trusted { seen.get_id(id) } else { None };
-    let host = told(HeaderId::XForwardedHost).unwrap_or(exchange.request.host_bytes());
+    let sent = |id| if client.trusted { seen.get_id(id) } else { None };
+    let host = sent(HeaderId::XForwardedHost).unwrap_or(exchange.request.host_bytes());
     // HTTP/1.0 may name none (RFC 9112 section 3.2).
     if !host.is_empty() {
         out.push_id(HeaderId::XForwardedHost, host);
     }
-    match told(HeaderId::XForwardedPort) {
+    match sent(HeaderId::XForwardedPort) {
         Some(port) => out.push_id(HeaderId::XForwardedPort, port),
         None => {
             let port = port_of(host).unwrap_or(match client.scheme {

@@ -165,7 +165,7 @@ fn a_service_that_breaks_off_an_upload_at_once_is_at_fault() {
     assert_eq!(upstream(&gateway)["breaker"], "open");
 }
 
-/// A page whose only source has this time, beside a route without one.
+/// Pages whose source has little time, and a route that waits.
 fn impatient(origin: &Origin, breaker: &str) -> Gateway {
     Gateway::start(
         &[origin],

@@ -1,7 +1,7 @@
 //! A connection for an attempt: to the endpoint that was picked, or to another one where that refuses or keeps silent.
 //!
 //! What was never sent is no repeat: going on to the next endpoint is part of connecting, and asks neither `retry` nor
-//! its budget. As in RFC 8305 section 5, the next one is tried at once after a refusal, and beside the first where
+//! its budget. As in RFC 8305 section 5, the next one is tried at once after a refusal, and in parallel to the first where
 //! that keeps silent for 250 ms, or for less where `connect` leaves no more for each; the first connection that opens
 //! is used. So no address that drops packets eats the time of the others.
 
@@ -41,7 +41,7 @@ struct Race<'a, 'c, 't> {
     call: &'c Call<'a>,
     tried: &'t mut Tried,
     running: SmallVec<[Runner<'c>; 4]>,
-    /// When the next endpoint is tried beside those that keep silent.
+    /// When the next endpoint is tried in parallel to those that keep silent.
     next: Instant,
     /// When connecting as a whole has failed.
     end: Instant,

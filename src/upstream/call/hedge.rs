@@ -1,4 +1,4 @@
-//! A second attempt beside a slow first one, at another endpoint that is well.
+//! A second attempt in parallel to a slow first one, at another endpoint that is well.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

@@ -14,7 +14,7 @@ use crate::upstream::transport::upload::Upload;
 use super::attempt::Outcome;
 use super::context::Call;
 
-/// What an error is called in `retry_on`; none for what no repeat can mend: the caller's time, the client's own
+/// What an error is called in `retry_on`; none where a repeat cannot help: the caller's time, the client's own
 /// failures, and those of the gateway.
 pub(super) fn retry_on(failure: Failure) -> Option<RetryOn> {
     match (failure.party, failure.phase, failure.cause) {

@@ -54,7 +54,7 @@ impl Say {
 
 type Zone = Arc<Mutex<HashMap<(String, u16), Say>>>;
 
-/// A server that knows what it was told; of everything else it says that there is no such name.
+/// A server that knows what it was news; of everything else it says that there is no such name.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     zone: Zone,
@@ -220,25 +220,25 @@ fn write(out: &mut Vec<u8>, kind: u16, ttl: u32, data: &[u8]) {
     out.extend(data);
 }
 
-pub(crate) type Told = mpsc::UnboundedReceiver<Result<Vec<Found>, String>>;
+pub(crate) type News = mpsc::UnboundedReceiver<Result<Vec<Found>, String>>;
 
-/// A sink and what it is told.
-pub(crate) fn sink() -> (Sink, Told) {
-    let (sender, told) = mpsc::unbounded_channel();
-    (Arc::new(move |news| drop(sender.send(news))), told)
+/// A sink and what it is news.
+pub(crate) fn sink() -> (Sink, News) {
+    let (sender, news) = mpsc::unbounded_channel();
+    (Arc::new(move |news| drop(sender.send(news))), news)
 }
 
-/// What is told next; a test that waits for ever fails.
-async fn next(told: &mut Told) -> Result<Vec<Found>, String> {
-    let news = tokio::time::timeout(PATIENCE, told.recv()).await;
-    news.expect("something is told in time").expect("the source is followed")
+/// What is news next; a test that waits for ever fails.
+async fn next(news: &mut News) -> Result<Vec<Found>, String> {
+    let news = tokio::time::timeout(PATIENCE, news.recv()).await;
+    news.expect("something is news in time").expect("the source is followed")
 }
 
 /// The next set, failures passed over.
-pub(crate) async fn next_set(told: &mut Told) -> Vec<String> {
+pub(crate) async fn next_set(news: &mut News) -> Vec<String> {
     let set = async {
         loop {
-            if let Ok(set) = next(told).await {
+            if let Ok(set) = next(news).await {
                 return shown(&set);
             }
         }
@@ -247,9 +247,9 @@ pub(crate) async fn next_set(told: &mut Told) -> Vec<String> {
 }
 
 /// The next failure, sets passed over.
-pub(crate) async fn next_failure(told: &mut Told) -> String {
+pub(crate) async fn next_failure(news: &mut News) -> String {
     loop {
-        if let Err(why) = next(told).await {
+        if let Err(why) = next(news).await {
             return why;
         }
     }

@@ -22,62 +22,62 @@ fn files(name: &str, resolv_conf: &str, hosts: &str) -> (PathBuf, PathBuf) {
 async fn a_name_that_moves_is_followed() {
     let server = Server::start();
     server.set("up.test", A, Say::addresses(1, &["127.0.0.2"]));
-    let (sink, mut told) = sink();
+    let (sink, mut news) = sink();
     let (work, following) = host(resolver(&server), "up.test", 80, QUICK, sink);
     let task = tokio::spawn(work);
-    assert_eq!(next_set(&mut told).await, ["127.0.0.2:80*1"]);
+    assert_eq!(next_set(&mut news).await, ["127.0.0.2:80*1"]);
     // Its lifetime of ten minutes is more than the pace relies on.
     server.set("up.test", A, Say::addresses(600, &["127.0.0.4", "127.0.0.3"]));
-    assert_eq!(next_set(&mut told).await, ["127.0.0.3:80*1", "127.0.0.4:80*1"]);
-    // Answers in another order are the same set, which is told once.
+    assert_eq!(next_set(&mut news).await, ["127.0.0.3:80*1", "127.0.0.4:80*1"]);
+    // Answers in another order are the same set, which is news once.
     server.set("up.test", A, Say::addresses(600, &["127.0.0.3", "127.0.0.4"]));
     server.asked_again(5).await;
     server.set("up.test", A, Say::addresses(600, &["127.0.0.5"]));
-    assert_eq!(next_set(&mut told).await, ["127.0.0.5:80*1"]);
+    assert_eq!(next_set(&mut news).await, ["127.0.0.5:80*1"]);
     drop(following);
     task.await.unwrap();
-    assert!(told.recv().await.is_none(), "nothing more was told, and the sink is gone");
+    assert!(news.recv().await.is_none(), "nothing more was news, and the sink is gone");
 }
 
 #[tokio::test]
 async fn failures_are_told_and_take_nothing_away() {
     let server = Server::start();
     server.set("up.test", A, Say::addresses(1, &["127.0.0.2"]));
-    let (sink, mut told) = sink();
+    let (sink, mut news) = sink();
     let (work, _following) = host(resolver(&server), "up.test", 80, QUICK, sink);
     tokio::spawn(work);
-    assert_eq!(next_set(&mut told).await, ["127.0.0.2:80*1"]);
+    assert_eq!(next_set(&mut news).await, ["127.0.0.2:80*1"]);
     server.set("up.test", A, Say::Code(2, None));
     server.set("up.test", AAAA, Say::Code(2, None));
-    assert_eq!(next_failure(&mut told).await, "up.test: the name server answered SERVFAIL");
+    assert_eq!(next_failure(&mut news).await, "up.test: the name server answered SERVFAIL");
     server.set("up.test", A, Say::Code(3, Some(300)));
     server.set("up.test", AAAA, Say::Code(3, Some(300)));
-    while next_failure(&mut told).await != "up.test: no such name, or nothing under it" {}
+    while next_failure(&mut news).await != "up.test: no such name, or nothing under it" {}
     server.set("up.test", A, Say::addresses(1, &["127.0.0.3"]));
-    assert_eq!(next_set(&mut told).await, ["127.0.0.3:80*1"]);
+    assert_eq!(next_set(&mut news).await, ["127.0.0.3:80*1"]);
 }
 
 #[tokio::test]
 async fn doubts_bring_the_next_question_forward() {
     let server = Server::start();
     server.set("up.test", A, Say::addresses(3600, &["127.0.0.2"]));
-    let (sink, mut told) = sink();
+    let (sink, mut news) = sink();
     let slow = Pace { max: Duration::from_secs(3600), ..QUICK };
     let (work, following) = host(resolver(&server), "up.test", 80, slow, sink);
     tokio::spawn(work);
-    assert_eq!(next_set(&mut told).await, ["127.0.0.2:80*1"]);
+    assert_eq!(next_set(&mut news).await, ["127.0.0.2:80*1"]);
     server.set("up.test", A, Say::addresses(3600, &["127.0.0.3"]));
     following.ask_again();
-    assert_eq!(next_set(&mut told).await, ["127.0.0.3:80*1"]);
+    assert_eq!(next_set(&mut news).await, ["127.0.0.3:80*1"]);
 }
 
 #[tokio::test]
 async fn an_address_is_asked_of_nobody() {
     let server = Server::start();
-    let (sink, mut told) = sink();
+    let (sink, mut news) = sink();
     let (work, _following) = host(resolver(&server), "::1", 81, QUICK, sink);
     tokio::spawn(work);
-    assert_eq!(next_set(&mut told).await, ["[::1]:81*1"]);
+    assert_eq!(next_set(&mut news).await, ["[::1]:81*1"]);
     assert_eq!(server.asked(), []);
 }
 
@@ -95,19 +95,19 @@ async fn a_service_is_its_targets_of_the_best_priority() {
     server.set("spare.test", A, Say::addresses(1, &["127.0.0.9"]));
     server.set("a.test", A, Say::addresses(1, &["127.0.0.2", "127.0.0.3"]));
     server.set("b.test", A, Say::addresses(1, &["127.0.0.4"]));
-    let (sink, mut told) = sink();
+    let (sink, mut news) = sink();
     let (work, _following) = service(resolver(&server), "_http._tcp.up.test", QUICK, sink);
     tokio::spawn(work);
-    assert_eq!(next_set(&mut told).await, ["127.0.0.2:80*3", "127.0.0.3:80*3", "127.0.0.4:81*2"]);
+    assert_eq!(next_set(&mut news).await, ["127.0.0.2:80*3", "127.0.0.3:80*3", "127.0.0.4:81*2"]);
     assert!(!server.asked().iter().any(|(name, _)| name == "spare.test"), "not needed");
 
     server.set("_http._tcp.up.test", SRV, Say::Code(2, None));
-    assert_eq!(next_failure(&mut told).await, "_http._tcp.up.test: the name server answered SERVFAIL");
+    assert_eq!(next_failure(&mut news).await, "_http._tcp.up.test: the name server answered SERVFAIL");
     let rest = vec![target(20, 0, 82, "spare.test"), target(10, 1, 80, "gone.test")];
     server.set("_http._tcp.up.test", SRV, Say::Records(1, rest));
-    assert_eq!(next_set(&mut told).await, ["127.0.0.9:82*1"]);
+    assert_eq!(next_set(&mut news).await, ["127.0.0.9:82*1"]);
     server.set("_http._tcp.up.test", SRV, Say::Records(1, vec![target(0, 0, 0, ".")]));
-    assert_eq!(next_set(&mut told).await, [""; 0], "the service says that it is not offered");
+    assert_eq!(next_set(&mut news).await, [""; 0], "the service says that it is not offered");
 }
 
 #[tokio::test]
@@ -116,12 +116,12 @@ async fn the_files_of_the_system_hold_and_are_read_again() {
     server.set("up.a.test", A, Say::addresses(1, &["127.0.0.5"]));
     let (resolv_conf, hosts) = files("system", "nameserver 127.0.0.1\n", "127.0.0.7 up extra # here\n");
     let resolver = Resolver::from_files(&resolv_conf, &hosts);
-    let (sink, mut told) = sink();
+    let (sink, mut news) = sink();
     let (work, _following) = host(resolver, "extra", 80, QUICK, sink);
     tokio::spawn(work);
-    assert_eq!(next_set(&mut told).await, ["127.0.0.7:80*1"]);
+    assert_eq!(next_set(&mut news).await, ["127.0.0.7:80*1"]);
     std::fs::write(&hosts, "127.0.0.8 extra\n127.0.0.6 extra\n").unwrap();
-    assert_eq!(next_set(&mut told).await, ["127.0.0.6:80*1", "127.0.0.8:80*1"]);
+    assert_eq!(next_set(&mut news).await, ["127.0.0.6:80*1", "127.0.0.8:80*1"]);
     drop(std::fs::remove_dir_all(hosts.parent().unwrap()));
     assert_eq!(server.asked(), []);
 }
@@ -131,43 +131,43 @@ async fn a_name_that_is_absent_for_long_enough_has_no_addresses() {
     let server = Server::start();
     let (v4, soon) = (("up.test", A), Pace { absent_after: Duration::from_millis(100), ..QUICK });
     server.set(v4.0, v4.1, Say::addresses(1, &["127.0.0.2"]));
-    let (sink, mut told) = sink();
+    let (sink, mut news) = sink();
     let (work, _following) = host(resolver(&server), "up.test", 80, soon, sink);
     tokio::spawn(work);
-    assert_eq!(next_set(&mut told).await, ["127.0.0.2:80*1"]);
+    assert_eq!(next_set(&mut news).await, ["127.0.0.2:80*1"]);
     // A name server that fails is not believed, however often.
     for kind in [A, AAAA] {
         server.set("up.test", kind, Say::Code(2, None));
     }
     for _ in 0..20 {
-        assert_eq!(next_failure(&mut told).await, "up.test: the name server answered SERVFAIL");
+        assert_eq!(next_failure(&mut news).await, "up.test: the name server answered SERVFAIL");
     }
     // Nothing under the name, of either family.
     for kind in [A, AAAA] {
         server.set("up.test", kind, Say::Records(1, Vec::new()));
     }
     let absent = "up.test: no such name, or nothing under it";
-    while next_failure(&mut told).await != absent {}
-    assert_eq!(next_set(&mut told).await, [""; 0]);
+    while next_failure(&mut news).await != absent {}
+    assert_eq!(next_set(&mut news).await, [""; 0]);
     server.set("up.test", A, Say::addresses(1, &["127.0.0.3"]));
-    assert_eq!(next_set(&mut told).await, ["127.0.0.3:80*1"]);
+    assert_eq!(next_set(&mut news).await, ["127.0.0.3:80*1"]);
 }
 
 #[tokio::test]
 async fn a_first_absence_takes_nothing_away_and_is_believed_at_once() {
     let server = Server::start();
-    let (sink, mut told) = sink();
+    let (sink, mut news) = sink();
     let (work, _host) = host(resolver(&server), "up.test", 80, QUICK, Arc::clone(&sink));
     tokio::spawn(work);
-    assert_eq!(next_set(&mut told).await, [""; 0]);
+    assert_eq!(next_set(&mut news).await, [""; 0]);
     let (work, _service) = service(resolver(&server), "_http._tcp.up.test", QUICK, Arc::clone(&sink));
     tokio::spawn(work);
-    assert_eq!(next_set(&mut told).await, [""; 0]);
+    assert_eq!(next_set(&mut news).await, [""; 0]);
     // Where addresses are in use from before, it may take them away.
     let carries = Pace { carries: true, ..QUICK };
     let (work, _carried) = host(resolver(&server), "up.test", 80, carries, sink);
     tokio::spawn(work);
-    assert_eq!(next_failure(&mut told).await, "up.test: no such name, or nothing under it");
+    assert_eq!(next_failure(&mut news).await, "up.test: no such name, or nothing under it");
 }
 
 #[tokio::test]
@@ -176,18 +176,18 @@ async fn a_service_that_is_absent_for_long_enough_has_no_endpoints() {
     let target = Record::Service { priority: 1, weight: 1, port: 80, target: "a.test" };
     server.set("_http._tcp.up.test", SRV, Say::Records(1, vec![target]));
     server.set("a.test", A, Say::addresses(1, &["127.0.0.2"]));
-    let (sink, mut told) = sink();
+    let (sink, mut news) = sink();
     let soon = Pace { absent_after: Duration::from_millis(50), ..QUICK };
     let (work, _following) = service(resolver(&server), "_http._tcp.up.test", soon, sink);
     tokio::spawn(work);
-    assert_eq!(next_set(&mut told).await, ["127.0.0.2:80*1"]);
+    assert_eq!(next_set(&mut news).await, ["127.0.0.2:80*1"]);
     // Its only target has gone, and then the service.
     server.set("a.test", A, Say::Code(3, None));
-    assert_eq!(next_set(&mut told).await, [""; 0]);
+    assert_eq!(next_set(&mut news).await, [""; 0]);
     server.set("a.test", A, Say::addresses(1, &["127.0.0.3"]));
-    assert_eq!(next_set(&mut told).await, ["127.0.0.3:80*1"]);
+    assert_eq!(next_set(&mut news).await, ["127.0.0.3:80*1"]);
     server.set("_http._tcp.up.test", SRV, Say::Code(3, None));
-    assert_eq!(next_set(&mut told).await, [""; 0]);
+    assert_eq!(next_set(&mut news).await, [""; 0]);
 }
 
 #[tokio::test]

@@ -130,10 +130,10 @@ proptest! {
                     let before = model.round;
                     model.end(expected, now, failed);
                     if let Some(failed) = failed {
-                        let told = breaker.record(pass, CoreId(core), now, failed.then_some("reset"));
-                        let told = told.map(|change| change.state());
+                        let change = breaker.record(pass, CoreId(core), now, failed.then_some("reset"));
+                        let change = change.map(|change| change.state());
                         let until = model.until.map(|_| State::Open).unwrap_or(State::Closed);
-                        prop_assert_eq!(told, (model.round != before).then_some(until));
+                        prop_assert_eq!(change, (model.round != before).then_some(until));
                     }
                 }
             }
