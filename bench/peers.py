@@ -93,14 +93,21 @@ class Bench:
         for process in filter(None, (self.upstream, self.redis)):
             process.stop()
 
-    def nginx(self, connections=4096, routes=0):
-        """nginx with one location, or with `routes` of them."""
+    def wrap(self, command):
+        """The command line that runs a gateway: its own."""
+        return command
+
+    def nginx(self, connections=4096, routes=0, workers=2):
+        """nginx with one location, or with `routes` of them; with one worker it is one process."""
         port = free_port()
         prefixes = [f"/api/v1/svc{n}/" for n in range(routes)] or ["/"]
         locations = "\n".join(f"        location {p} {{ proxy_pass http://up; }}" for p in prefixes)
         config = fill("nginx.conf", self.directory, port=port, upstream=self.upstream_port,
                       connections=connections, locations=locations)
-        return Peer(Process("nginx", ["nginx", "-p", self.directory, "-c", config], self.directory), port)
+        command = ["nginx", "-p", self.directory, "-c", config]
+        if workers == 1:
+            command += ["-g", "master_process off;"]
+        return Peer(Process("nginx", self.wrap(command), self.directory), port)
 
     def haproxy(self):
         """HAProxy with one backend."""
@@ -113,7 +120,7 @@ class Bench:
         port, admin = free_port(), free_port()
         text = text.replace("PORT", str(port)).replace("ADMIN", str(admin))
         config = write(self.directory, f"{port}.yaml", text)
-        process = Process(name, [self.binary, "run", "-c", config], self.directory, environment)
+        process = Process(name, self.wrap([self.binary, "run", "-c", config]), self.directory, environment)
         return Peer(process, port, admin, config)
 
     def _upstream(self):

@@ -87,6 +87,7 @@ pub(super) fn status(snapshot: &Snapshot) -> Value {
                     HealthState::Unhealthy => "unhealthy",
                 },
                 "ejected": endpoint.is_ejected(now),
+                "avoided": endpoint.is_avoided(now),
             })
         });
         let standing = one.breaker().standing(now);

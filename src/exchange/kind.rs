@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-/// Who caused an error: decides log level and, later, what a breaker counts.
+/// Who caused an error, for its row in the reference; of a failed call [`Failure`](super::Failure) says more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Blame {
     /// The caller sent what cannot be served.
@@ -76,7 +76,7 @@ kinds! {
     Internal = "internal", 500, Gateway, "Internal error";
     /// The upstream could not be reached or broke its answer (RFC 9110 section 15.6.3).
     UpstreamFailure = "upstream_failure", 502, Upstream, "The service failed";
-    /// A service has no endpoint: none has been found yet (RFC 9110 section 15.6.4).
+    /// A service has no endpoint: none has been found yet, or its source says so (RFC 9110 section 15.6.4).
     NoEndpoint = "no_endpoint", 503, Upstream, "The service is nowhere to be found";
     /// A service keeps failing and is left alone for a while (RFC 9110 section 15.6.4).
     BreakerOpen = "breaker_open", 503, Upstream, "The service is failing";

@@ -3,6 +3,7 @@
 //! Start with [`Exchange`]: everything that is known of one request while it walks through the gate. This room knows
 //! no socket, no configuration and no other room.
 
+pub mod attempts;
 pub mod body;
 pub mod error;
 pub mod failure;
@@ -25,6 +26,7 @@ use std::time::Instant;
 
 use http::{Method, StatusCode, Version};
 
+pub use attempts::Attempts;
 pub use body::{Body, BodyStream, Frame};
 pub use error::Error;
 pub use failure::{CallPhase, Cause, Extent, Failure, Party};

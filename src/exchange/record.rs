@@ -1,8 +1,8 @@
 //! The facts of one exchange that its log line and its metrics tell.
 
-use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use super::attempts::Attempts;
 use super::error::Error;
 use super::kind::ErrorKind;
 
@@ -27,12 +27,8 @@ pub struct Record {
     pub bytes_out: u64,
     /// The upstream that was called, as its number in the snapshot.
     pub upstream: Option<u32>,
-    /// The endpoint of the last attempt.
-    pub endpoint: Option<SocketAddr>,
-    /// How many attempts were made.
-    pub attempts: u32,
-    /// From the first attempt to the last byte of the upstream's answer head.
-    pub upstream_time: Duration,
+    /// The attempts of its calls.
+    pub attempts: Attempts,
 }
 
 impl Record {
@@ -48,9 +44,7 @@ impl Record {
             bytes_in: 0,
             bytes_out: 0,
             upstream: None,
-            endpoint: None,
-            attempts: 0,
-            upstream_time: Duration::ZERO,
+            attempts: Attempts::default(),
         }
     }
 

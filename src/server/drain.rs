@@ -26,7 +26,7 @@ pub(super) async fn drain(control: &Control, grace: Duration, signals: &mut Sign
             "grace"
         }
         () = signals.end() => {
-            log.warn(format_args!("a second signal: {}", cut_off(control.open())));
+            log.warn(format_args!("another signal: {}", cut_off(control.open())));
             "signal"
         }
     }

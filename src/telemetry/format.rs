@@ -99,9 +99,9 @@ impl<'a> Entry<'a> {
             bytes_out: record.bytes_out,
             duration,
             upstream: record.upstream.map(|upstream| exchange.place.upstream(upstream)),
-            endpoint: record.endpoint,
-            attempts: record.attempts,
-            upstream_time: record.upstream_time,
+            endpoint: record.attempts.endpoint(),
+            attempts: record.attempts.count(),
+            upstream_time: record.attempts.time(record.started + duration),
             identity: exchange.identity.as_ref().map(|identity| identity.id.as_str()),
         }
     }

@@ -1,6 +1,6 @@
 //! The only door to a service: every call that the gate makes for an exchange passes [`Upstream::call`].
 //!
-//! An upstream owns its connection pools (one a core) and the limits of waiting. It is built once, shared by every
+//! An upstream owns its endpoints, which own their connections, and the limits of its calls. It is built once, shared by every
 //! core, and kept over a reload while its section of the configuration means the same. Where that has changed, the new
 //! upstream takes over from the one of its name: endpoints with their connections, calls under way, and every state
 //! machine whose own settings are the same ([`Upstream::successor`]).
@@ -14,7 +14,6 @@ pub mod limits;
 mod simulation;
 pub mod transport;
 
-use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -74,26 +73,15 @@ pub struct Settings {
     pub written: UpstreamSettings,
 }
 
-/// When the exchange stops waiting for an answer's head, and who lifted the upstream's own limit.
+/// How long the caller waits.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
-    /// The end of the exchange; it rests while an upload's bytes move.
+    /// When the caller stops waiting for the head of the response. A transport puts it off while an upload moves.
     pub at: Instant,
     /// The route's own `timeout`, where it is longer than the default: it lifts the upstream's default `response`.
     pub lifted: Option<Duration>,
     /// Whether the caller waits for the whole response until then, and not for its head alone.
     pub whole: bool,
-}
-
-/// What the attempts of one call came to, for log and metrics.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct Attempts {
-    /// The endpoint of the last attempt.
-    pub endpoint: Option<SocketAddr>,
-    /// How many there were.
-    pub count: u32,
-    /// From the first attempt to the answer's head or the failure.
-    pub time: Duration,
 }
 
 /// On whose behalf a call is made.

@@ -5,7 +5,7 @@ use http::Method;
 use super::*;
 use crate::config::{Host, Url};
 use crate::exchange::target::PathRules;
-use crate::exchange::{Body, HeaderId, Headers, Request, Target};
+use crate::exchange::{Attempts, Body, HeaderId, Headers, Request, Target};
 use crate::telemetry::Metrics;
 
 fn request(method: Method) -> Request {
@@ -43,9 +43,9 @@ fn a_route_that_waits_longer_lifts_the_time_for_an_answer() {
     runtime.block_on(async {
         let lifted = Duration::from_secs(60);
         let deadline = Deadline { at: Instant::now() + lifted, lifted: Some(lifted), whole: false };
-        let mut attempts = Attempts::default();
+        let attempts = Attempts::default();
         let caller = Caller { core: CoreId(0), ground: None };
-        let mut call = std::pin::pin!(upstream.call(caller, request(Method::GET), deadline, &mut attempts));
+        let mut call = std::pin::pin!(upstream.call(caller, request(Method::GET), deadline, &attempts));
         // Well past the upstream's own limit, which would have ended the call.
         let early = tokio::time::timeout(10 * limit, call.as_mut()).await;
         assert!(early.is_err(), "nothing has been answered, and nothing has failed");

@@ -208,7 +208,7 @@ fn a_second_signal_ends_it_at_once() {
         process.signal("HUP");
         process.signal(second);
         assert_eq!(process.wait_exit().code(), Some(0));
-        assert!(process.stderr().contains("a second signal"), "{}", process.stderr());
+        assert!(process.stderr().contains("another signal"), "{}", process.stderr());
         assert!(client.try_read_for("GET").is_err());
         assert_eq!(cut(&access_log(&folder)[0]), (503, "shutting down", "signal"));
     }

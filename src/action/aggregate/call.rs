@@ -1,7 +1,6 @@
 //! One call of a source: through the cache, through the upstream's door, and what counts as an answer.
 
 use std::cell::Cell;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,22 +14,11 @@ use crate::exchange::{Body, Exchange, Frame, HeaderId, Request, Response};
 use crate::expression::Ground;
 use crate::json;
 use crate::runtime::{clock, time};
-use crate::upstream::{Attempts, Caller, Deadline};
+use crate::upstream::{Caller, Deadline};
 
 use super::outcome::{Carried, Failure, Fault, Given, Origin, Said};
 use super::source::{Source, Unasked};
 use super::vary::{can_be_told_apart, tells_address};
-
-/// What the calls of an aggregate came to, for log and metrics.
-#[derive(Clone, Copy, Default, Debug)]
-pub(super) struct Tally {
-    /// Attempts of all sources.
-    pub(super) attempts: u32,
-    /// The slowest head.
-    pub(super) time: Duration,
-    /// Where the last call went.
-    pub(super) endpoint: Option<SocketAddr>,
-}
 
 /// What the calls of one source share.
 pub(super) struct Line<'a> {
@@ -42,8 +30,6 @@ pub(super) struct Line<'a> {
     pub(super) end: Instant,
     /// The bytes of bodies that may still come.
     pub(super) room: &'a Cell<u64>,
-    /// Where attempts are counted.
-    pub(super) tally: &'a Cell<Tally>,
 }
 
 impl Line<'_> {
@@ -160,26 +146,16 @@ impl Line<'_> {
             // A name that was judged at load and digits make a line.
             let _ = request.headers.set(name, left.to_string().as_bytes());
         }
-        let (began, mut attempts) = (clock::now(), Attempts::default());
-        let outcome = match time::timeout_at(self.end, self.read(request, &mut attempts)).await {
+        match time::timeout_at(self.end, self.read(request)).await {
             Ok(outcome) => outcome,
-            Err(_) => {
-                attempts.time = clock::since(began);
-                Err(Failure::new(Fault::Timeout, "not complete in time"))
-            }
-        };
-        let before = self.tally.get();
-        self.tally.set(Tally {
-            attempts: before.attempts + attempts.count,
-            time: before.time.max(attempts.time),
-            endpoint: attempts.endpoint.or(before.endpoint),
-        });
-        outcome
+            Err(_) => Err(Failure::new(Fault::Timeout, "not complete in time")),
+        }
     }
 
-    async fn read(&self, request: Request, attempts: &mut Attempts) -> Result<Given, Failure> {
+    async fn read(&self, request: Request) -> Result<Given, Failure> {
         let caller = Caller { core: self.exchange.core, ground: Some(Ground::from(self.exchange)) };
         let deadline = Deadline { at: self.end, lifted: self.source.lifted, whole: true };
+        let attempts = &self.exchange.record.attempts;
         let called = self.source.upstream.call(caller, request, deadline, attempts).await;
         let answer = called.map_err(|error| Failure::of(&error))?;
         let status = answer.status;

@@ -11,7 +11,7 @@ use crate::exchange::{Error, Exchange, Headers};
 use crate::expression::{Answered, Ground, Reference};
 use crate::runtime::clock;
 
-use super::call::{Line, Tally};
+use super::call::Line;
 use super::each::each;
 use super::outcome::{Failure, Fault, Outcome};
 use super::source::{Source, Unasked};
@@ -23,8 +23,6 @@ pub(super) struct Gathered {
     pub(super) outcomes: Vec<Option<(Outcome, u64)>>,
     /// The source whose failure ended the call.
     pub(super) ended_by: Option<usize>,
-    /// Attempts of all.
-    pub(super) tally: Tally,
     /// What went wrong without being a failure.
     pub(super) note: Option<String>,
 }
@@ -35,7 +33,6 @@ struct Table<'a> {
     exchange: &'a Exchange,
     /// What others may read of each source.
     answers: &'a [OnceLock<Answered>],
-    tally: Cell<Tally>,
     note: RefCell<Option<String>>,
 }
 
@@ -58,8 +55,7 @@ pub(super) async fn run(
     answers: &[OnceLock<Answered>],
     decides: impl Fn(&Source) -> bool,
 ) -> Result<Gathered, Error> {
-    let table =
-        Table { sources, exchange, answers, tally: Cell::new(Tally::default()), note: RefCell::new(None) };
+    let table = Table { sources, exchange, answers, note: RefCell::new(None) };
     let mut slots: Vec<Slot<'_>> = sources.iter().map(|_| Slot::Waiting).collect();
     let mut outcomes: Vec<Option<(Outcome, u64)>> = sources.iter().map(|_| None).collect();
     let ended_by = poll_fn(|cx| {
@@ -103,8 +99,8 @@ pub(super) async fn run(
     })
     .await?;
     drop(slots);
-    let (tally, note) = (table.tally.get(), table.note.take());
-    Ok(Gathered { outcomes, ended_by, tally, note })
+    let note = table.note.take();
+    Ok(Gathered { outcomes, ended_by, note })
 }
 
 impl Table<'_> {
@@ -127,7 +123,7 @@ impl Table<'_> {
         let deadline = self.exchange.deadline;
         let end = source.timeout.map_or(deadline, |timeout| deadline.min(clock::now() + timeout));
         let room = Cell::new(source.max_body);
-        let line = Line { source, exchange: self.exchange, end, room: &room, tally: &self.tally };
+        let line = Line { source, exchange: self.exchange, end, room: &room };
         let outcome = match &source.for_each {
             None => line.call(ground).await,
             Some(for_each) => each(&line, for_each, ground).await,

@@ -59,19 +59,19 @@ impl Aggregate {
         let answers: Vec<OnceLock<Answered>> = self.sources.iter().map(|_| OnceLock::new()).collect();
         let decides = |source: &Source| !self.partial || source.required;
         let gathered = fanout::run(&self.sources, exchange, &answers, decides).await?;
-        let Gathered { outcomes, ended_by, tally, note } = gathered;
-        exchange.record.attempts = tally.attempts;
-        exchange.record.upstream_time = tally.time;
+        let Gathered { outcomes, ended_by, note } = gathered;
         if let Some(note) = note {
             exchange.record.note.get_or_insert_with(|| note.into());
         }
         if let Some(error) = self.failed(&outcomes, ended_by) {
             if let Some(at) = ended_by {
                 exchange.record.upstream = Some(self.sources[at].number);
-                exchange.record.endpoint = tally.endpoint;
+            } else {
+                exchange.record.attempts.at_several();
             }
             return Err(error);
         }
+        exchange.record.attempts.at_several();
         let errors = self.errors(exchange, &outcomes);
         let partial = errors.is_some();
         let (mut body, clashes) = join::object(&self.sources, &outcomes, self.errors_key.as_deref());

@@ -4,7 +4,7 @@ use crate::action::describe::{Description, untold};
 use crate::action::{Action, LocalBoxFuture};
 use crate::exchange::{Error, Exchange, Response};
 use crate::expression::Ground;
-use crate::upstream::{Attempts, Caller, Deadline};
+use crate::upstream::{Caller, Deadline};
 
 use super::{Proxy, request, response};
 
@@ -13,13 +13,8 @@ impl Proxy {
         exchange.record.upstream = Some(self.number);
         let (request, mapping) = request::outgoing(self, exchange)?;
         let deadline = Deadline { at: exchange.deadline, lifted: self.lifted, whole: false };
-        let mut attempts = Attempts::default();
         let caller = Caller { core: exchange.core, ground: Some(Ground::from(&*exchange)) };
-        let answer = self.upstream.call(caller, request, deadline, &mut attempts).await;
-        exchange.record.endpoint = attempts.endpoint;
-        exchange.record.attempts = attempts.count;
-        exchange.record.upstream_time = attempts.time;
-        let mut answer = answer?;
+        let mut answer = self.upstream.call(caller, request, deadline, &exchange.record.attempts).await?;
         response::hide(self, exchange, &mapping, &mut answer);
         Ok(answer)
     }

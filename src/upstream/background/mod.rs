@@ -11,7 +11,7 @@ mod source;
 pub mod state;
 pub mod tools;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::{self, Endpoints};
 use crate::runtime::{clock, task};
@@ -23,6 +23,7 @@ use super::Upstream;
 use super::endpoints::Endpoint;
 use super::endpoints::endpoint::{EndpointKey, HealthState};
 use super::endpoints::set::Place;
+use super::limits::breaker::{Breaker, State};
 use discovery::Found;
 use health::{HealthSettings, HttpProbe, Kind, probe};
 use source::{EndpointSource, Owner, SourceKey};
@@ -44,7 +45,10 @@ impl Upstream {
         self.background.begin(sources);
         if let Some(before) = before {
             self.take_over(before);
+            self.log_new_breaker(before, tools);
         }
+        let reported = Arc::clone(&self.background.lock().breaker);
+        *reported.lock().unwrap_or_else(PoisonError::into_inner) = Some(self.breaker.clone());
         let pool = before.map(|before| before.set.endpoints()).unwrap_or_default();
         self.renew(tools, &pool);
     }
@@ -75,6 +79,7 @@ impl Upstream {
         let probers = std::mem::take(&mut old.probers);
         if before.settings.written.health == self.settings.written.health {
             progress.probers = probers;
+            progress.breaker = Arc::clone(&old.breaker);
         }
     }
 
@@ -110,6 +115,17 @@ impl Upstream {
             self.log_emptiness(places.is_empty(), settled, tools);
         }
         self.check_endpoints(tools);
+    }
+
+    /// Logs that an open breaker has begun anew with other settings.
+    fn log_new_breaker(&self, before: &Upstream, tools: &Tools) {
+        let was_open = before.breaker.state(clock::now()) != State::Closed;
+        if was_open && before.settings.written.breaker != self.settings.written.breaker {
+            let name = &self.settings.name;
+            tools
+                .log
+                .info(format_args!("breaker of `{name}` begins anew, closed: its settings have changed"));
+        }
     }
 
     /// A source could not learn anything new.
@@ -156,14 +172,20 @@ impl Upstream {
         progress.probers.retain(|(checked, _)| endpoints.iter().any(|one| Arc::ptr_eq(one, checked)));
         for endpoint in endpoints {
             if !progress.probers.iter().any(|(checked, _)| Arc::ptr_eq(checked, &endpoint)) {
-                let guard = self.check(&endpoint, written, tools);
+                let guard = self.check(&endpoint, written, &progress.breaker, tools);
                 progress.probers.push((endpoint, guard));
             }
         }
     }
 
     /// Has the health of one endpoint checked, beginning with what is known of it.
-    fn check(&self, endpoint: &Arc<Endpoint>, written: &config::Health, tools: &Tools) -> guard::Guard {
+    fn check(
+        &self,
+        endpoint: &Arc<Endpoint>,
+        written: &config::Health,
+        breaker: &Arc<Mutex<Option<Breaker>>>,
+        tools: &Tools,
+    ) -> guard::Guard {
         let address = endpoint.address();
         let settings = Arc::new(settings(written, endpoint.authority()));
         let known = match endpoint.health() {
@@ -172,7 +194,7 @@ impl Upstream {
         };
         let (checked, name, log) =
             (Arc::downgrade(endpoint), Arc::clone(&self.settings.name), Arc::clone(&tools.log));
-        let breaker = self.breaker.clone();
+        let breaker = Arc::clone(breaker);
         let report = Arc::new(move |change: health::Change| {
             let Some(endpoint) = checked.upgrade() else { return };
             if !endpoint.checked(change.healthy, clock::now()) {
@@ -182,7 +204,9 @@ impl Upstream {
                 Some(why) => log.warn(format_args!("`{name}`: {address} is unhealthy: {why}")),
                 None => {
                     log.info(format_args!("`{name}`: {address} is healthy again"));
-                    breaker.probe_now(clock::now());
+                    if let Some(breaker) = &*breaker.lock().unwrap_or_else(PoisonError::into_inner) {
+                        breaker.probe_now(clock::now());
+                    }
                 }
             }
         });

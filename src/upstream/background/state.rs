@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::guard::Guard;
 use super::source::EndpointSource;
 use crate::upstream::endpoints::Endpoint;
+use crate::upstream::limits::breaker::Breaker;
 
 /// The work that is under way.
 #[derive(Default)]
@@ -25,6 +26,8 @@ pub(in crate::upstream) struct Progress {
     pub(in crate::upstream) empty: bool,
     /// Who checks the health of which endpoint.
     pub(in crate::upstream) probers: Vec<(Arc<Endpoint>, Guard)>,
+    /// The breaker that the probers report to: that of the upstream in force, also over reloads.
+    pub(in crate::upstream) breaker: Arc<Mutex<Option<Breaker>>>,
 }
 
 impl Background {

@@ -1,21 +1,22 @@
 //! One attempt: a connection, the request, the head of the response.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::Method;
 
 use crate::exchange::{Cause, Error, ErrorKind, Extent, Failure, HeaderId, Party, Request};
 use crate::runtime::clock;
-use crate::upstream::Attempts;
 use crate::upstream::endpoints::Endpoint;
 use crate::upstream::endpoints::endpoint::Active;
-use crate::upstream::endpoints::set::Tried;
 use crate::upstream::transport::upload::Upload;
 use crate::upstream::transport::{Lease, Waits};
 
 use super::context::Call;
 use super::observer::{Answered, Observer};
 use super::verdict::Verdict;
+
+/// A reused connection that breaks within this time was closed by the service before the request came.
+const STALE: Duration = Duration::from_secs(1);
 
 /// An attempt that failed, and what that says about the service.
 pub(super) struct Attempted {
@@ -35,44 +36,40 @@ impl Call<'_> {
     pub(super) async fn attempt(
         &self,
         first: usize,
-        tried: &mut Tried,
         (request, upload): (&mut Request, &mut Upload),
-        attempts: &mut Attempts,
     ) -> Outcome {
         let began = clock::now();
-        attempts.count += 1;
+        self.attempts.more();
         let (at, lease) = match self.seen.endpoints[first].transport.idle(self.caller.core, began) {
             Some(lease) => (first, lease),
-            None => Box::pin(self.connect(first, tried, began, attempts)).await?,
+            None => Box::pin(self.connect(first, began)).await?,
         };
         let reused = lease.is_reused();
-        let (failure, error, observer) =
-            match self.exchange(at, lease, began, request, upload, attempts).await {
-                Ok(answered) => return Ok(answered),
-                Err(failed) => failed,
-            };
+        let (failure, error, observer) = match self.exchange(at, lease, began, request, upload).await {
+            Ok(answered) => return Ok(answered),
+            Err(failed) => failed,
+        };
         if reused && self.closed_while_idle(failure, upload) {
             drop(observer);
-            return Box::pin(self.repeat(at, tried, request, upload, attempts)).await;
+            return Box::pin(self.repeat(at, request, upload)).await;
         }
-        let verdict = observer.failed(failure, began, clock::now());
-        Err(Attempted { error, verdict })
+        let now = clock::now();
+        let closed_at_once = reused && is_stale(failure) && now.saturating_duration_since(began) < STALE;
+        if closed_at_once {
+            // The service had closed it before the request came: that is no failure, though nothing may be repeated.
+            drop(observer);
+            return Err(Attempted { error, verdict: Verdict::Nothing });
+        }
+        Err(Attempted { error, verdict: observer.failed(failure, began, now) })
     }
 
     /// The same attempt once more, on a fresh connection.
-    async fn repeat(
-        &self,
-        at: usize,
-        tried: &mut Tried,
-        request: &mut Request,
-        upload: &mut Upload,
-        attempts: &mut Attempts,
-    ) -> Outcome {
+    async fn repeat(&self, at: usize, request: &mut Request, upload: &mut Upload) -> Outcome {
         let began = clock::now();
         upload.rewind();
-        attempts.count += 1;
-        let (at, lease) = self.connect(at, tried, began, attempts).await?;
-        match self.exchange(at, lease, began, request, upload, attempts).await {
+        self.attempts.more();
+        let (at, lease) = self.connect(at, began).await?;
+        match self.exchange(at, lease, began, request, upload).await {
             Ok(answered) => Ok(answered),
             Err((failure, error, observer)) => {
                 Err(Attempted { error, verdict: observer.failed(failure, began, clock::now()) })
@@ -87,13 +84,12 @@ impl Call<'_> {
         began: Instant,
         request: &mut Request,
         upload: &mut Upload,
-        attempts: &mut Attempts,
     ) -> Result<Answered, (Failure, Error, Observer<'_>)> {
         let endpoint = &self.seen.endpoints[at];
-        attempts.endpoint = Some(lease.peer());
+        self.attempts.at(lease.peer());
         // With a single endpoint there is nothing to balance, so its calls are not counted.
         let active = (self.seen.endpoints.len() > 1).then(|| Active::begin(endpoint));
-        self.set_host(endpoint, request, attempts.count == 1);
+        self.set_host(endpoint, request);
         let observer = Observer::new(self, endpoint, active);
         let settings = &self.upstream.settings;
         let waits = Waits {
@@ -115,21 +111,20 @@ impl Call<'_> {
 
     /// Whether a reused connection broke before anything came, and the request may go out once more.
     fn closed_while_idle(&self, failure: Failure, upload: &Upload) -> bool {
-        failure.party == Party::Service
-            && failure.cause == Cause::Reset
-            && failure.received == Extent::Nothing
-            && (failure.never_sent() || self.repeatable)
-            && upload.can_rewind()
+        is_stale(failure) && (failure.never_sent() || self.repeatable) && upload.can_rewind()
     }
 
     /// Gives the request the Host of the endpoint, where it is that of the upstream.
-    fn set_host(&self, endpoint: &Endpoint, request: &mut Request, first: bool) {
+    fn set_host(&self, endpoint: &Endpoint, request: &mut Request) {
         let own = &self.upstream.settings.authority;
-        // The request comes with the upstream's own; an attempt before may have changed that.
-        if first && endpoint.authority() == own {
+        // The request comes with the upstream's own; only an attempt at another endpoint changes that.
+        if self.seen.endpoints.len() == 1 && endpoint.authority() == own {
             return;
         }
         let ours = request.headers.get_id(HeaderId::Host).is_some_and(|host| {
+            if host == endpoint.authority().as_bytes() {
+                return false;
+            }
             host == own.as_bytes() || self.seen.endpoints.iter().any(|one| one.authority().as_bytes() == host)
         });
         if ours {
@@ -143,6 +138,11 @@ impl Call<'_> {
         let error = Error::new(ErrorKind::NoEndpoint).reason("no_endpoint");
         Attempted { error, verdict: Verdict::Nothing }
     }
+}
+
+/// Whether a connection broke before anything of a response came.
+fn is_stale(failure: Failure) -> bool {
+    failure.party == Party::Service && failure.cause == Cause::Reset && failure.received == Extent::Nothing
 }
 
 /// Whether acting on a request twice is the same as once (RFC 9110 section 9.2.2).

@@ -19,9 +19,7 @@ use crate::exchange::{CallPhase, Cause, Error, Failure, Party};
 use crate::net::Timer;
 use crate::runtime::clock;
 use crate::telemetry::metrics::Outcome as Counted;
-use crate::upstream::Attempts;
 use crate::upstream::endpoints::Endpoint;
-use crate::upstream::endpoints::set::Tried;
 use crate::upstream::transport::{Lease, address};
 
 use super::attempt::Attempted;
@@ -34,12 +32,11 @@ const STAGGER: Duration = Duration::from_millis(250);
 /// Among how many endpoints `connect` is shared at least, where there are so many.
 const SHARES: u32 = 4;
 
-type Opening<'a> = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + 'a>>;
+type Dial<'a> = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + 'a>>;
 
 /// The connections that are being opened for one attempt.
-struct Race<'a, 'c, 't> {
+struct Race<'a, 'c> {
     call: &'c Call<'a>,
-    tried: &'t mut Tried,
     running: SmallVec<[Runner<'c>; 4]>,
     /// When the next endpoint is tried in parallel to those that keep silent.
     next: Instant,
@@ -49,14 +46,14 @@ struct Race<'a, 'c, 't> {
     timer: Timer,
     /// Why the last endpoint refused.
     refused: Option<io::Error>,
-    /// The endpoint that was tried last.
-    last: usize,
+    /// Whether the process lacked something for one of them.
+    exhausted: bool,
 }
 
 struct Runner<'c> {
     at: usize,
     since: Instant,
-    opening: Opening<'c>,
+    dial: Dial<'c>,
 }
 
 impl<'a> Call<'a> {
@@ -64,9 +61,7 @@ impl<'a> Call<'a> {
     pub(super) async fn connect<'c>(
         &'c self,
         first: usize,
-        tried: &mut Tried,
         began: Instant,
-        attempts: &mut Attempts,
     ) -> Result<(usize, Lease<'c>), Attempted> {
         let limit = self.upstream.settings.timeouts.connect;
         let end = self.deadline.at.min(began + limit);
@@ -74,18 +69,16 @@ impl<'a> Call<'a> {
         let stagger = STAGGER.min(limit / shares);
         let mut race = Race {
             call: self,
-            tried,
             running: SmallVec::new(),
             next: began + stagger,
             end,
             stagger,
             timer: Timer::new(),
             refused: None,
-            last: first,
+            exhausted: false,
         };
         race.start(first, began);
         let won = poll_fn(|cx| race.poll(cx)).await;
-        attempts.endpoint = Some(self.seen.endpoints[race.last].address());
         won.map_err(|failure| race.lost(failure))
     }
 
@@ -96,41 +89,41 @@ impl<'a> Call<'a> {
     }
 
     /// A connection to an endpoint failed: it is counted, and the endpoint is avoided for a while.
-    fn unreachable(&self, endpoint: &Endpoint, counts: bool, now: Instant) {
-        endpoint.reach.failed(now);
-        // A service that has moved is found at once.
-        self.upstream.look_up_again();
+    fn unreachable(&self, endpoint: &Endpoint, counts: bool, why: &str, now: Instant) {
+        self.upstream.unreachable(endpoint, why, now);
         self.upstream.metrics.attempted(self.caller.core, Counted::ConnectFailed);
         if counts {
-            self.upstream.set.attempted(&self.seen, endpoint, true, now);
+            self.upstream.attempted(&self.seen, endpoint, true, now);
         }
     }
 }
 
-impl<'c> Race<'_, 'c, '_> {
+impl<'c> Race<'_, 'c> {
     fn start(&mut self, at: usize, now: Instant) {
         let call: &'c Call<'_> = self.call;
-        let opening = Box::pin(address::open(call.seen.endpoints[at].address()));
-        self.running.push(Runner { at, since: now, opening });
-        (self.last, self.next) = (at, now + self.stagger);
+        let dial = Box::pin(address::open(call.seen.endpoints[at].address()));
+        self.running.push(Runner { at, since: now, dial });
+        call.attempts.at(call.seen.endpoints[at].address());
+        self.next = now + self.stagger;
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(usize, Lease<'c>), Failure>> {
         loop {
             let now = clock::now();
-            if let Some(outcome) = self.poll_running(now, cx) {
-                return Poll::Ready(outcome);
+            if let Some(won) = self.poll_running(now, cx) {
+                return Poll::Ready(Ok(won));
             }
             if self.running.is_empty() || now >= self.next {
                 match self.another(now) {
                     Some(Some((at, lease))) => return Poll::Ready(Ok((at, lease))),
                     Some(None) => continue,
                     None if self.running.is_empty() => {
-                        return Poll::Ready(Err(Failure::new(
-                            Party::Service,
-                            CallPhase::Connect,
-                            Cause::Refused,
-                        )));
+                        let (party, cause) = if self.exhausted {
+                            (Party::Gateway, Cause::Exhausted)
+                        } else {
+                            (Party::Service, Cause::Refused)
+                        };
+                        return Poll::Ready(Err(Failure::new(party, CallPhase::Connect, cause)));
                     }
                     None => self.next = self.end,
                 }
@@ -147,29 +140,33 @@ impl<'c> Race<'_, 'c, '_> {
         }
     }
 
-    /// Drives what is being opened; gives the first connection, or a failure that no endpoint is to blame for.
-    fn poll_running(
-        &mut self,
-        now: Instant,
-        cx: &mut Context<'_>,
-    ) -> Option<Result<(usize, Lease<'c>), Failure>> {
+    /// Drives what is being opened; gives the first connection.
+    fn poll_running(&mut self, now: Instant, cx: &mut Context<'_>) -> Option<(usize, Lease<'c>)> {
         let mut index = 0;
         while let Some(runner) = self.running.get_mut(index) {
             let at = runner.at;
-            match runner.opening.as_mut().poll(cx) {
+            match runner.dial.as_mut().poll(cx) {
                 Poll::Pending => index += 1,
                 Poll::Ready(Ok(stream)) => {
                     self.won(index, now);
-                    return Some(Ok((at, self.call.lease(at, stream))));
+                    return Some((at, self.call.lease(at, stream)));
                 }
                 Poll::Ready(Err(error)) => {
                     drop(self.running.remove(index));
-                    let exhausted = is_exhausted(&error);
-                    self.refused = Some(error);
-                    if exhausted {
-                        return Some(Err(Failure::new(Party::Gateway, CallPhase::Connect, Cause::Exhausted)));
+                    let lack = lack(&error);
+                    match lack {
+                        // Another endpoint may have an idle connection, or one that is being opened may still open.
+                        Some(Lack::Descriptors) => self.exhausted = true,
+                        Some(Lack::Port) => {
+                            self.exhausted = true;
+                            self.call.seen.endpoints[at].reach.failed(now);
+                        }
+                        None => {
+                            let endpoint = &self.call.seen.endpoints[at];
+                            self.call.unreachable(endpoint, true, &error.to_string(), now);
+                        }
                     }
-                    self.call.unreachable(&self.call.seen.endpoints[at], true, now);
+                    self.refused = Some(error);
                     self.next = now;
                 }
             }
@@ -182,12 +179,12 @@ impl<'c> Race<'_, 'c, '_> {
         let call: &'c Call<'_> = self.call;
         let (key, core) = (call.key, call.caller.core);
         let at = if self.running.is_empty() {
-            call.seen.pick_other(self.tried, key, core, now)?
+            call.seen.pick_other(&call.tried.borrow(), key, core, now)?
         } else {
             // One that is merely slow is no reason to ask one that is known to fail.
-            call.seen.pick_well(self.tried, key, core, now)?
+            call.seen.pick_well(&call.tried.borrow(), key, core, now)?
         };
-        self.tried.push(at);
+        call.tried.borrow_mut().push(at);
         if let Some(lease) = call.seen.endpoints[at].transport.idle(call.caller.core, now) {
             return Some(Some((at, lease)));
         }
@@ -218,7 +215,7 @@ impl<'c> Race<'_, 'c, '_> {
                 endpoint.liveness.accuses((runner.since, runner.since), response, now)
             });
             if failure.party == Party::Service {
-                self.call.unreachable(endpoint, of_endpoint.is_bad(), now);
+                self.call.unreachable(endpoint, of_endpoint.is_bad(), "no connection in time", now);
             }
             if of_endpoint.is_bad() {
                 verdict = of_endpoint;
@@ -227,7 +224,11 @@ impl<'c> Race<'_, 'c, '_> {
         if verdict.is_bad() {
             self.call.upstream.gate.observe(Duration::ZERO, true, now);
         }
-        let error = Error::from(failure);
+        let error = if failure.party == Party::Gateway {
+            Error::from(failure).header("retry-after", "1")
+        } else {
+            Error::from(failure)
+        };
         let error = match self.refused.take() {
             Some(why) => error.source(why),
             None => error,
@@ -236,8 +237,20 @@ impl<'c> Race<'_, 'c, '_> {
     }
 }
 
-/// Whether the process has run out of something: no endpoint is to blame.
-fn is_exhausted(error: &io::Error) -> bool {
-    let out = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL, Errno::NOBUFS, Errno::NOMEM];
-    error.raw_os_error().is_some_and(|code| out.iter().any(|errno| errno.raw_os_error() == code))
+/// What the process may lack for a connection: no endpoint is to blame for that.
+#[derive(Clone, Copy)]
+enum Lack {
+    /// A descriptor, or memory for one.
+    Descriptors,
+    /// A port or an address of its own towards this endpoint.
+    Port,
+}
+
+fn lack(error: &io::Error) -> Option<Lack> {
+    let code = error.raw_os_error()?;
+    let is = |errno: Errno| errno.raw_os_error() == code;
+    if [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].into_iter().any(is) {
+        return Some(Lack::Descriptors);
+    }
+    is(Errno::ADDRNOTAVAIL).then_some(Lack::Port)
 }

@@ -1,6 +1,9 @@
 //! What a call carries from attempt to attempt.
 
-use crate::upstream::endpoints::set::Seen;
+use std::cell::RefCell;
+
+use crate::exchange::Attempts;
+use crate::upstream::endpoints::set::{Seen, Tried};
 use crate::upstream::{Caller, Deadline, Upstream};
 
 /// One call on its way: what does not change while it is attempted.
@@ -15,4 +18,8 @@ pub(super) struct Call<'a> {
     /// Whether it probes a half-open breaker.
     pub(super) is_probe: bool,
     pub(super) deadline: Deadline,
+    /// Where attempts are noted.
+    pub(super) attempts: &'a Attempts,
+    /// Endpoints that had their chance, shared by an attempt and its hedge.
+    pub(super) tried: RefCell<Tried>,
 }

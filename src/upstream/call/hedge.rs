@@ -8,8 +8,6 @@ use std::time::Duration;
 use crate::config::RetryOn;
 use crate::exchange::{Body, Cause, Party, Request};
 use crate::runtime::{clock, time};
-use crate::upstream::Attempts;
-use crate::upstream::endpoints::set::Tried;
 use crate::upstream::transport::upload::Upload;
 
 use super::attempt::Outcome;
@@ -19,34 +17,28 @@ use super::context::Call;
 impl Call<'_> {
     /// One attempt, with a second one where the first is slow and hedging is wanted. A probe is not hedged: one
     /// response is to say whether the service is back.
-    pub(super) async fn attempt_or_hedge(
-        &self,
-        tried: &mut Tried,
-        request: &mut Request,
-        upload: &mut Upload,
-        attempts: &mut Attempts,
-    ) -> Outcome {
+    pub(super) async fn attempt_or_hedge(&self, request: &mut Request, upload: &mut Upload) -> Outcome {
         let (now, core) = (clock::now(), self.caller.core);
-        let Some(at) = self.seen.pick(tried, self.key, core, now) else {
+        let Some(at) = self.seen.pick(&self.tried.borrow(), self.key, core, now) else {
             return Err(Call::no_endpoint());
         };
-        tried.push(at);
+        self.tried.borrow_mut().push(at);
         let hedge = self.upstream.hedge.as_ref().filter(|_| {
-            tried.len() == 1
+            self.tried.borrow().len() == 1
                 && self.repeatable
                 && !self.is_probe
                 && upload.is_empty()
                 && self.seen.endpoints.len() > 1
         });
         let Some((learned, budget)) = hedge else {
-            return self.attempt(at, tried, (request, upload), attempts).await;
+            return self.attempt(at, (request, upload)).await;
         };
         let outcome = match learned.delay(now) {
             Some(delay) => {
                 budget.request(core);
-                Box::pin(self.hedged(at, tried, request, (delay, budget.as_ref()), attempts)).await
+                Box::pin(self.hedged(at, request, (delay, budget.as_ref()))).await
             }
-            None => self.attempt(at, tried, (request, upload), attempts).await,
+            None => self.attempt(at, (request, upload)).await,
         };
         if outcome.is_ok() {
             learned.observe(core, clock::since(now), clock::now());
@@ -55,33 +47,25 @@ impl Call<'_> {
     }
 
     /// The attempt at `at`, and a second one at another endpoint if the first has no head in `delay`.
-    async fn hedged(
-        &self,
-        at: usize,
-        tried: &mut Tried,
-        request: &Request,
-        (delay, budget): (Duration, &Budget),
-        attempts: &mut Attempts,
-    ) -> Outcome {
+    async fn hedged(&self, at: usize, request: &Request, (delay, budget): (Duration, &Budget)) -> Outcome {
         let mut copies = [copy(request), copy(request)];
         let [first_request, second_request] = &mut copies;
         let mut uploads = [Upload::new(Body::Empty), Upload::new(Body::Empty)];
         let [first_upload, second_upload] = &mut uploads;
-        let (mut first_attempts, mut second_attempts) = (Attempts::default(), Attempts::default());
-        let (mut first_tried, mut second_tried) = (tried.clone(), tried.clone());
         let outcome = {
             let sent = (first_request, first_upload);
-            let mut first = pin!(self.attempt(at, &mut first_tried, sent, &mut first_attempts));
+            let mut first = pin!(self.attempt(at, sent));
             match time::timeout(delay, first.as_mut()).await {
                 Ok(outcome) => outcome,
                 Err(_) => {
                     // Only one that is well: what is known to fail is no help for what is merely slow.
-                    let other = self.seen.pick_well(tried, self.key, self.caller.core, clock::now());
+                    let other =
+                        self.seen.pick_well(&self.tried.borrow(), self.key, self.caller.core, clock::now());
                     match other.filter(|_| budget.take()) {
                         Some(other) => {
-                            second_tried.push(other);
+                            self.tried.borrow_mut().push(other);
                             let sent = (second_request, second_upload);
-                            let second = self.attempt(other, &mut second_tried, sent, &mut second_attempts);
+                            let second = self.attempt(other, sent);
                             self.race(first, pin!(second)).await
                         }
                         None => first.await,
@@ -89,12 +73,8 @@ impl Call<'_> {
                 }
             }
         };
-        attempts.count += first_attempts.count + second_attempts.count;
-        attempts.endpoint = second_attempts.endpoint.or(first_attempts.endpoint);
-        for other in first_tried.into_iter().chain(second_tried) {
-            if !tried.contains(&other) {
-                tried.push(other);
-            }
+        if let Ok(answered) = &outcome {
+            self.attempts.at(answered.peer);
         }
         outcome
     }

@@ -15,17 +15,20 @@ mod retry;
 pub mod rules;
 pub mod verdict;
 
+use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::exchange::{CoreId, Error, ErrorKind, Request, Response};
+use crate::exchange::{Attempts, CoreId, Error, ErrorKind, Request, Response};
 use crate::runtime::clock;
+use crate::telemetry::log::Level;
 use crate::telemetry::rfc3339;
-use crate::upstream::endpoints::set::Seen;
+use crate::upstream::endpoints::Endpoint;
+use crate::upstream::endpoints::set::{Listed, Seen};
 use crate::upstream::limits::breaker::{Admission, Change, Pass};
 use crate::upstream::limits::concurrency::Admitted;
 use crate::upstream::transport::upload::Upload;
-use crate::upstream::{Attempts, Caller, Deadline, Upstream};
+use crate::upstream::{Caller, Deadline, Upstream};
 
 use attempt::is_idempotent;
 use context::Call;
@@ -43,20 +46,21 @@ impl Upstream {
         caller: Caller<'_>,
         mut request: Request,
         deadline: Deadline,
-        attempts: &mut Attempts,
+        attempts: &Attempts,
     ) -> Result<Response, Error> {
-        let pass = match self.breaker.admit(clock::now()) {
-            Admission::Pass(pass) => pass,
-            Admission::Open { retry_after } => return Err(refused(retry_after)),
-        };
+        let mut pass = self.pass()?;
         let permit = match self.gate.try_take() {
             Some(taken) => Admitted::Borrowed(taken),
             None => {
-                let queued = self.gate.enter(deadline.at).await;
-                Admitted::Owned(queued.map_err(|_| queue_error(deadline))?)
+                // While it waits it is no probe, and the breaker may open.
+                drop(pass);
+                let queued = self.gate.enter(deadline.at).await.map_err(|_| queue_error(deadline))?;
+                pass = self.pass()?;
+                Admitted::Owned(queued)
             }
         };
         let permitted = clock::now();
+        attempts.call_begins(permitted);
         self.budget.request(caller.core);
         let mut seen = self.set.seen(caller.core);
         if seen.endpoints.is_empty() {
@@ -72,10 +76,12 @@ impl Upstream {
             repeatable: is_idempotent(&request.method) || self.rules.admits(caller.ground),
             is_probe: pass.is_probe(),
             deadline,
+            tried: RefCell::default(),
+            attempts,
         };
-        let outcome = call.with_retries(&mut request, &mut upload, attempts).await;
+        let outcome = call.with_retries(&mut request, &mut upload).await;
         let now = clock::now();
-        attempts.time = now.saturating_duration_since(permitted);
+        attempts.call_ends(permitted, now);
         match outcome {
             Ok(answered) => Ok(self.finish(answered, pass, permit, (caller.core, now))),
             Err(attempted) => {
@@ -87,6 +93,14 @@ impl Upstream {
 }
 
 impl Upstream {
+    /// Asks the breaker.
+    fn pass(&self) -> Result<Pass, Error> {
+        match self.breaker.admit(clock::now()) {
+            Admission::Pass(pass) => Ok(pass),
+            Admission::Open { retry_after } => Err(refused(retry_after)),
+        }
+    }
+
     /// The endpoints of a set that has none yet: waits for the first answer of its sources, as long as for a
     /// connection. A set that is known to be empty is looked up again early.
     async fn first_endpoints(&self, core: CoreId, deadline: Deadline) -> Seen<'_> {
@@ -141,10 +155,36 @@ impl Upstream {
         }
     }
 
+    /// Notes for outlier detection that an attempt at an endpoint went well or failed.
+    fn attempted(&self, listed: &Listed, endpoint: &Endpoint, failed: bool, now: Instant) {
+        if self.set.attempted(listed, endpoint, failed, now)
+            && let (Some(log), Some(until)) = (self.log.get(), endpoint.ejected_until(now))
+        {
+            let (name, address, length) = (&self.settings.name, endpoint.address(), until - now);
+            log.warn(format_args!("`{name}`: {address} is ejected for {length:.1?}: its calls keep failing"));
+        }
+    }
+
+    /// Notes that a connection to an endpoint failed: it is avoided for a while, and looked up again by its name.
+    #[cold]
+    fn unreachable(&self, endpoint: &Endpoint, why: &str, now: Instant) {
+        endpoint.reach.failed(now);
+        self.look_up_again();
+        if let Some(log) = self.log.get() {
+            let (name, address) = (&self.settings.name, endpoint.address());
+            let key = ("unreachable", name.as_ref());
+            let message = format_args!("`{name}`: {address} cannot be reached and is avoided: {why}");
+            log.write_seldom(now, Level::Warn, key, message, &[]);
+        }
+    }
+
     /// Writes a change of the breaker to the operator's log.
     #[cold]
     fn report(&self, change: &Change) {
-        let Some(log) = self.log.get() else { return };
+        let Some(log) = self.log.get().filter(|_| !self.background.lock().over) else {
+            // Another upstream has taken its place: its breaker may stand otherwise.
+            return;
+        };
         let name = &self.settings.name;
         match change {
             // A failed probe leaves it as it was: open.

@@ -5,6 +5,7 @@
 //! for a second: a service that sends heads and then hangs is not well. A stream of events may never end and is judged
 //! by its head.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ const FLOWS: Duration = Duration::from_secs(1);
 /// A response whose head is there, and what the head says.
 pub(super) struct Answered {
     pub(super) response: Response,
+    /// The endpoint that gave it.
+    pub(super) peer: SocketAddr,
     /// Whether the service answered while the client kept it waiting: what it says of itself counts for nothing.
     pub(super) client_stalled: bool,
     pub(super) verdict: Verdict,
@@ -74,16 +77,20 @@ impl<'c> Observer<'c> {
     /// The head of a response has come.
     pub(super) fn answered(
         mut self,
-        answered: transport::Answered,
+        answered: transport::Exchanged,
         began: Instant,
         now: Instant,
     ) -> Answered {
-        let transport::Answered { response, client_stalled } = answered;
-        let took = now.saturating_duration_since(began);
+        let transport::Exchanged { response, client_stalled } = answered;
+        let (took, peer) = (now.saturating_duration_since(began), self.endpoint.address());
         self.endpoint.liveness.answered(took, now);
         let active = self.active.take().filter(|_| holds_on(&response));
         if client_stalled {
-            return Answered { response, client_stalled, verdict: Verdict::Nothing, active, deferred: None };
+            if !fails_endpoint(response.status) {
+                self.counted = Some(Counted::Answered);
+            }
+            let verdict = Verdict::Nothing;
+            return Answered { response, peer, client_stalled, verdict, active, deferred: None };
         }
         let verdict = of_status(response.status);
         self.upstream.gate.observe(took, verdict.is_bad(), now);
@@ -100,9 +107,9 @@ impl<'c> Observer<'c> {
             (None, false) => Some(Counted::Answered),
         };
         if deferred.is_none() {
-            self.upstream.set.attempted(self.listed, self.endpoint, failed, now);
+            self.upstream.attempted(self.listed, self.endpoint, failed, now);
         }
-        Answered { response, client_stalled, verdict, active, deferred }
+        Answered { response, peer, client_stalled, verdict, active, deferred }
     }
 
     /// The attempt has failed.
@@ -111,7 +118,7 @@ impl<'c> Observer<'c> {
         let verdict = of_failure(failure, || self.endpoint.liveness.accuses((began, began), response, now));
         self.counted = Some(counted(failure));
         if verdict.is_bad() {
-            self.upstream.set.attempted(self.listed, self.endpoint, true, now);
+            self.upstream.attempted(self.listed, self.endpoint, true, now);
             self.upstream.gate.observe(now.saturating_duration_since(began), true, now);
         }
         verdict
@@ -126,8 +133,8 @@ impl Drop for Observer<'_> {
     }
 }
 
-/// Watches the body of a response that is judged by its end. Dropped before that, its client has left: the head was
-/// good, but a probe gives its place back.
+/// Watches the body of a response that is judged by its end. Dropped before that, its client has left: that is a success
+/// if the body had begun to come, and says nothing otherwise; a probe gives its place back.
 pub(super) struct BodyObserver {
     upstream: Arc<Upstream>,
     core: CoreId,
@@ -176,12 +183,7 @@ impl BodyObserver {
     fn good(&mut self, now: Instant) {
         if let Some(pass) = self.pass.take() {
             self.upstream.record(pass, self.core, Verdict::Good, now);
-            self.upstream.set.attempted(
-                &self.upstream.set.seen(self.core),
-                &self.deferred.endpoint,
-                false,
-                now,
-            );
+            self.upstream.attempted(&self.upstream.set.seen(self.core), &self.deferred.endpoint, false, now);
         }
     }
 
@@ -193,7 +195,7 @@ impl BodyObserver {
         let verdict = of_failure(failure, || endpoint.liveness.accuses((*began, self.last), response, now));
         let pass = self.pass.take();
         if let Verdict::Bad(reason) = verdict {
-            self.upstream.set.attempted(&self.upstream.set.seen(self.core), endpoint, true, now);
+            self.upstream.attempted(&self.upstream.set.seen(self.core), endpoint, true, now);
             self.upstream.gate.observe(now.saturating_duration_since(*began), true, now);
             match pass {
                 Some(pass) => self.upstream.record(pass, self.core, verdict, now),
@@ -205,7 +207,8 @@ impl BodyObserver {
 
 impl Drop for BodyObserver {
     fn drop(&mut self) {
-        if self.pass.as_ref().is_some_and(|pass| !pass.is_probe()) {
+        let is_probe = self.pass.as_ref().is_none_or(Pass::is_probe);
+        if !is_probe && self.last > self.deferred.head {
             self.good(self.last);
         }
         self.upstream.metrics.attempted(self.core, self.counted);

@@ -7,8 +7,6 @@ use http::StatusCode;
 use crate::config::RetryOn;
 use crate::exchange::{CallPhase, Cause, Failure, HeaderId, Party, Request, Response};
 use crate::runtime::{clock, random, time};
-use crate::upstream::Attempts;
-use crate::upstream::endpoints::set::Tried;
 use crate::upstream::transport::upload::Upload;
 
 use super::attempt::Outcome;
@@ -28,17 +26,11 @@ pub(super) fn retry_on(failure: Failure) -> Option<RetryOn> {
 }
 
 impl Call<'_> {
-    pub(super) async fn with_retries(
-        &self,
-        request: &mut Request,
-        upload: &mut Upload,
-        attempts: &mut Attempts,
-    ) -> Outcome {
+    pub(super) async fn with_retries(&self, request: &mut Request, upload: &mut Upload) -> Outcome {
         let upstream = self.upstream;
-        let mut tried = Tried::new();
         let mut number = 1;
         loop {
-            let outcome = self.attempt_or_hedge(&mut tried, request, upload, attempts).await;
+            let outcome = self.attempt_or_hedge(request, upload).await;
             let Some(pause) = self.pause(&outcome, number, upload) else { return outcome };
             // What a service says of the next attempt may be beyond all time.
             let late = clock::now().checked_add(pause).is_none_or(|at| at >= self.deadline.at);
@@ -82,7 +74,7 @@ impl Call<'_> {
 
 /// What a response says of the next attempt, in seconds (RFC 9110 section 10.2.3).
 fn retry_after(response: &Response) -> Option<Duration> {
-    if !matches!(response.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+    if response.status != StatusCode::SERVICE_UNAVAILABLE {
         return None;
     }
     let value = response.headers.get_id(HeaderId::RetryAfter)?;

@@ -122,6 +122,16 @@ impl Endpoint {
         self.health() == HealthState::Unhealthy
     }
 
+    /// Until when it is left out for its failures; none where it is not.
+    pub(in crate::upstream) fn ejected_until(&self, now: Instant) -> Option<Instant> {
+        self.outlier.ejected_until(now)
+    }
+
+    /// Whether it is avoided, for connections to it failed.
+    pub fn is_avoided(&self, now: Instant) -> bool {
+        !self.reach.is_open(now)
+    }
+
     /// Whether it is left out for its failures.
     pub fn is_ejected(&self, now: Instant) -> bool {
         self.outlier.ejected_until(now).is_some()

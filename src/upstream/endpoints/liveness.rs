@@ -4,14 +4,19 @@
 //! an attempt counts as a failure of the service only if both hold:
 //!
 //! - no call to the endpoint has received a response's head since the attempt began, and
-//! - the attempt waited at least as long as the slowest response of late took, or nothing has come from the endpoint
-//!   for as long as its `response` timeout.
+//! - the attempt waited at least as long as the slowest response of late took, or the endpoint has left attempts without
+//!   a head for as long as its `response` timeout.
+//!
+//! Of an endpoint that has never answered nothing is known: ten times as long as the attempt waited is enough then, if
+//! that is at least a second and less than `response`.
 //!
 //! So impatient callers never accuse a service that answers others, and a service that hangs is accused by them too: at
-//! once where it used to answer faster than they wait, else once `response` has passed without any head. "Of late" is
-//! the running and the last stretch of 30 s.
+//! once where it used to answer faster than they wait, else once that time has passed since the first attempt that came
+//! to nothing. "Of late" is the running stretch of 30 s and the last one before it in which anything was answered:
+//! a quiet service keeps what is known of it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::upstream::epoch::{Epoch, nanos};
@@ -32,7 +37,12 @@ pub struct Liveness {
     slowest: AtomicU64,
     /// Of the stretch before, likewise.
     before: AtomicU64,
+    /// When the first attempt began that was cut since the last head, and which head that was.
+    unanswered: Mutex<Option<(Instant, u64)>>,
 }
+
+/// How long an endpoint that has never answered may keep silent at least.
+const UNKNOWN: Duration = Duration::from_secs(1);
 
 /// How many bits the slowest response of a stretch has.
 const TOOK: u32 = 40;
@@ -73,23 +83,31 @@ impl Liveness {
     /// caller cuts it at `now`. A patient caller would have waited for `response`.
     #[cold]
     pub fn accuses(&self, (began, since): (Instant, Instant), response: Duration, now: Instant) -> bool {
-        let last = self.last.load(Ordering::Relaxed).checked_sub(1).and_then(|last| self.epoch.moment(last));
-        let Some(last) = last else { return true };
-        if last > since {
+        let seen = self.last.load(Ordering::Relaxed);
+        let last = seen.checked_sub(1).and_then(|last| self.epoch.moment(last));
+        if last.is_some_and(|last| last > since) {
             return false;
         }
+        let first = {
+            let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+            let first =
+                unanswered.filter(|(_, head)| *head == seen).map_or(since, |(first, _)| first.min(since));
+            *unanswered = Some((first, seen));
+            first
+        };
         let waited = now.saturating_duration_since(began);
-        now.saturating_duration_since(last) >= response || waited >= self.slowest(now)
+        let silence = now.saturating_duration_since(first);
+        match last {
+            Some(_) => waited >= self.slowest() || silence >= response,
+            None => silence >= response.min(waited.saturating_mul(10).max(UNKNOWN)),
+        }
     }
 
     /// The slowest response of the running stretch and the one before it.
-    fn slowest(&self, now: Instant) -> Duration {
-        let stretch = self.epoch.nanos(now) / STRETCH;
+    fn slowest(&self) -> Duration {
         [&self.slowest, &self.before]
             .into_iter()
-            .map(|cell| cell.load(Ordering::Relaxed))
-            .filter(|seen| (seen >> TOOK) + 1 >= stretch)
-            .map(|seen| Duration::from_micros(seen & ((1 << TOOK) - 1)))
+            .map(|cell| Duration::from_micros(cell.load(Ordering::Relaxed) & ((1 << TOOK) - 1)))
             .max()
             .unwrap_or_default()
     }

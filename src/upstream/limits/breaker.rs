@@ -22,13 +22,13 @@ use std::time::{Duration, Instant};
 use crate::exchange::CoreId;
 
 use crate::upstream::epoch::{Epoch, nanos};
-use opening::Reasons;
+use standing::Reasons;
 use window::{BUCKETS, Calls, Failures};
 
-mod opening;
+mod standing;
 mod window;
 
-pub use opening::{Opening, Standing, State};
+pub use standing::{Opening, Standing, State};
 
 /// When a call is refused because all probes are under way, nobody knows how long they take: ask again after this.
 const PROBES_TAKEN: Duration = Duration::from_secs(1);
@@ -206,14 +206,7 @@ impl Breaker {
 
     /// The state at a moment. Open becomes half-open by time alone.
     pub fn state(&self, now: Instant) -> State {
-        let inner = self.0.lock();
-        if is_closed(inner.epoch) {
-            State::Closed
-        } else if self.0.base.nanos(now) < self.0.until.load(Ordering::Relaxed) {
-            State::Open
-        } else {
-            State::HalfOpen
-        }
+        self.0.state(&self.0.lock(), now)
     }
 
     /// A failure that shows only after its call was recorded as good: the body of its response broke off. It counts as
@@ -234,8 +227,8 @@ impl Breaker {
 
     /// The state, with its times and reasons.
     pub fn standing(&self, now: Instant) -> Standing {
-        let state = self.state(now);
         let inner = self.0.lock();
+        let state = self.0.state(&inner, now);
         let until = self.0.base.moment(self.0.until.load(Ordering::Relaxed));
         let (since, opening) = inner.story.clone().unzip();
         Standing {
@@ -256,6 +249,16 @@ impl Circuit {
     fn lock(&self) -> MutexGuard<'_, Inner> {
         // Nothing in here panics half way through a change, so a poisoned lock holds sound counts.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self, inner: &Inner, now: Instant) -> State {
+        if is_closed(inner.epoch) {
+            State::Closed
+        } else if self.base.nanos(now) < self.until.load(Ordering::Relaxed) {
+            State::Open
+        } else {
+            State::HalfOpen
+        }
     }
 
     #[cold]

@@ -22,7 +22,7 @@ pub struct Waits {
 }
 
 /// The head of a response, or all of it.
-pub struct Answered {
+pub struct Exchanged {
     /// The response.
     pub response: Response,
     /// Whether the service answered while the client kept it waiting for the rest of the request: what it then says of

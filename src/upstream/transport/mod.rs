@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 
 use crate::exchange::{CoreId, Error, Request};
 
-pub use exchange::{Answered, Waits};
+pub use exchange::{Exchanged, Waits};
 
 use http1::Http1;
 use upload::Upload;
@@ -93,7 +93,7 @@ impl Lease<'_> {
         request: &Request,
         upload: &mut Upload,
         waits: Waits,
-    ) -> Result<Answered, Error> {
+    ) -> Result<Exchanged, Error> {
         match self {
             Lease::Http1(lease) => lease.exchange(request, upload, waits).await,
         }

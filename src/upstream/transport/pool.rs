@@ -55,7 +55,7 @@ impl<S: Session> Wake for Watch<S> {
 
     fn wake_by_ref(self: &Arc<Self>) {
         if let Some(pool) = self.pool.upgrade() {
-            pool.sweep(self.core, clock::now());
+            pool.disturbed(self.core, clock::now());
         }
     }
 }
@@ -92,7 +92,7 @@ impl<S: Session> Pool<S> {
         let list = self.list(core);
         session.rest(now);
         // Before the lock is taken: a runtime that is short of time calls the waker from within.
-        if session.poll_disturbed(&mut Context::from_waker(&list.waker)).is_ready() {
+        if !watched(&mut *session, &list.waker, now) {
             return;
         }
         let mut idle = list.lock();
@@ -101,8 +101,20 @@ impl<S: Session> Pool<S> {
         }
     }
 
-    /// Drops what is not usable any more.
+    /// Drops what is not usable any more. What stays is watched again: a runtime that was short of time may not have
+    /// begun to.
     pub fn sweep(&self, core: CoreId, now: Instant) {
+        let list = self.list(core);
+        let mut idle = std::mem::take(&mut *list.lock());
+        idle.retain_mut(|session| session.is_usable(now) && watched(&mut **session, &list.waker, now));
+        let mut kept = list.lock();
+        // Nothing else runs on this core meanwhile, but for the waker, which finds an empty list.
+        idle.append(&mut kept);
+        *kept = idle;
+    }
+
+    /// Drops what is not usable any more, called by the socket of one session.
+    fn disturbed(&self, core: CoreId, now: Instant) {
         self.list(core).lock().retain_mut(|session| session.is_usable(now));
     }
 
@@ -117,6 +129,14 @@ impl<S> List<S> {
     fn lock(&self) -> MutexGuard<'_, Vec<Box<S>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a session is usable; its socket calls the waker from now on.
+fn watched<S: Session>(session: &mut S, waker: &Waker, now: Instant) -> bool {
+    let mut cx = Context::from_waker(waker);
+    // The runtime may still hold a wake-up from before the session was read empty: a look at the socket clears it.
+    session.poll_disturbed(&mut cx).is_pending()
+        || (session.is_usable(now) && session.poll_disturbed(&mut cx).is_pending())
 }
 
 #[cfg(test)]

@@ -173,10 +173,13 @@ impl Upload {
             if connection.out.is_empty() {
                 return Poll::Ready(Ok(()));
             }
-            ready!(connection.poll_flush(cx)).map_err(Broken::Endpoint)?;
-            if self.framing != Framing::None {
+            let before = connection.out.written();
+            let flushed = connection.poll_flush(cx);
+            // Also where only a part has left: a service that reads slowly does read.
+            if self.framing != Framing::None && connection.out.written() > before {
                 self.moved = Some(clock::now());
             }
+            ready!(flushed).map_err(Broken::Endpoint)?;
         }
     }
 

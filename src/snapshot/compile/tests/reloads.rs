@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::*;
+use crate::exchange::Attempts;
 use crate::exchange::target::PathRules;
 use crate::exchange::{Body, CoreId, HeaderId, Headers, Request, Target};
 use crate::runtime::clock;
@@ -13,7 +14,7 @@ use crate::telemetry::OperatorLog;
 use crate::telemetry::log::Level;
 use crate::upstream::background::discovery::Resolver;
 use crate::upstream::background::discovery::testing::{A, Record, SRV, Say, Server};
-use crate::upstream::{Attempts, Caller, Deadline, Tools};
+use crate::upstream::{Caller, Deadline, Tools};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -61,7 +62,7 @@ async fn call(snapshot: &Snapshot) -> Result<u16, String> {
     let request = Request { method, target, version, headers, body: Body::Empty };
     let caller = Caller { core: CoreId(0), ground: None };
     let deadline = Deadline { at: clock::now() + LONG, lifted: None, whole: false };
-    let outcome = snapshot.upstreams[0].call(caller, request, deadline, &mut Attempts::default()).await;
+    let outcome = snapshot.upstreams[0].call(caller, request, deadline, &Attempts::default()).await;
     outcome.map(|answer| answer.status.as_u16()).map_err(|error| format!("{:?}", error.kind()))
 }
 

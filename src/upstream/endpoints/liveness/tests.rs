@@ -9,9 +9,32 @@ fn ms(millis: u64) -> Duration {
 }
 
 #[test]
-fn a_service_that_never_answered_is_accused() {
+fn a_service_that_never_answered_is_accused_after_ten_times_the_wait() {
     let (liveness, start) = (Liveness::default(), Instant::now());
-    assert!(liveness.accuses((start, start), RESPONSE, start + ms(300)));
+    let cut = |at: Instant| liveness.accuses((at - ms(300), at - ms(300)), RESPONSE, at);
+    assert!(!cut(start + ms(300)), "it may be slow: nothing is known of it");
+    assert!(!cut(start + ms(2_999)));
+    assert!(cut(start + ms(3_000)));
+    let quick = Liveness::default();
+    let cut = |at: Instant| quick.accuses((at - ms(10), at - ms(10)), RESPONSE, at);
+    assert!(!cut(start + ms(10)) && !cut(start + ms(999)) && cut(start + ms(1_000)), "at least a second");
+    let slow = Liveness::default();
+    let cut = |at: Instant| slow.accuses((at - ms(5_000), at - ms(5_000)), RESPONSE, at);
+    assert!(!cut(start + ms(5_000)) && cut(start + RESPONSE), "at most the response timeout");
+}
+
+#[test]
+fn a_quiet_service_keeps_what_is_known_of_it() {
+    let (liveness, start) = (Liveness::default(), Instant::now());
+    liveness.answered(ms(400), start);
+    // An hour later many impatient callers come at once.
+    let later = start + Duration::from_secs(3600);
+    for call in 0..20 {
+        let began = later + ms(call);
+        assert!(!liveness.accuses((began, began), RESPONSE, began + ms(150)), "call {call}");
+    }
+    let cut = later + RESPONSE;
+    assert!(liveness.accuses((cut - ms(150), cut - ms(150)), RESPONSE, cut), "it hangs after all");
 }
 
 #[test]
@@ -52,21 +75,30 @@ fn a_slow_service_that_hangs_is_accused_once_its_response_timeout_has_passed() {
     let (liveness, start) = (Liveness::default(), Instant::now());
     liveness.answered(ms(400), start);
     let cut = |at: Instant| liveness.accuses((at - ms(300), at - ms(300)), RESPONSE, at);
-    assert!(!cut(start + RESPONSE - ms(1)));
-    assert!(cut(start + RESPONSE));
+    // The first attempt that comes to nothing begins a second after the head.
+    let first = start + ms(1_000);
+    assert!(!cut(first + ms(300)));
+    assert!(!cut(first + RESPONSE - ms(1)));
+    assert!(cut(first + RESPONSE));
+    liveness.answered(ms(400), first + RESPONSE);
+    assert!(!cut(first + RESPONSE + ms(400)), "a head clears it");
 }
 
 #[test]
 fn what_was_slow_long_ago_says_nothing_any_more() {
     let (liveness, start) = (Liveness::default(), Instant::now());
     liveness.answered(ms(900), start);
-    let later = start + ms(61_000);
-    liveness.answered(ms(5), later);
-    assert!(liveness.accuses((later, later), RESPONSE, later + ms(300)));
+    for stretch in 1..=2 {
+        let later = start + ms(31_000 * stretch);
+        liveness.answered(ms(5), later);
+        let accused = liveness.accuses((later, later), RESPONSE, later + ms(300));
+        assert_eq!(accused, stretch == 2, "the stretch before still counts");
+    }
 }
 
 proptest! {
-    /// The slowest response of the last 30 seconds always bounds what accuses, and none older than 60 does.
+    /// The slowest response of the last 30 seconds is always known, and none from before the last two stretches in
+    /// which anything was answered.
     #[test]
     fn the_slowest_response_of_late_is_known(
         steps in prop::collection::vec((0_u64..20_000, 1_u64..2_000), 1..60),
@@ -76,13 +108,13 @@ proptest! {
         for (pause, took) in steps {
             now += ms(pause);
             liveness.answered(ms(took), now);
-            seen.push((now, took));
-            let slowest = |within: u64| {
-                let of_late = seen.iter().filter(|(at, _)| now.duration_since(*at) <= ms(within));
-                of_late.map(|(_, took)| *took).max().unwrap_or_default()
-            };
-            let known = liveness.slowest(now);
-            prop_assert!(known >= ms(slowest(30_000)) && known <= ms(slowest(60_000)), "{known:?}");
+            let stretch = (now - start - ms(seen.first().map_or(pause, |(_, first, _)| *first))).as_secs() / 30;
+            seen.push((stretch, if seen.is_empty() { pause } else { seen[0].1 }, took));
+            let mut stretches: Vec<u64> = seen.iter().map(|(stretch, ..)| *stretch).collect();
+            stretches.dedup();
+            let kept = &stretches[stretches.len().saturating_sub(2)..];
+            let slowest = seen.iter().filter(|(stretch, ..)| kept.contains(stretch)).map(|(.., took)| *took).max();
+            prop_assert_eq!(liveness.slowest(), ms(slowest.unwrap_or_default()));
         }
     }
 }

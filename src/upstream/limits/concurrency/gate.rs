@@ -113,9 +113,11 @@ impl Gate {
 
     /// Its limit is the one that holds from now on.
     pub fn come_into_force(&self) {
+        // Before the lock of the queue is taken: an observer takes the two locks in this order.
+        let limit = first_limit(self.settings, self.adaptive.as_deref());
         let mut waiters = self.shared.waiters();
         waiters.generation = self.generation;
-        self.shared.limit.store(first_limit(self.settings, self.adaptive.as_deref()), Ordering::SeqCst);
+        self.shared.limit.store(limit, Ordering::SeqCst);
         drop(waiters);
         self.shared.admit();
     }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Buf;
 use http::StatusCode;
@@ -125,7 +126,13 @@ impl<'a> Exchanging<'a> {
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Error>> {
         let Waits { started, response, idle, upload_rate, .. } = self.waits;
         let moved = self.upload.moved().unwrap_or(started);
-        let deadline = self.waits.deadline + self.upload.extension(started, upload_rate);
+        let extension = if self.waits.whole {
+            // The caller ends the call then, whatever moves.
+            Duration::ZERO
+        } else {
+            self.upload.extension(started, upload_rate)
+        };
+        let deadline = self.waits.deadline + extension;
         let is_sent = self.is_sent();
         let own = moved + if is_sent { response } else { idle };
         if self.connection.timer.poll(own.min(deadline), cx).is_pending() {

@@ -20,7 +20,7 @@ use crate::http1::{Framing, encode};
 use crate::runtime::clock;
 
 use super::connection::{Connection, SMALL_READ};
-use super::exchange::{Answered, Waits};
+use super::exchange::{Exchanged, Waits};
 use super::pool::Pool;
 use super::upload::Upload;
 use body::AnswerBody;
@@ -82,7 +82,7 @@ impl<'t> Lease<'t> {
         request: &Request,
         upload: &mut Upload,
         waits: Waits,
-    ) -> Result<Answered, Error> {
+    ) -> Result<Exchanged, Error> {
         let mut lent = self.lent;
         let Some(connection) = lent.connection() else { return Err(head::broken().into()) };
         connection.out.clear();
@@ -129,7 +129,7 @@ impl<'t> Lease<'t> {
                 response.body = Body::Stream(Box::new(body));
             }
         }
-        Ok(Answered { response, client_stalled })
+        Ok(Exchanged { response, client_stalled })
     }
 }
 

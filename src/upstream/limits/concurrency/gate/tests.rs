@@ -246,3 +246,24 @@ fn a_gate_out_of_force_sets_no_limit_and_an_adaptive_one_goes_on() {
     grow(&old);
     assert_eq!(fixed.limit(), 7);
 }
+
+#[test]
+fn a_gate_comes_into_force_while_answer_times_come_in() {
+    let (adaptive, queue) = (Limit::Adaptive(64), 16);
+    let mut gate = Gate::new(adaptive, queue, LONG);
+    for _ in 0..200 {
+        let next = gate.successor(adaptive, queue, LONG);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    let now = Instant::now();
+                    // Every hundredth ends a window, and sets the limit.
+                    (0..400).for_each(|_| gate.observe(Duration::from_millis(1), false, now));
+                });
+            }
+            scope.spawn(|| next.come_into_force());
+        });
+        gate = next;
+    }
+    assert!(gate.try_enter().is_some());
+}
