@@ -103,7 +103,7 @@ class Bench:
         prefixes = [f"/api/v1/svc{n}/" for n in range(routes)] or ["/"]
         locations = "\n".join(f"        location {p} {{ proxy_pass http://up; }}" for p in prefixes)
         config = fill("nginx.conf", self.directory, port=port, upstream=self.upstream_port,
-                      connections=connections, locations=locations)
+                      connections=connections, locations=locations, workers=workers)
         command = ["nginx", "-p", self.directory, "-c", config]
         if workers == 1:
             command += ["-g", "master_process off;"]

@@ -111,6 +111,7 @@ impl Failure {
     pub fn kind(&self) -> ErrorKind {
         match (self.party, self.cause) {
             (Party::Client, Cause::Left) => ErrorKind::ClientClosed,
+            (Party::Client, Cause::Stalled) if self.phase == CallPhase::Body => ErrorKind::ClientClosed,
             (Party::Client, Cause::Protocol) => ErrorKind::MalformedRequest,
             (Party::Client, _) => ErrorKind::RequestTimeout,
             (Party::Gateway, Cause::Exhausted) => ErrorKind::Overloaded,
@@ -125,7 +126,9 @@ impl Failure {
         match (self.phase, self.cause) {
             (_, Cause::Exhausted) => "descriptors",
             (CallPhase::Connect, _) => "connect",
+            (_, Cause::Protocol) if self.party == Party::Client => "body",
             (_, Cause::Protocol) => "protocol",
+            (CallPhase::Body, Cause::Stalled) => "stalled",
             (_, Cause::Coding) => "coding",
             (_, Cause::Reset) => "reset",
             (_, Cause::Incomplete) => "incomplete",

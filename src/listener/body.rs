@@ -74,7 +74,7 @@ impl BodyStream for ClientBody {
                 match self.poll_continue(cx) {
                     Poll::Ready(Ok(())) => {}
                     Poll::Ready(Err(error)) => {
-                        return self.fail(Error::new(ErrorKind::ClientClosed).source(error));
+                        return self.fail(Error::new(ErrorKind::ClientClosed).reason("body").source(error));
                     }
                     Poll::Pending => return Poll::Pending,
                 }
@@ -87,7 +87,7 @@ impl BodyStream for ClientBody {
                 }
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => {
-                    return self.fail(Error::new(ErrorKind::ClientClosed).source(error));
+                    return self.fail(Error::new(ErrorKind::ClientClosed).reason("body").source(error));
                 }
                 Poll::Pending => {
                     let late = self.pace.deadline(clock::now(), self.bounds);

@@ -17,6 +17,7 @@ mod aggregate_table;
 mod aggregate_told;
 mod authorize;
 mod blame;
+mod blame_slow;
 mod cache;
 mod cache_keys;
 mod cache_stale;

@@ -41,7 +41,11 @@ impl BodyStream for ClientBody {
         let Some(frame) = frame else { return Poll::Ready(None) };
         let frame = match frame {
             Ok(frame) => frame,
-            Err(error) => return Poll::Ready(Some(Err(Error::new(ErrorKind::ClientClosed).source(error)))),
+            Err(error) => {
+                return Poll::Ready(Some(Err(Error::new(ErrorKind::ClientClosed)
+                    .reason("body")
+                    .source(error))));
+            }
         };
         match frame.into_data() {
             Ok(data) => {

@@ -110,7 +110,14 @@ impl Upstream {
                 }
             }
         }
+        let before = self.set.endpoints();
         self.set.replace(&places, settled, pool, clock::now());
+        let after = self.set.endpoints();
+        let is_new = |one: &Arc<Endpoint>| !before.iter().any(|known| Arc::ptr_eq(known, one));
+        if !before.is_empty() && !after.is_empty() && after.iter().all(is_new) {
+            // The service has moved: what its old endpoints did says little about the new ones.
+            self.breaker.probe_now(clock::now());
+        }
         if self.set.is_found() {
             self.log_emptiness(places.is_empty(), settled, tools);
         }

@@ -29,8 +29,8 @@ use super::verdict::of_failure;
 /// How long an endpoint may keep silent before the next one is tried too.
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// Among how many endpoints `connect` is shared at least, where there are so many.
-const SHARES: u32 = 4;
+/// However many endpoints share `connect`, each has this long before the next one is tried too.
+const LEAST_STAGGER: Duration = Duration::from_millis(10);
 
 type Dial<'a> = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + 'a>>;
 
@@ -65,8 +65,8 @@ impl<'a> Call<'a> {
     ) -> Result<(usize, Lease<'c>), Attempted> {
         let limit = self.upstream.settings.timeouts.connect;
         let end = self.deadline.at.min(began + limit);
-        let shares = SHARES.min(self.seen.endpoints.len() as u32).max(1);
-        let stagger = STAGGER.min(limit / shares);
+        let shares = (self.seen.endpoints.len() as u32).max(1);
+        let stagger = STAGGER.min(limit / shares).max(LEAST_STAGGER);
         let mut race = Race {
             call: self,
             running: SmallVec::new(),

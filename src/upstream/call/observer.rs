@@ -81,8 +81,10 @@ impl<'c> Observer<'c> {
         began: Instant,
         now: Instant,
     ) -> Answered {
-        let transport::Exchanged { response, client_stalled } = answered;
-        let (took, peer) = (now.saturating_duration_since(began), self.endpoint.address());
+        let transport::Exchanged { response, uploaded, client_stalled } = answered;
+        let peer = self.endpoint.address();
+        // How long a client takes to send its request is not the service's time.
+        let took = now.saturating_duration_since(uploaded.unwrap_or(began));
         self.endpoint.liveness.answered(took, now);
         let active = self.active.take().filter(|_| holds_on(&response));
         if client_stalled {

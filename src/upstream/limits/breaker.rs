@@ -7,7 +7,8 @@
 //! - **Half-open**: `probes` places. A call takes a place if (probes under way) + (probes that succeeded) is less
 //!   than `probes`; every other call is refused. When all `probes` have succeeded the breaker closes and all counts
 //!   start from nothing; one failure opens it again for the whole of `open`; a probe that comes to nothing gives its
-//!   place back.
+//!   place back. A place that has been taken for as long as `open`, and at least a second, is given to another call:
+//!   the client of a probe may be slow, and nothing is known by waiting for it. What that probe comes to counts no more.
 //!
 //! Time alone ends the open state: no other part has to ask or to answer for that. Every change from closed, and
 //! every opening, begins a new epoch; a result counts only in the epoch its call was admitted in.
@@ -18,6 +19,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
 
 use crate::exchange::CoreId;
 
@@ -32,6 +35,9 @@ pub use standing::{Opening, Standing, State};
 
 /// When a call is refused because all probes are under way, nobody knows how long they take: ask again after this.
 const PROBES_TAKEN: Duration = Duration::from_secs(1);
+
+/// A probe holds its place for this long at least.
+const LEAST_HELD: Duration = Duration::from_secs(1);
 
 /// When a breaker opens, for how long, and what closes it.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -94,8 +100,8 @@ pub enum Admission {
 #[derive(Debug)]
 pub struct Pass {
     epoch: u64,
-    /// Set while this is a probe that holds a place.
-    probe: Option<Arc<Circuit>>,
+    /// Set while this is a probe that holds a place: that of this number.
+    probe: Option<(Arc<Circuit>, u64)>,
 }
 
 impl Pass {
@@ -108,11 +114,8 @@ impl Pass {
 
 impl Drop for Pass {
     fn drop(&mut self) {
-        if let Some(circuit) = self.probe.take() {
-            let mut inner = circuit.lock();
-            if inner.epoch == self.epoch {
-                inner.under_way -= 1;
-            }
+        if let Some((circuit, number)) = self.probe.take() {
+            circuit.lock().places.retain(|(taken, _)| *taken != number);
         }
     }
 }
@@ -141,8 +144,10 @@ struct Circuit {
 struct Inner {
     epoch: u64,
     failures: Failures,
-    /// Probes under way.
-    under_way: u32,
+    /// The numbers of the probes under way, the oldest first, and when they began.
+    places: SmallVec<[(u64, Instant); 4]>,
+    /// The number of the next probe.
+    next: u64,
     /// Probes that succeeded.
     succeeded: u32,
     /// How often it has opened.
@@ -199,7 +204,7 @@ impl Breaker {
         failed: Option<&'static str>,
     ) -> Option<Change> {
         match pass.probe.take() {
-            Some(circuit) => circuit.probed(pass.epoch, now, failed),
+            Some((circuit, number)) => circuit.probed(number, now, failed),
             None => self.0.called(pass.epoch, core, now, failed),
         }
     }
@@ -278,21 +283,27 @@ impl Circuit {
         if left > 0 {
             return Admission::Open { retry_after: Duration::from_nanos(left) };
         }
-        if inner.under_way + inner.succeeded >= self.settings.probes.max(1) {
-            return Admission::Open { retry_after: PROBES_TAKEN };
+        if inner.places.len() as u32 + inner.succeeded >= self.settings.probes.max(1) {
+            let held = self.settings.open.max(LEAST_HELD);
+            let is_over = |(_, began): &(u64, Instant)| now.saturating_duration_since(*began) >= held;
+            if !inner.places.first().is_some_and(is_over) {
+                return Admission::Open { retry_after: PROBES_TAKEN };
+            }
+            inner.places.remove(0);
         }
-        inner.under_way += 1;
-        Admission::Pass(Pass { epoch: inner.epoch, probe: Some(Arc::clone(self)) })
+        let number = inner.next;
+        inner.next += 1;
+        inner.places.push((number, now));
+        Admission::Pass(Pass { epoch: inner.epoch, probe: Some((Arc::clone(self), number)) })
     }
 
     /// A probe has ended.
     #[cold]
-    fn probed(&self, epoch: u64, now: Instant, failed: Option<&'static str>) -> Option<Change> {
+    fn probed(&self, number: u64, now: Instant, failed: Option<&'static str>) -> Option<Change> {
         let mut inner = self.lock();
-        if inner.epoch != epoch {
-            return None;
-        }
-        inner.under_way -= 1;
+        // Its place is gone where another epoch has begun, or another call has it.
+        let at = inner.places.iter().position(|(taken, _)| *taken == number)?;
+        inner.places.remove(at);
         if let Some(reason) = failed {
             inner.reasons.add(reason);
             let opening = Opening { probe: true, in_a_row: 1, ..Opening::default() };
@@ -382,8 +393,8 @@ impl Circuit {
     /// A new epoch, with nothing counted.
     fn begin(&self, inner: &mut Inner, step: u64) {
         let epoch = inner.epoch + step;
-        let (opened, story) = (inner.opened, inner.story.take());
-        *inner = Inner { epoch, opened, story, ..Inner::default() };
+        let (opened, next, story) = (inner.opened, inner.next, inner.story.take());
+        *inner = Inner { epoch, opened, next, story, ..Inner::default() };
         self.streak.store(no_failures(epoch), Ordering::Relaxed);
         self.epoch.store(epoch, Ordering::Release);
     }

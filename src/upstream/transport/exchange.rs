@@ -25,6 +25,8 @@ pub struct Waits {
 pub struct Exchanged {
     /// The response.
     pub response: Response,
+    /// When the last piece of an upload moved before the head came: the service's own time begins then.
+    pub uploaded: Option<Instant>,
     /// Whether the service answered while the client kept it waiting for the rest of the request: what it then says of
     /// itself is the client's doing.
     pub client_stalled: bool,

@@ -11,6 +11,7 @@ use crate::http1::{Framing, encode};
 use crate::runtime::clock;
 
 use super::connection::Connection;
+use super::exchange::Waits;
 
 /// Pieces of a body are kept up to this sum, so that a small one can be sent again.
 const KEPT: usize = 16 * 1024;
@@ -101,9 +102,14 @@ impl Upload {
         self.owed_since.is_some()
     }
 
-    /// Whether the client has owed the next piece long enough to be the one who holds the exchange up.
-    pub(super) fn is_stalled(&self, now: Instant) -> bool {
-        self.owed_since.is_some_and(|since| now.saturating_duration_since(since) >= STALLED)
+    /// Whether the client is the one that holds the exchange up: it has owed the next piece for a while, or owes it now
+    /// and has sent less than the rate allows since the exchange began.
+    pub(super) fn holds_up(&self, now: Instant, waits: Waits) -> bool {
+        let Some(owed_since) = self.owed_since else { return false };
+        let took = now.saturating_duration_since(waits.started);
+        let trickles =
+            took >= 2 * STALLED && (self.bytes as f64) < took.as_secs_f64() * waits.upload_rate as f64;
+        trickles || now.saturating_duration_since(owed_since) >= STALLED
     }
 
     /// By how much the upload puts the deadline off: the time in which it moved, but no more than its bytes take at
@@ -268,9 +274,24 @@ mod tests {
     fn a_client_has_stalled_once_it_owed_a_piece_for_a_while() {
         let start = Instant::now();
         let mut upload = Upload::new(Body::Empty);
-        assert!(!upload.is_stalled(start + STALLED));
+        let long = Duration::from_secs(60);
+        let waits = Waits {
+            deadline: start + long,
+            whole: false,
+            response: long,
+            idle: long,
+            upload_rate: 1_000,
+            started: start,
+        };
+        assert!(!upload.holds_up(start + STALLED, waits));
         upload.owed_since = Some(start);
-        assert!(upload.awaits_client() && !upload.is_stalled(start + STALLED / 2));
-        assert!(upload.is_stalled(start + STALLED));
+        assert!(upload.awaits_client() && !upload.holds_up(start + STALLED / 2, waits));
+        assert!(upload.holds_up(start + STALLED, waits));
+        // A byte now and then is no more than a stall.
+        let later = start + Duration::from_secs(2);
+        (upload.owed_since, upload.bytes) = (Some(later), 1_999);
+        assert!(upload.holds_up(later, waits));
+        upload.bytes = 2_000;
+        assert!(!upload.holds_up(later, waits));
     }
 }

@@ -424,6 +424,14 @@ impl Turn {
         gate.wait();
     }
 
+    /// Writes as much as the peer takes, and gives up once it takes nothing for `wait`; whether all of it went out.
+    pub(crate) fn raw_within(&mut self, bytes: &[u8], wait: Duration) -> bool {
+        let _ = self.source.stream.stream.set_write_timeout(Some(wait));
+        let written = self.source.stream.stream.write_all(bytes).is_ok();
+        let _ = self.source.stream.stream.set_write_timeout(Some(PATIENCE * 3));
+        written
+    }
+
     /// Whether more bytes come within `wait`.
     pub(crate) fn has_bytes_within(&mut self, wait: Duration) -> bool {
         let _ = self.source.stream.stream.set_read_timeout(Some(wait));

@@ -262,11 +262,11 @@ fn no_storm_of_results_breaks_the_count_of_places() {
                     let now = start + milliseconds(clock.fetch_add(random.u64(0..2), Ordering::Relaxed));
                     let Admission::Pass(pass) = breaker.admit(now) else { continue };
                     // Counted by the rounds' own epoch: a lost round's probes may still be under way.
-                    let probe = pass.probe.as_ref().map(|circuit| (Arc::clone(circuit), pass.epoch));
+                    let probe = pass.probe.as_ref().map(|(circuit, _)| (Arc::clone(circuit), pass.epoch));
                     if let Some((circuit, epoch)) = probe {
                         under_way.fetch_add(1, Ordering::Relaxed);
                         let inner = circuit.lock();
-                        let over = inner.under_way + inner.succeeded > PROBES;
+                        let over = inner.places.len() as u32 + inner.succeeded > PROBES;
                         broken.fetch_or(over && inner.epoch == epoch, Ordering::Relaxed);
                     }
                     match random.u8(0..4) {
@@ -344,4 +344,18 @@ fn a_failure_that_shows_late_counts_while_it_is_closed() {
     assert_eq!(breaker.late_failure(CORE, now, "idle").map(|change| change.state()), Some(State::Open));
     assert_eq!(breaker.late_failure(CORE, now, "idle"), None);
     assert_eq!(breaker.opened(), 1);
+}
+
+#[test]
+fn a_probe_that_comes_to_nothing_for_long_gives_its_place_to_another() {
+    let now = Instant::now();
+    let breaker = opened(now, |settings| settings.probes = 1);
+    let later = now + Duration::from_secs(10);
+    let slow = pass(&breaker, later);
+    assert_eq!(refused(&breaker, later + milliseconds(9_999)), Some(PROBES_TAKEN));
+    let next = later + Duration::from_secs(10);
+    let probe = pass(&breaker, next);
+    assert!(probe.is_probe());
+    assert_eq!(record(&breaker, slow, CORE, next, true), None, "it counts no more");
+    assert_eq!(record(&breaker, probe, CORE, next, false), Some(State::Closed));
 }

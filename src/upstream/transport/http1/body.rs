@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::exchange::{BodyStream, CallPhase, Cause, Error, Extent, Failure, Frame, Party};
 use crate::http1::{Decoder, Framing, Piece};
@@ -21,7 +21,14 @@ pub(super) struct AnswerBody {
     waits: Waits,
     /// When a byte came last.
     last: Instant,
+    /// When a piece was handed on that has not been asked on from yet.
+    handed: Option<Instant>,
+    /// The longest time that a piece lay there before the next was asked for: the client's time.
+    paused: Duration,
 }
+
+/// A client that kept the service waiting for so long is why the service breaks off.
+const PAUSED: Duration = Duration::from_millis(500);
 
 /// What a read of the connection came to.
 enum Read {
@@ -39,7 +46,16 @@ impl AnswerBody {
         waits: Waits,
         now: Instant,
     ) -> AnswerBody {
-        AnswerBody { decoder: Decoder::new(framing), lent, upload, reusable, waits, last: now }
+        AnswerBody {
+            decoder: Decoder::new(framing),
+            lent,
+            upload,
+            reusable,
+            waits,
+            last: now,
+            handed: Some(now),
+            paused: Duration::ZERO,
+        }
     }
 
     /// The body has ended as it should: the connection goes back if nothing is left in it.
@@ -127,8 +143,11 @@ impl AnswerBody {
 
     /// The service broke off, unless the client kept it waiting.
     fn broke(&self, cause: Cause) -> Failure {
-        if self.upload.is_stalled(clock::now()) {
+        if self.upload.holds_up(clock::now(), self.waits) {
             return Failure::new(Party::Client, CallPhase::Send, Cause::Stalled);
+        }
+        if self.paused >= PAUSED {
+            return Failure::new(Party::Client, CallPhase::Body, Cause::Stalled);
         }
         Failure::new(Party::Service, CallPhase::Body, cause)
     }
@@ -136,6 +155,9 @@ impl AnswerBody {
 
 impl BodyStream for AnswerBody {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
+        if let Some(handed) = self.handed.take() {
+            self.paused = self.paused.max(clock::now().saturating_duration_since(handed));
+        }
         if let Err(error) = self.poll_upload(cx) {
             self.lent.end();
             return Poll::Ready(Some(Err(error)));
@@ -143,7 +165,10 @@ impl BodyStream for AnswerBody {
         loop {
             let Some(connection) = self.lent.connection() else { return Poll::Ready(None) };
             match self.decoder.decode(&mut connection.read) {
-                Ok(Piece::Data(data)) => return Poll::Ready(Some(Ok(Frame::Data(data)))),
+                Ok(Piece::Data(data)) => {
+                    self.handed = Some(clock::now());
+                    return Poll::Ready(Some(Ok(Frame::Data(data))));
+                }
                 Ok(Piece::Trailers(trailers)) => return Poll::Ready(Some(Ok(Frame::Trailers(trailers)))),
                 Ok(Piece::End) => {
                     self.end();

@@ -109,7 +109,7 @@ impl<'a> Exchanging<'a> {
 
     /// The service ended the connection. Where the client kept it waiting, that is why.
     fn closed(&mut self, error: Option<io::Error>) -> Error {
-        let failure = if self.upload.is_stalled(clock::now()) {
+        let failure = if self.upload.holds_up(clock::now(), self.waits) {
             Failure::new(Party::Client, CallPhase::Send, Cause::Stalled)
         } else {
             broken()

@@ -96,7 +96,7 @@ impl<'t> Lease<'t> {
         let mut exchanging = Exchanging::new(connection, upload, waits, request.method == Method::HEAD);
         let head = poll_fn(|cx| exchanging.poll_head(cx)).await?;
         let now = clock::now();
-        let client_stalled = upload.is_stalled(now);
+        let (client_stalled, uploaded) = (upload.holds_up(now, waits), upload.moved());
         let whole = match head.framing {
             Framing::None => Some(0),
             Framing::Length(length) if length <= connection.read.len() as u64 => Some(length as usize),
@@ -129,7 +129,7 @@ impl<'t> Lease<'t> {
                 response.body = Body::Stream(Box::new(body));
             }
         }
-        Ok(Exchanged { response, client_stalled })
+        Ok(Exchanged { response, uploaded, client_stalled })
     }
 }
 

@@ -11,30 +11,41 @@ struct Model {
     until: Option<Instant>,
     /// The calls of this round, oldest first: in which tenth they ended, and whether they failed.
     ended: Vec<(u128, bool)>,
-    under_way: u32,
+    /// The probes under way, the oldest first.
+    under_way: Vec<(u64, Instant)>,
+    next: u64,
     opened: u64,
 }
 
 impl Model {
     /// The round and whether the call is a probe, or how long it has to wait.
-    fn admit(&mut self, now: Instant) -> Result<(usize, bool), Duration> {
-        let Some(until) = self.until else { return Ok((self.round, false)) };
+    fn admit(&mut self, now: Instant) -> Result<(usize, Option<u64>), Duration> {
+        let Some(until) = self.until else { return Ok((self.round, None)) };
         if now < until {
             return Err(until - now);
         }
-        if self.under_way + self.ended.len() as u32 == self.settings.probes {
-            return Err(Duration::from_secs(1));
+        if self.under_way.len() + self.ended.len() == self.settings.probes as usize {
+            let held = self.settings.open.max(Duration::from_secs(1));
+            match self.under_way.iter().position(|(_, began)| now - *began >= held) {
+                Some(at) => drop(self.under_way.remove(at)),
+                None => return Err(Duration::from_secs(1)),
+            }
         }
-        self.under_way += 1;
-        Ok((self.round, true))
+        self.next += 1;
+        self.under_way.push((self.next, now));
+        Ok((self.round, Some(self.next)))
     }
 
     /// `failed` is none for an aborted call.
-    fn end(&mut self, (round, probe): (usize, bool), now: Instant, failed: Option<bool>) {
+    fn end(&mut self, (round, probe): (usize, Option<u64>), now: Instant, failed: Option<bool>) {
         if round != self.round {
             return;
         }
-        self.under_way -= u32::from(probe);
+        if let Some(probe) = probe {
+            let Some(at) = self.under_way.iter().position(|(own, _)| *own == probe) else { return };
+            self.under_way.remove(at);
+        }
+        let probe = probe.is_some();
         let Some(failed) = failed else { return };
         let tenth = (now - self.start).as_nanos() / (self.settings.window.as_nanos() / 10);
         self.ended.push((tenth, failed));
@@ -56,7 +67,7 @@ impl Model {
     }
 
     fn change(&mut self, until: Option<Instant>) {
-        (self.round, self.until, self.under_way) = (self.round + 1, until, 0);
+        (self.round, self.until, self.under_way) = (self.round + 1, until, Vec::new());
         self.ended.clear();
     }
 
@@ -110,7 +121,8 @@ proptest! {
         let (breaker, mut now) = (Breaker::new(settings, 3), start);
         breaker.0.base.nanos(start);
         let mut model = Model {
-            settings, start, round: 0, until: None, ended: Vec::new(), under_way: 0, opened: 0,
+            settings, start, round: 0, until: None, ended: Vec::new(), under_way: Vec::new(), next: 0,
+            opened: 0,
         };
         let mut calls = Vec::new();
         for step in steps {
@@ -118,7 +130,7 @@ proptest! {
                 Step::Wait(time) => now += milliseconds(time),
                 Step::Admit => match (breaker.admit(now), model.admit(now)) {
                     (Admission::Pass(pass), Ok(expected)) => {
-                        prop_assert_eq!(pass.is_probe(), expected.1);
+                        prop_assert_eq!(pass.is_probe(), expected.1.is_some());
                         calls.push((pass, expected));
                     }
                     (Admission::Open { retry_after }, Err(expected)) => prop_assert_eq!(retry_after, expected),
