@@ -33,6 +33,8 @@ pub struct Upload {
     moved: Option<Instant>,
     /// Since when the client owes the next piece while nothing waits to be written.
     owed_since: Option<Instant>,
+    /// The same of the piece that is being written.
+    owed_before: Option<Instant>,
 }
 
 /// The part of a body that can be sent again: most bodies are one piece, which is not copied.
@@ -65,6 +67,7 @@ impl Upload {
             bytes: 0,
             moved: None,
             owed_since: None,
+            owed_before: None,
         }
     }
 
@@ -159,7 +162,7 @@ impl Upload {
             while !self.done && connection.out.has_room() {
                 match self.body.poll_frame(cx) {
                     Poll::Ready(Some(Ok(frame))) => {
-                        self.owed_since = None;
+                        self.owed_before = self.owed_since.take().or(self.owed_before);
                         self.push(frame, connection);
                     }
                     Poll::Ready(Some(Err(error))) => return Poll::Ready(Err(Broken::Client(error))),
@@ -185,7 +188,14 @@ impl Upload {
             if self.framing != Framing::None && connection.out.written() > before {
                 self.moved = Some(clock::now());
             }
-            ready!(flushed).map_err(Broken::Endpoint)?;
+            match ready!(flushed) {
+                Ok(()) => self.owed_before = None,
+                Err(error) => {
+                    // The piece met a connection that had ended while it was awaited.
+                    self.owed_since = self.owed_before;
+                    return Poll::Ready(Err(Broken::Endpoint(error)));
+                }
+            }
         }
     }
 
