@@ -203,6 +203,7 @@ def main():
     parse = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parse.add_argument("--binary", default=os.path.join(ROOT, "target", "release", "portcullis"), help="the gateway")
     given = parse.parse_args()
+    given.binary = os.path.abspath(given.binary)
     for tool, path in (("wrk", shutil.which("wrk")), ("the gateway", shutil.which(given.binary))):
         if not path:
             print(f"chaos: {tool} is not there", file=sys.stderr)

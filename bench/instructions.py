@@ -111,6 +111,7 @@ def count(bench, peer, headers):
 
 def main():
     options = arguments()
+    options.binary = os.path.abspath(options.binary)
     missing = [tool for tool in ("valgrind", "callgrind_control", "nginx", "taskset") if not shutil.which(tool)]
     if missing or not os.path.exists(options.binary):
         print(f"not found: {', '.join(missing) or options.binary}", file=sys.stderr)
