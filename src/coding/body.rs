@@ -14,7 +14,7 @@ const WORTHWHILE: usize = 4 << 10;
 
 /// This body, decoded on the way: frames of at most 64 KiB, and the inner body is pulled only when there is nothing
 /// left to decode. What the inner body ends with (trailers) comes behind the decoded data. A stream that is broken or
-/// cut off is [`ErrorKind::UpstreamFailure`] with the reason `coding`.
+/// cut off is [`UpstreamFailure`](crate::exchange::ErrorKind::UpstreamFailure) with the reason `coding`.
 ///
 /// `codings` as [`super::codings`] gives them; without any the body is handed back as it is.
 pub fn decoded(body: Body, codings: &[Coding]) -> Body {

@@ -234,7 +234,7 @@ impl Node {
     }
 
     /// Feeds what it means to a hash, wherever it stands and however it is written: nodes that are the
-    /// [`same`](Node::same) are fed alike. The order of a map counts only below a key of [`ORDERED`].
+    /// [`same`](Node::same) are fed alike. The order of a map counts only below a key of `ORDERED`.
     pub fn feed(&self, hash: &mut impl Hasher) {
         self.feed_as(false, hash);
     }
