@@ -10,13 +10,13 @@ use bytes::{Bytes, BytesMut};
 use http::{Method, StatusCode, Version};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
 use crate::exchange::target::PathRules;
 use crate::exchange::{Headers, Target};
 use crate::http1::{
     ConnectionLine, Decoder, Framing, HeadError, HeadLimits, Piece, RequestHead, encode, parse_request,
 };
+use crate::net::{Listener, Stream};
 
 use super::seats::{Seat, Seats};
 
@@ -100,7 +100,7 @@ impl Reply {
 }
 
 /// Serves every connection on this runtime until the future is dropped.
-pub async fn serve<A>(listener: TcpListener, bounds: Bounds, answer: A)
+pub async fn serve<A>(listener: Listener, bounds: Bounds, answer: A)
 where
     A: AsyncFn(&Asked) -> Reply + 'static,
 {
@@ -121,11 +121,11 @@ where
     }
 }
 
-async fn connection<A>(mut stream: TcpStream, bounds: Bounds, seat: &Seat, answer: &A) -> io::Result<()>
+async fn connection<A>(mut stream: Stream, bounds: Bounds, seat: &Seat, answer: &A) -> io::Result<()>
 where
     A: AsyncFn(&Asked) -> Reply,
 {
-    stream.set_nodelay(true)?;
+    stream.send_at_once()?;
     let mut buffer = BytesMut::new();
     for served in 0u64.. {
         if served > 0 && buffer.is_empty() {
@@ -174,7 +174,7 @@ enum Read {
     End,
 }
 
-async fn read_head(stream: &mut TcpStream, buffer: &mut BytesMut, limits: &HeadLimits) -> io::Result<Read> {
+async fn read_head(stream: &mut Stream, buffer: &mut BytesMut, limits: &HeadLimits) -> io::Result<Read> {
     loop {
         match parse_request(buffer, limits, Headers::new()) {
             Ok(Some(head)) => return Ok(Read::Head(Box::new(head))),
@@ -189,7 +189,7 @@ async fn read_head(stream: &mut TcpStream, buffer: &mut BytesMut, limits: &HeadL
 
 /// Reads the body away; whether the next request can be told from it.
 async fn skip_body(
-    stream: &mut TcpStream,
+    stream: &mut Stream,
     buffer: &mut BytesMut,
     framing: Framing,
     most: u64,

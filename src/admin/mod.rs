@@ -18,10 +18,10 @@ use std::future::Future;
 use std::pin::Pin;
 
 use ::http::{Method, StatusCode};
-use tokio::net::TcpListener;
 
 use crate::exchange::problem::problem;
 use crate::exchange::{Body, Error, ErrorKind, RequestId};
+use crate::net::Listener;
 use crate::runtime::{clock, random};
 use crate::server::{Cause, Control};
 use crate::telemetry::metrics;
@@ -47,7 +47,7 @@ const RESOURCES: &[(&str, Method, Answer)] = &[
 ];
 
 /// Serves the admin listener for the life of the process.
-pub fn serve(listener: TcpListener, control: Control) -> Pin<Box<dyn Future<Output = ()>>> {
+pub fn serve(listener: Listener, control: Control) -> Pin<Box<dyn Future<Output = ()>>> {
     Box::pin(async move {
         http::serve(listener, BOUNDS, async move |asked: &Asked| answer(&control, asked).await).await;
     })

@@ -3,13 +3,20 @@ use super::*;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+/// A listening socket and its address.
+fn listening() -> (Listener, std::net::SocketAddr) {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    socket.set_nonblocking(true).unwrap();
+    let address = socket.local_addr().unwrap();
+    (Listener::new(socket).unwrap(), address)
+}
+
 /// What a small server answers to these bytes, until it closes.
 fn answered(sent: &str) -> String {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
     runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let (listener, address) = listening();
         tokio::task::spawn_local(http::serve(listener, Bounds::SMALL, async |asked: &Asked| {
             Reply::text(StatusCode::OK, format!("{} {}", asked.method, asked.path))
         }));
@@ -35,8 +42,7 @@ fn who_does_not_ask_makes_room_for_who_does() {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
     runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let (listener, address) = listening();
         let hour = std::time::Duration::from_secs(3600);
         let bounds = Bounds { connections: 2, head_wait: hour, wait: hour, ..Bounds::SMALL };
         tokio::task::spawn_local(http::serve(listener, bounds, async |_: &Asked| {
@@ -65,8 +71,7 @@ fn half_a_head_is_not_waited_for_long() {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
     runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let (listener, address) = listening();
         let (hour, moment) = (std::time::Duration::from_secs(3600), std::time::Duration::from_millis(20));
         let bounds = Bounds { head_wait: moment, wait: hour, ..Bounds::SMALL };
         tokio::task::spawn_local(http::serve(listener, bounds, async |_: &Asked| {

@@ -9,9 +9,10 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use tokio::net::{TcpListener, TcpStream};
 
 use crate::exchange::{CoreId, Name};
+use crate::net::network::Queue;
+use crate::net::{Listener, Stream};
 use crate::pipeline::Core;
 use crate::runtime::{clock, task, time};
 use crate::snapshot::Watcher;
@@ -53,7 +54,7 @@ pub struct Door {
 
 impl Door {
     /// Accepts until the future is dropped. A socket error is told to `trouble`, and accepting goes on.
-    pub async fn accept(&self, socket: &TcpListener, mut trouble: impl FnMut(io::Error)) {
+    pub async fn accept(&self, socket: &Listener, mut trouble: impl FnMut(io::Error)) {
         loop {
             match socket.accept().await {
                 Ok((stream, peer)) => self.place(stream, peer),
@@ -67,29 +68,24 @@ impl Door {
     }
 
     /// Accepts what the kernel holds already and no more: before a listener closes, so that nobody who was let in
-    /// is sent away. The socket is non-blocking, and asked directly: a runtime's word about it may be out of date.
-    pub fn accept_queued(&self, socket: &std::net::TcpListener) {
+    /// is sent away.
+    pub fn accept_queued(&self, queue: &Queue) {
         loop {
-            match socket.accept() {
-                Ok((stream, peer)) => {
-                    let ready = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-                    if let Ok(stream) = ready {
-                        self.place(stream, peer);
-                    }
-                }
+            match queue.accept() {
+                Ok((stream, peer)) => self.place(stream, peer),
                 Err(error) if is_of_one_connection(&error) => {}
                 Err(_) => return,
             }
         }
     }
 
-    fn place(&self, stream: TcpStream, peer: SocketAddr) {
+    fn place(&self, stream: Stream, peer: SocketAddr) {
         // A connection beyond a bound is closed as the socket is dropped: before anything is read.
         let Some(counted) = self.count(peer) else { return };
         let Some(better) = self.handoff.better(self.core.id.0) else {
             return self.start(stream, peer, counted);
         };
-        let Ok(stream) = stream.into_std() else { return };
+        let Ok(stream) = stream.detach() else { return };
         let moved = Moved { stream, peer, listener: self.listener, counted };
         if let Err(moved) = self.handoff.give(better, moved) {
             self.take(moved);
@@ -140,12 +136,12 @@ impl Door {
 
     /// Takes a connection over from another core.
     pub fn take(&self, moved: Moved) {
-        if let Ok(stream) = TcpStream::from_std(moved.stream) {
+        if let Ok(stream) = moved.stream.attach() {
             self.start(stream, moved.peer, moved.counted);
         }
     }
 
-    fn start(&self, stream: TcpStream, peer: SocketAddr, counted: OpenConnection) {
+    fn start(&self, stream: Stream, peer: SocketAddr, counted: OpenConnection) {
         let balanced = self.handoff.count(self.core.id.0);
         let core = Rc::clone(&self.core);
         let watcher = Rc::clone(&self.watcher);
@@ -180,9 +176,8 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn serve(stream: TcpStream, peer: SocketAddr, core: &Rc<Core>, watcher: Rc<Watcher>) {
-    // Answers leave in whole writes: waiting for more to send would only delay them.
-    let _ = stream.set_nodelay(true);
+async fn serve(stream: Stream, peer: SocketAddr, core: &Rc<Core>, watcher: Rc<Watcher>) {
+    let _ = stream.send_at_once();
     let Some(pinned) = watcher.pin() else { return };
     let head_by = clock::now() + pinned.plan.limits.head_timeout;
     let wire = Rc::new(Wire::new(stream, BytesMut::new()));

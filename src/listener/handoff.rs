@@ -1,12 +1,13 @@
 //! Evens out the cores: the kernel spreads connections by a hash, and a few long-lived ones may all fall on one core.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::mpsc;
 
 use super::connections::OpenConnection;
+use crate::net::Detached;
 
 /// How far ahead of the least busy core one must be before it gives a connection away. Moving one costs a few
 /// microseconds once, so short-lived connections, which keep the cores even by themselves, mostly stay.
@@ -17,8 +18,8 @@ const WAITING: usize = 1024;
 
 /// A connection on its way to another core.
 pub struct Moved {
-    /// The socket, non-blocking.
-    pub stream: TcpStream,
+    /// The connection.
+    pub stream: Detached,
     /// The client.
     pub peer: SocketAddr,
     /// The listener it came in by.

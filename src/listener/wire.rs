@@ -7,9 +7,8 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use tokio::net::TcpStream;
 
-use crate::net::{self, Outbox, Timer};
+use crate::net::{Outbox, Stream, Timer};
 use crate::runtime::clock;
 
 /// Room for the head of a request; most fit into one read of it.
@@ -30,7 +29,7 @@ const READ_AHEAD: usize = 16 * 1024;
 
 /// A client's connection.
 pub(super) struct Wire {
-    stream: RefCell<TcpStream>,
+    stream: RefCell<Stream>,
     read: RefCell<BytesMut>,
     out: RefCell<Outbox>,
     timer: RefCell<Timer>,
@@ -47,7 +46,7 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(stream: TcpStream, read: BytesMut) -> Wire {
+    pub(super) fn new(stream: Stream, read: BytesMut) -> Wire {
         Wire {
             stream: RefCell::new(stream),
             read: RefCell::new(read),
@@ -87,7 +86,7 @@ impl Wire {
 
     /// Waits for something to read without holding a buffer for it.
     pub(super) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.borrow().poll_read_ready(cx)
+        self.stream.borrow().poll_readable(cx)
     }
 
     /// Reads a piece of a head.
@@ -108,7 +107,7 @@ impl Wire {
     fn poll_read(&self, room: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut read = self.read.borrow_mut();
         read.reserve(room);
-        net::poll_read(&mut self.stream.borrow_mut(), &mut read, cx)
+        self.stream.borrow_mut().poll_read_buffer(&mut read, cx)
     }
 
     /// Ready once the client has left. What it sends ahead, of its body or of a next request, is kept, up to a bound.
@@ -140,7 +139,7 @@ impl Wire {
             self.probe_at.set(Some(at));
             ready!(self.probe.borrow_mut().poll(at, cx));
             self.probe_at.set(None);
-            if !matches!(self.stream.borrow().take_error(), Ok(None)) {
+            if self.stream.borrow().has_failed() {
                 return Poll::Ready(());
             }
         }
@@ -152,12 +151,11 @@ impl Wire {
 
     /// Says that nothing more will be sent, so that the client can read the last answer to its end.
     pub(super) fn finish_writing(&self) {
-        // A socket that is gone already is as finished as it can be.
-        let _ = socket2::SockRef::from(&*self.stream.borrow()).shutdown(std::net::Shutdown::Write);
+        self.stream.borrow().finish_writing();
     }
 
     /// Takes the connection apart, for a protocol that reads it in its own way.
-    pub(super) fn into_parts(self) -> (TcpStream, BytesMut) {
+    pub(super) fn into_parts(self) -> (Stream, BytesMut) {
         (self.stream.into_inner(), self.read.into_inner())
     }
 }

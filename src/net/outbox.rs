@@ -6,7 +6,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
+
+use super::stream::Stream;
 
 /// Pieces up to this size are copied behind the head, so that head and body leave in one write.
 const GATHER: usize = 16 * 1024;
@@ -85,7 +86,7 @@ impl Outbox {
     ///
     /// # Errors
     /// The socket's own; `WriteZero` where it takes no more.
-    pub fn poll_flush(&mut self, stream: &mut TcpStream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub fn poll_flush(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.is_empty() {
             let wrote = if self.large.is_empty() && self.tail.is_empty() {
                 ready!(Pin::new(&mut *stream).poll_write(cx, &self.small[self.at..]))?

@@ -132,7 +132,7 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
     });
     let admin_address = match admin_socket {
         Some((socket, address)) => {
-            let socket = tokio::net::TcpListener::from_std(socket)
+            let socket = crate::net::Listener::new(socket)
                 .map_err(|error| Fault::environment("the admin listener could not be started", &error))?;
             task::spawn_local(admin(socket, control.clone()));
             Some(address)

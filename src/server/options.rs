@@ -6,16 +6,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-
 use crate::exchange::Name;
+use crate::net::Listener;
 use crate::telemetry::OperatorLog;
 
 use super::control::Control;
 use super::source::Source;
 
 /// What serves the admin listener, on the control runtime.
-pub type Admin = fn(TcpListener, Control) -> Pin<Box<dyn Future<Output = ()>>>;
+pub type Admin = fn(Listener, Control) -> Pin<Box<dyn Future<Output = ()>>>;
 
 /// How the access log looks on standard output.
 #[derive(Clone, Copy, Debug)]

@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use crate::config::{self, Host, UpstreamSettings};
 use crate::exchange::{CoreId, Name};
 use crate::expression::Ground;
+use crate::net::Network;
 use crate::runtime::clock;
 use crate::telemetry::OperatorLog;
 use crate::telemetry::metrics::UpstreamMetrics;
@@ -102,6 +103,7 @@ pub struct Upstream {
     gate: Gate,
     hedge: Option<(Arc<HedgeDelay>, Arc<Budget>)>,
     rules: Rules,
+    network: Network,
     background: Background,
     metrics: Arc<UpstreamMetrics>,
     /// Where changes of its state are written, once its background work has begun.
@@ -109,8 +111,15 @@ pub struct Upstream {
 }
 
 impl Upstream {
-    /// An upstream for so many cores, whose attempts are counted there. Opens nothing.
-    pub fn new(settings: Settings, rules: Rules, cores: usize, metrics: Arc<UpstreamMetrics>) -> Upstream {
+    /// An upstream for so many cores, whose attempts are counted there. Opens nothing; its services are reached by that
+    /// network.
+    pub fn new(
+        settings: Settings,
+        rules: Rules,
+        cores: usize,
+        metrics: Arc<UpstreamMetrics>,
+        network: Network,
+    ) -> Upstream {
         let written = &settings.written;
         let concurrency = &written.concurrency;
         Upstream {
@@ -122,6 +131,7 @@ impl Upstream {
                 (Arc::new(HedgeDelay::new(hedge.after, cores)), Arc::new(Budget::new(hedge.max, cores)))
             }),
             rules,
+            network,
             background: Background::default(),
             metrics,
             log: OnceLock::new(),
@@ -139,7 +149,7 @@ impl Upstream {
         metrics: Arc<UpstreamMetrics>,
     ) -> Upstream {
         let (before, now) = (&self.settings.written, clock::now());
-        let mut new = Upstream::new(settings, rules, cores, metrics);
+        let mut new = Upstream::new(settings, rules, cores, metrics, self.network.clone());
         let written = &new.settings.written;
         new.set = Set::new(written, cores, Some(&self.set), now);
         if before.breaker == written.breaker {

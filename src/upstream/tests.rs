@@ -38,7 +38,7 @@ fn a_route_that_waits_longer_lifts_the_time_for_an_answer() {
         written: UpstreamSettings::anonymous(url),
     };
     let metrics = Metrics::new(1).upstream("service");
-    let upstream = Arc::new(Upstream::new(settings, Rules::default(), 1, metrics));
+    let upstream = Arc::new(Upstream::new(settings, Rules::default(), 1, metrics, Network::default()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let lifted = Duration::from_secs(60);

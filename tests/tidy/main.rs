@@ -152,6 +152,13 @@ fn hyper_is_named_in_one_place() {
 }
 
 #[test]
+fn sockets_are_named_in_one_room() {
+    let elsewhere = |source: &Source, _: &str| source.room() != Some("net");
+    let words = ["TcpStream", "tokio::net::TcpListener"];
+    none("the room `net` alone names streams", &found(&["src"], &words, elsewhere, |s| &s.production));
+}
+
+#[test]
 fn time_chance_and_tasks_come_from_one_room() {
     let words = [
         "Instant::now",

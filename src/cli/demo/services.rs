@@ -7,6 +7,7 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::admin::http::{Asked, Bounds, Reply, serve};
+use crate::net::Listener;
 use crate::runtime::task;
 
 /// More connections than a gateway opens for a demonstration.
@@ -38,7 +39,7 @@ impl Services {
                 Err(error) => return drop(up.send(Err(error))),
             };
             runtime.block_on(async {
-                let sockets = [users, orders, catalog].map(tokio::net::TcpListener::from_std);
+                let sockets = [users, orders, catalog].map(Listener::new);
                 let [Ok(users), Ok(orders), Ok(catalog)] = sockets else {
                     return drop(up.send(Err(io::Error::other("a socket was refused"))));
                 };

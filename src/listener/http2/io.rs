@@ -1,4 +1,4 @@
-//! A socket as hyper reads and writes it.
+//! A connection as hyper reads and writes it.
 
 use std::io;
 use std::pin::Pin;
@@ -6,22 +6,23 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
-/// How much is read from a socket at once.
+use crate::net::Stream;
+
+/// How much is read from a connection at once.
 const READ_SPACE: usize = 16 * 1024;
 
-/// A socket as hyper reads it, with what was read before.
+/// A connection as hyper reads it, with what was read before.
 pub(super) struct Io {
-    stream: TcpStream,
+    stream: Stream,
     /// What was read before the protocol was clear.
     read: BytesMut,
     space: Box<[u8]>,
 }
 
 impl Io {
-    /// A socket of which `read` has been read already.
-    pub(super) fn new(stream: TcpStream, read: BytesMut) -> Io {
+    /// A connection of which `read` has been read already.
+    pub(super) fn new(stream: Stream, read: BytesMut) -> Io {
         Io { stream, read, space: vec![0; READ_SPACE].into() }
     }
 }

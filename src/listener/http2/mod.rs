@@ -22,10 +22,9 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use tokio::net::TcpStream;
 
 use crate::exchange::{Body, HeaderId, Response};
-use crate::net::Timer;
+use crate::net::{Stream, Timer};
 use crate::pipeline::{Arrived, Core, Walk};
 use crate::runtime::clock;
 use crate::snapshot::Watcher;
@@ -53,7 +52,7 @@ const PENDING_RESETS: usize = 20;
 
 /// Serves one connection until either side ends it. `read` holds what has been read of it, the preface first.
 pub(super) async fn serve(
-    stream: TcpStream,
+    stream: Stream,
     read: BytesMut,
     peer: SocketAddr,
     core: Rc<Core>,

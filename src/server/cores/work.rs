@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::runtime::task::JoinHandle;
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::exchange::{CoreId, Name};
 use crate::listener::accept::Door;
 use crate::listener::handoff::{Handoff, Moved};
+use crate::net::Listener;
 use crate::pipeline::Core;
 use crate::snapshot::Watcher;
 use crate::telemetry::log::Level;
@@ -42,7 +42,7 @@ struct Open {
     name: Name,
     door: Rc<Door>,
     /// The socket with the task that accepts from it; `None` once it is closed.
-    socket: Option<(Rc<TcpListener>, JoinHandle<()>)>,
+    socket: Option<(Rc<Listener>, JoinHandle<()>)>,
 }
 
 impl Work {
@@ -114,7 +114,7 @@ impl Work {
     }
 
     fn open(&mut self, number: usize, name: Name, socket: Socket) {
-        match TcpListener::from_std(socket) {
+        match Listener::new(socket) {
             Ok(socket) => self.serve(number, name, Rc::new(socket)),
             Err(error) => {
                 self.shared.log.error(format_args!("core {}: listener `{name}`: {error}", self.core.id.0));
@@ -122,7 +122,7 @@ impl Work {
         }
     }
 
-    fn serve(&mut self, number: usize, name: Name, socket: Rc<TcpListener>) {
+    fn serve(&mut self, number: usize, name: Name, socket: Rc<Listener>) {
         let door = Rc::new(Door {
             listener: number,
             name: Name::clone(&name),
@@ -167,8 +167,8 @@ impl Work {
         let Some((socket, task)) = open.socket.take() else { return };
         end(task).await;
         let Some(socket) = Rc::into_inner(socket) else { return };
-        match socket.into_std() {
-            Ok(socket) => open.door.accept_queued(&socket),
+        match socket.into_queue() {
+            Ok(queue) => open.door.accept_queued(&queue),
             Err(error) => self.shared.log.warn(format_args!("listener `{}` closes: {error}", open.name)),
         }
     }

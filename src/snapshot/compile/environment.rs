@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::cache::Cache;
 use crate::config::{CacheBounds, Config};
 use crate::exchange::Name;
+use crate::net::Network;
 use crate::policy::authenticate::jwt::Jwt;
 use crate::store::SystemClock;
 use crate::store::registry::Registry;
@@ -23,6 +24,8 @@ pub struct Environment {
     pub counters: Arc<Registry>,
     /// The store of answers; it outlives every snapshot.
     pub cache: Arc<Cache>,
+    /// The network that services are reached by.
+    pub network: Network,
     /// What the background work of upstreams needs; none where a configuration is only checked.
     pub tools: Option<Tools>,
     /// Where a route tells, at the level debug, that its `match` could not be evaluated.
@@ -37,6 +40,7 @@ impl Environment {
             metrics: Metrics::new(cores),
             counters: Arc::new(Registry::new(Arc::new(SystemClock))),
             cache: Arc::new(Cache::bounded(CacheBounds::default())),
+            network: Network::default(),
             tools: None,
             log: None,
         }

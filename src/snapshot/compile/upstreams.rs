@@ -7,6 +7,7 @@ use crate::action::Called;
 use crate::config::{Balance, Config, Diagnostics, Host, Target, Text, UpstreamSettings, Url};
 use crate::exchange::Name;
 use crate::expression::{Scope, load};
+use crate::net::Network;
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 use crate::upstream::{Rules, Settings, Timeouts, Upstream};
@@ -22,6 +23,7 @@ pub(super) struct Upstreams {
     kept: HashMap<Name, Arc<Upstream>>,
     cores: usize,
     metrics: Arc<Metrics>,
+    network: Network,
 }
 
 impl Upstreams {
@@ -44,6 +46,7 @@ impl Upstreams {
             kept,
             cores: environment.cores,
             metrics: Arc::clone(&environment.metrics),
+            network: environment.network.clone(),
         };
         for upstream in &config.upstreams {
             let name = Arc::clone(&upstream.name.value);
@@ -78,7 +81,7 @@ impl Upstreams {
                 let metrics = self.metrics.upstream(&name);
                 Arc::new(match kept {
                     Some(kept) => kept.successor(settings, rules, self.cores, metrics),
-                    None => Upstream::new(settings, rules, self.cores, metrics),
+                    None => Upstream::new(settings, rules, self.cores, metrics, self.network.clone()),
                 })
             }
         };

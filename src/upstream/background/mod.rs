@@ -217,7 +217,7 @@ impl Upstream {
                 }
             }
         });
-        let (work, guard) = probe(address, settings, known, report);
+        let (work, guard) = probe((self.network.clone(), address), settings, known, report);
         task::spawn_on(&tools.runtime, work);
         guard
     }

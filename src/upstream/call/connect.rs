@@ -5,22 +5,21 @@
 //! that keeps silent for 250 ms, or for less where `connect` leaves no more for each; the first connection that opens
 //! is used. So no address that drops packets eats the time of the others.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use smallvec::SmallVec;
-use tokio::net::TcpStream;
 
 use crate::exchange::{CallPhase, Cause, Error, Failure, Party};
-use crate::net::Timer;
+use crate::net::network::Dialling;
+use crate::net::{Stream, Timer};
 use crate::runtime::clock;
 use crate::telemetry::metrics::Outcome as Counted;
 use crate::upstream::endpoints::Endpoint;
-use crate::upstream::transport::{Lease, address};
+use crate::upstream::transport::Lease;
 
 use super::attempt::Attempted;
 use super::context::Call;
@@ -31,8 +30,6 @@ const STAGGER: Duration = Duration::from_millis(250);
 
 /// However many endpoints share `connect`, each has this long before the next one is tried too.
 const LEAST_STAGGER: Duration = Duration::from_millis(10);
-
-type Dial<'a> = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + 'a>>;
 
 /// The connections that are being opened for one attempt.
 struct Race<'a, 'c> {
@@ -53,7 +50,7 @@ struct Race<'a, 'c> {
 struct Runner<'c> {
     at: usize,
     since: Instant,
-    dial: Dial<'c>,
+    dial: Dialling<'c>,
 }
 
 impl<'a> Call<'a> {
@@ -82,7 +79,7 @@ impl<'a> Call<'a> {
         won.map_err(|failure| race.lost(failure))
     }
 
-    fn lease(&self, at: usize, stream: TcpStream) -> Lease<'_> {
+    fn lease(&self, at: usize, stream: Stream) -> Lease<'_> {
         let endpoint = &self.seen.endpoints[at];
         let expires = endpoint.lifetime().map(|lifetime| clock::now() + lifetime);
         endpoint.transport.over(stream, endpoint.address(), expires, self.caller.core)
@@ -101,7 +98,7 @@ impl<'a> Call<'a> {
 impl<'c> Race<'_, 'c> {
     fn start(&mut self, at: usize, now: Instant) {
         let call: &'c Call<'_> = self.call;
-        let dial = Box::pin(address::open(call.seen.endpoints[at].address()));
+        let dial = Box::pin(call.upstream.network.connect(call.seen.endpoints[at].address()));
         self.running.push(Runner { at, since: now, dial });
         call.attempts.at(call.seen.endpoints[at].address());
         self.next = now + self.stagger;

@@ -1,10 +1,6 @@
-//! Opens connections to addresses.
+//! How long a connection to an address of a name is used.
 
-use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
-
-use tokio::net::TcpStream;
 
 use crate::runtime::random;
 
@@ -15,12 +11,4 @@ const LIFETIME: std::ops::Range<u64> = 40_000..60_000;
 /// How long a new connection to an address of a name may live.
 pub(in crate::upstream) fn lifetime() -> Duration {
     Duration::from_millis(random::u64(LIFETIME))
-}
-
-/// Opens a connection.
-pub(in crate::upstream) async fn open(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect(address).await?;
-    // Heads and bodies leave in whole writes: waiting for more to send would only delay them.
-    stream.set_nodelay(true)?;
-    Ok(stream)
 }

@@ -6,10 +6,9 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use bytes::BytesMut;
-use tokio::net::TcpStream;
 
 use super::pool::{MAX_IDLE, Session};
-use crate::net::{self, Outbox, Timer};
+use crate::net::{Outbox, Stream, Timer};
 
 /// Room for a small answer: more than most need, so that one read takes it whole.
 pub(super) const SMALL_READ: usize = 8 * 1024;
@@ -19,7 +18,7 @@ const LARGE_READ: usize = 128 * 1024;
 
 /// One connection to an endpoint.
 pub struct Connection {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) read: BytesMut,
     pub(super) out: Outbox,
     pub(super) timer: Timer,
@@ -32,7 +31,7 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(stream: TcpStream, peer: SocketAddr, expires: Option<Instant>) -> Connection {
+    pub(super) fn new(stream: Stream, peer: SocketAddr, expires: Option<Instant>) -> Connection {
         Connection {
             stream,
             read: BytesMut::new(),
@@ -62,7 +61,7 @@ impl Connection {
             None => SMALL_READ,
         };
         self.read.reserve(room);
-        net::poll_read(&mut self.stream, &mut self.read, cx)
+        self.stream.poll_read_buffer(&mut self.read, cx)
     }
 
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -79,21 +78,20 @@ impl Session for Connection {
         }
     }
 
-    /// Costs a system call only where the runtime already knows that something has happened on the socket.
     fn is_usable(&mut self, now: Instant) -> bool {
         let rested = self.idle_since.is_some_and(|since| now.saturating_duration_since(since) < MAX_IDLE);
-        let quiet = matches!(self.stream.try_read(&mut [0u8; 1]), Err(error) if error.kind() == io::ErrorKind::WouldBlock);
-        rested && quiet && self.expires.is_none_or(|expires| now < expires)
+        rested && self.stream.is_quiet() && self.expires.is_none_or(|expires| now < expires)
     }
 
     fn poll_disturbed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.stream.poll_read_ready(cx).map(drop)
+        self.stream.poll_readable(cx).map(drop)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::net::Network;
 
     #[test]
     fn a_connection_ages_by_its_rest_and_by_its_name() {
@@ -102,8 +100,9 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let now = Instant::now();
-            let connection =
-                async |expires| Connection::new(TcpStream::connect(address).await.unwrap(), address, expires);
+            let connection = async |expires| {
+                Connection::new(Network::default().connect(address).await.unwrap(), address, expires)
+            };
             let mut plain = connection(None).await;
             assert!(!plain.is_usable(now), "it carries a request");
             plain.rest(now);

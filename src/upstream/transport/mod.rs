@@ -14,9 +14,8 @@ pub mod upload;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use tokio::net::TcpStream;
-
 use crate::exchange::{CoreId, Error, Request};
+use crate::net::Stream;
 
 pub use exchange::{Exchanged, Waits};
 
@@ -51,7 +50,7 @@ impl Transport {
     /// A new connection over a socket, to be used no longer than until `expires`.
     pub fn over(
         &self,
-        stream: TcpStream,
+        stream: Stream,
         peer: SocketAddr,
         expires: Option<Instant>,
         core: CoreId,

@@ -8,7 +8,8 @@ use std::pin::pin;
 use ::http::{HeaderMap, Request, Uri};
 use bytes::Bytes;
 use h2::client::SendRequest;
-use tokio::net::TcpStream;
+
+use crate::net::Stream;
 
 /// The longest answer.
 const MAX_ANSWER: usize = 16 * 1024;
@@ -19,7 +20,7 @@ const SERVING: u64 = 1;
 ///
 /// # Errors
 /// What is wrong with it, in words.
-pub(super) async fn check(stream: TcpStream, service: &str, authority: &str) -> Result<(), String> {
+pub(super) async fn check(stream: Stream, service: &str, authority: &str) -> Result<(), String> {
     let handshake = h2::client::handshake(stream).await;
     let (sender, connection) = handshake.map_err(|error| format!("HTTP/2: {error}"))?;
     let mut call = pin!(call(sender, service, authority));

@@ -3,11 +3,11 @@
 use ::http::Method;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 use super::settings::HttpProbe;
 use crate::exchange::{HeaderId, Headers};
 use crate::http1::{Decoder, Framing, HeadLimits, Piece, ResponseHead, encode, parse_response};
+use crate::net::Stream;
 
 /// Heads of answers to probes are small.
 const HEAD: HeadLimits = HeadLimits { head: 16 * 1024, headers: 128, target: 0 };
@@ -20,7 +20,7 @@ const MAX_BODY: usize = 64 * 1024;
 ///
 /// # Errors
 /// What is wrong with it, in words.
-pub(super) async fn check(mut stream: TcpStream, probe: &HttpProbe) -> Result<(), String> {
+pub(super) async fn check(mut stream: Stream, probe: &HttpProbe) -> Result<(), String> {
     stream.write_all(&request(probe)).await.map_err(|error| format!("write: {error}"))?;
     let mut buffer = BytesMut::new();
     let head = head(&mut stream, &mut buffer).await?;
@@ -46,7 +46,7 @@ fn request(probe: &HttpProbe) -> Vec<u8> {
     out
 }
 
-async fn head(stream: &mut TcpStream, buffer: &mut BytesMut) -> Result<ResponseHead, String> {
+async fn head(stream: &mut Stream, buffer: &mut BytesMut) -> Result<ResponseHead, String> {
     let mut interim = 0;
     loop {
         match parse_response(buffer, &HEAD, Headers::new(), false) {
@@ -71,7 +71,7 @@ async fn head(stream: &mut TcpStream, buffer: &mut BytesMut) -> Result<ResponseH
 }
 
 /// The beginning of the body.
-async fn body(stream: &mut TcpStream, mut buffer: BytesMut, framing: Framing) -> Result<Vec<u8>, String> {
+async fn body(stream: &mut Stream, mut buffer: BytesMut, framing: Framing) -> Result<Vec<u8>, String> {
     let mut decoder = Decoder::new(framing);
     let mut body = Vec::new();
     while body.len() < MAX_BODY {
@@ -89,7 +89,7 @@ async fn body(stream: &mut TcpStream, mut buffer: BytesMut, framing: Framing) ->
     Ok(body)
 }
 
-async fn read(stream: &mut TcpStream, buffer: &mut BytesMut) -> Result<usize, String> {
+async fn read(stream: &mut Stream, buffer: &mut BytesMut) -> Result<usize, String> {
     buffer.reserve(4096);
     stream.read_buf(buffer).await.map_err(|error| format!("read: {error}"))
 }

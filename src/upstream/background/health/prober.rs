@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use std::time::Duration;
-use tokio::net::TcpStream;
 
 use super::settings::{HealthSettings, Kind};
 use super::state::Checked;
 use super::{grpc, http};
+use crate::net::Network;
 use crate::runtime::{clock, random, time};
 use crate::upstream::background::guard::{Guard, guarded};
 
@@ -31,22 +31,28 @@ const JITTER: u32 = 10;
 /// Asks an endpoint until the guard is dropped, and reports its first result and changes. `known`: whether it was
 /// healthy, where it has been checked before. Spawn the future once. The first probe comes at a random moment of `every`, so that many endpoints are not asked together.
 pub fn probe(
-    address: SocketAddr,
+    (network, address): (Network, SocketAddr),
     settings: Arc<HealthSettings>,
     known: Option<bool>,
     report: Report,
 ) -> (impl Future<Output = ()> + Send + 'static, Guard) {
-    guarded(run(address, settings, known, report))
+    guarded(run(network, address, settings, known, report))
 }
 
-async fn run(address: SocketAddr, settings: Arc<HealthSettings>, known: Option<bool>, report: Report) {
+async fn run(
+    network: Network,
+    address: SocketAddr,
+    settings: Arc<HealthSettings>,
+    known: Option<bool>,
+    report: Report,
+) {
     let mut checked = Checked::new(settings.healthy, settings.unhealthy, known);
     let mut unreported = known.is_none();
     let mut next = clock::now() + first_pause(settings.every, random::u32(..));
     loop {
         time::sleep_until(next).await;
         let begun = clock::now();
-        let outcome = once(address, &settings).await;
+        let outcome = once(&network, address, &settings).await;
         let first = std::mem::replace(&mut unreported, false).then(|| outcome.is_ok());
         if let Some(healthy) = checked.seen(outcome.is_ok()).or(first) {
             report(Change { healthy, why: outcome.err() });
@@ -59,11 +65,9 @@ async fn run(address: SocketAddr, settings: Arc<HealthSettings>, known: Option<b
 ///
 /// # Errors
 /// What is wrong with the endpoint, in words.
-async fn once(address: SocketAddr, settings: &HealthSettings) -> Result<(), String> {
+async fn once(network: &Network, address: SocketAddr, settings: &HealthSettings) -> Result<(), String> {
     let check = async {
-        let stream = TcpStream::connect(address).await.map_err(|error| format!("connect: {error}"))?;
-        // A whole request leaves in one write: waiting for more would only delay it.
-        stream.set_nodelay(true).map_err(|error| error.to_string())?;
+        let stream = network.connect(address).await.map_err(|error| format!("connect: {error}"))?;
         match &settings.kind {
             Kind::Tcp => Ok(()),
             Kind::Http(probe) => http::check(stream, probe).await,

@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::Method;
-use tokio::net::TcpStream;
 
 use crate::exchange::{Body, CoreId, Error, Request, Response};
 use crate::http1::{Framing, encode};
+use crate::net::Stream;
 use crate::runtime::clock;
 
 use super::connection::{Connection, SMALL_READ};
@@ -51,7 +51,7 @@ impl Http1 {
 
     pub(super) fn over(
         &self,
-        stream: TcpStream,
+        stream: Stream,
         peer: SocketAddr,
         expires: Option<Instant>,
         core: CoreId,

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::{Method, Version};
 use socket2::SockRef;
-use tokio::net::TcpStream;
+
+use crate::net::Detached;
 
 use super::*;
 use crate::exchange::target::PathRules;
@@ -54,8 +55,9 @@ fn a_connection_that_still_owes_a_part_of_a_request_is_not_used_again() {
     });
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let stream = TcpStream::connect(address).await.unwrap();
-        SockRef::from(&stream).set_send_buffer_size(2048).unwrap();
+        let socket = std::net::TcpStream::connect(address).unwrap();
+        SockRef::from(&socket).set_send_buffer_size(2048).unwrap();
+        let stream = Detached::new(socket).unwrap().attach().unwrap();
         let http1 = Http1::new(1);
         let mut upload = Upload::new(Body::Stream(Box::new(Piece(Some(vec![b'x'; 16 * 1024 - 256].into())))));
         let lease = http1.over(stream, address, None, CORE);

@@ -1,0 +1,217 @@
+//! A connection: reading, writing, ending it, and what the system says of it.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::net::{Shutdown, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::BytesMut;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A connection that is no socket of the system: the two ends meet in memory.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {
+    /// Ready once there is something to read, the end included. The waker is kept apart from that of a read.
+    fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Whether there is nothing to read, neither bytes nor the end.
+    fn is_quiet(&self) -> bool;
+
+    /// Whether the other end has reset it.
+    fn has_failed(&self) -> bool;
+
+    /// Says that nothing more will be written.
+    fn finish_writing(&self);
+}
+
+/// A connection, of the system's network or of one in memory.
+pub struct Stream(Kind);
+
+enum Kind {
+    Tcp(TcpStream),
+    Memory(Box<dyn Duplex>),
+}
+
+/// A connection between two threads: it belongs to no runtime.
+#[derive(Debug)]
+pub struct Detached(std::net::TcpStream);
+
+impl Stream {
+    /// A connection that was accepted or opened.
+    pub(super) fn tcp(stream: TcpStream) -> Stream {
+        Stream(Kind::Tcp(stream))
+    }
+
+    /// Opens a connection of the system's network.
+    pub(super) async fn connect(address: SocketAddr) -> io::Result<Stream> {
+        TcpStream::connect(address).await.map(Stream::tcp)
+    }
+
+    /// A connection in memory.
+    pub fn memory(duplex: impl Duplex + 'static) -> Stream {
+        Stream(Kind::Memory(Box::new(duplex)))
+    }
+
+    /// Has every write leave at once: heads and bodies leave in whole writes, and waiting for more to send would only
+    /// delay them.
+    ///
+    /// # Errors
+    /// The socket's own.
+    pub fn send_at_once(&self) -> io::Result<()> {
+        match &self.0 {
+            Kind::Tcp(stream) => stream.set_nodelay(true),
+            Kind::Memory(_) => Ok(()),
+        }
+    }
+
+    /// Reads once into the buffer's free room; `0` is the end of the stream.
+    ///
+    /// A read that fills only a part of the room tells the runtime that the socket is drained, so the next poll waits
+    /// without asking the kernel first: give more room than one answer needs.
+    ///
+    /// # Errors
+    /// The socket's own.
+    pub fn poll_read_buffer(
+        &mut self,
+        buffer: &mut BytesMut,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.0 {
+            Kind::Tcp(stream) => tokio_util::io::poll_read_buf(Pin::new(stream), cx, buffer),
+            Kind::Memory(stream) => tokio_util::io::poll_read_buf(Pin::new(stream), cx, buffer),
+        }
+    }
+
+    /// Ready once there is something to read, the end included; holds no buffer meanwhile.
+    ///
+    /// # Errors
+    /// The socket's own.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.0 {
+            Kind::Tcp(stream) => stream.poll_read_ready(cx),
+            Kind::Memory(stream) => stream.poll_readable(cx),
+        }
+    }
+
+    /// Whether there is nothing to read, neither bytes nor the end. Costs a system call only where the runtime already
+    /// knows that something has happened on the socket.
+    pub fn is_quiet(&self) -> bool {
+        match &self.0 {
+            Kind::Tcp(stream) => {
+                let read = stream.try_read(&mut [0u8; 1]);
+                matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+            }
+            Kind::Memory(stream) => stream.is_quiet(),
+        }
+    }
+
+    /// Whether the connection has failed (the other end has reset it), found without reading from it.
+    pub fn has_failed(&self) -> bool {
+        match &self.0 {
+            Kind::Tcp(stream) => !matches!(stream.take_error(), Ok(None)),
+            Kind::Memory(stream) => stream.has_failed(),
+        }
+    }
+
+    /// Says that nothing more will be sent, so that the other end can read what was sent to its end. A connection that
+    /// is gone already is as finished as it can be.
+    pub fn finish_writing(&self) {
+        match &self.0 {
+            Kind::Tcp(stream) => {
+                let _ = socket2::SockRef::from(stream).shutdown(Shutdown::Write);
+            }
+            Kind::Memory(stream) => stream.finish_writing(),
+        }
+    }
+
+    /// Takes it from its runtime, for another thread.
+    ///
+    /// # Errors
+    /// The system's own; `Unsupported` for a connection in memory, which stays on its thread.
+    pub fn detach(self) -> io::Result<Detached> {
+        match self.0 {
+            Kind::Tcp(stream) => stream.into_std().map(Detached),
+            Kind::Memory(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+impl Detached {
+    /// A socket that belongs to no runtime.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn new(stream: std::net::TcpStream) -> io::Result<Detached> {
+        stream.set_nonblocking(true)?;
+        Ok(Detached(stream))
+    }
+
+    /// Gives it to the runtime of this thread.
+    ///
+    /// # Errors
+    /// The system's own.
+    pub fn attach(self) -> io::Result<Stream> {
+        TcpStream::from_std(self.0).map(Stream::tcp)
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Kind::Tcp(stream) => stream.fmt(f),
+            Kind::Memory(_) => f.write_str("Memory"),
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        room: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match &mut self.0 {
+            Kind::Tcp(stream) => Pin::new(stream).poll_read(cx, room),
+            Kind::Memory(stream) => Pin::new(stream).poll_read(cx, room),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match &mut self.0 {
+            Kind::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Kind::Memory(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.0 {
+            Kind::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Kind::Memory(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut self.0 {
+            Kind::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Kind::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match &mut self.0 {
+            Kind::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+            Kind::Memory(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+}
