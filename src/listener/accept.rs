@@ -79,7 +79,8 @@ impl Door {
         }
     }
 
-    fn place(&self, stream: Stream, peer: SocketAddr) {
+    /// Takes a connection, on the core that should have it.
+    pub fn place(&self, stream: Stream, peer: SocketAddr) {
         // A connection beyond a bound is closed as the socket is dropped: before anything is read.
         let Some(counted) = self.count(peer) else { return };
         let Some(better) = self.handoff.better(self.core.id.0) else {

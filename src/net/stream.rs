@@ -12,7 +12,7 @@ use tokio::net::TcpStream;
 
 /// A connection that is no socket of the system: the two ends meet in memory.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {
-    /// Ready once there is something to read, the end included. The waker is kept apart from that of a read.
+    /// Ready once there is something to read, the end included. As with a socket, it shares the one waker of reads.
     fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Whether there is nothing to read, neither bytes nor the end.

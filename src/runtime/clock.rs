@@ -19,11 +19,21 @@ enum Reading {
     At(Instant),
 }
 
+/// What this thread knows of the calendar.
+#[derive(Clone, Copy)]
+enum Calendar {
+    Unread,
+    /// When it was read, and what it said.
+    Read(Instant, SystemTime),
+    /// It follows the monotonic clock from this moment on.
+    Following(Instant, SystemTime),
+}
+
 // The only thread locals of the crate. A thread polls one task at a time, so its reading needs no owner that would have
 // to be passed through every call.
 thread_local! {
     static READING: Cell<Reading> = const { Cell::new(Reading::Unpolled) };
-    static CALENDAR: Cell<Option<(Instant, SystemTime)>> = const { Cell::new(None) };
+    static CALENDAR: Cell<Calendar> = const { Cell::new(Calendar::Unread) };
 }
 
 /// The present moment: inside a task the moment of the poll that is running, elsewhere a fresh reading.
@@ -56,19 +66,28 @@ pub fn since(moment: Instant) -> Duration {
 /// The present moment by the calendar. Inside a task it is derived from [`now`] and may lag behind a step of the
 /// machine's calendar by half a second.
 pub fn wall() -> SystemTime {
+    if let Calendar::Following(at, calendar) = CALENDAR.get() {
+        return calendar + now().saturating_duration_since(at);
+    }
     if matches!(READING.get(), Reading::Unpolled) {
         return SystemTime::now();
     }
     let now = now();
-    if let Some((at, calendar)) = CALENDAR.get() {
+    if let Calendar::Read(at, calendar) = CALENDAR.get() {
         let passed = now.checked_duration_since(at);
         if let Some(passed) = passed.filter(|passed| *passed < ANCHOR) {
             return calendar + passed;
         }
     }
     let calendar = SystemTime::now();
-    CALENDAR.set(Some((now, calendar)));
+    CALENDAR.set(Calendar::Read(now, calendar));
     calendar
+}
+
+/// From now on it is `calendar` on this thread, and later as the monotonic clock goes: in made-up time the machine's
+/// calendar says nothing.
+pub fn set_calendar(calendar: SystemTime) {
+    CALENDAR.set(Calendar::Following(now(), calendar));
 }
 
 /// The time since 1970 by [`wall`]; zero before it.

@@ -70,7 +70,7 @@ impl AccessLog {
             Buffer { bytes: Vec::new(), lines: 0, formatter: Formatter::new(self.format), written, home };
         CoreLog {
             buffer: RefCell::new(buffer),
-            queue: self.worker.sender().clone(),
+            queue: Queue::Writer(self.worker.sender().clone()),
             shared: Arc::clone(&self.shared),
             hand_over: if self.prompt { 0 } else { HAND_OVER },
         }
@@ -104,15 +104,35 @@ struct Buffer {
     home: SyncSender<Vec<u8>>,
 }
 
+/// Who takes the lines.
+enum Queue {
+    /// The thread that writes them.
+    Writer(Sender<Message>),
+    /// A function, called where the line is written.
+    Function(RefCell<Box<dyn FnMut(&[u8])>>),
+}
+
 /// One core's end of the access log. Used by that core alone; hands over what it holds when it is dropped.
 pub struct CoreLog {
     buffer: RefCell<Buffer>,
-    queue: Sender<Message>,
+    queue: Queue,
     shared: Arc<Shared>,
     hand_over: usize,
 }
 
 impl CoreLog {
+    /// A log without a thread: every line goes to a function at once. It runs on the request path and must not block.
+    pub fn to_function(format: Format, function: impl FnMut(&[u8]) + 'static) -> CoreLog {
+        let (home, written) = sync_channel(0);
+        let formatter = Formatter::new(format);
+        CoreLog {
+            buffer: RefCell::new(Buffer { bytes: Vec::new(), lines: 0, formatter, written, home }),
+            queue: Queue::Function(RefCell::new(Box::new(function))),
+            shared: Arc::new(Shared { dropped: Arc::default(), reopen: AtomicBool::new(false) }),
+            hand_over: 0,
+        }
+    }
+
     /// Writes the line of one exchange. Never waits; allocates only until the buffers have their size.
     pub fn line(&self, entry: &Entry<'_>) {
         let buffer = &mut *self.buffer.borrow_mut();
@@ -132,9 +152,18 @@ impl CoreLog {
         if buffer.lines == 0 {
             return;
         }
+        let queue = match &self.queue {
+            Queue::Writer(queue) => queue,
+            Queue::Function(function) => {
+                (function.borrow_mut())(&buffer.bytes);
+                buffer.bytes.clear();
+                buffer.lines = 0;
+                return;
+            }
+        };
         let bytes = std::mem::take(&mut buffer.bytes);
         let message = Message::Lines { bytes, home: buffer.home.clone() };
-        match self.queue.try_send(Some(message)) {
+        match queue.try_send(Some(message)) {
             Ok(()) => {
                 buffer.lines = 0;
                 buffer.bytes = buffer.written.try_recv().unwrap_or_default();

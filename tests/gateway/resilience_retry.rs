@@ -88,7 +88,7 @@ fn where_no_connection_comes_about_another_endpoint_is_taken_by_default() {
     let origin = Origin::echo();
     let (closed, hole) = (Closed::new(), BlackHole::new());
     for dead in [closed.url(), format!("http://{}", hole.address())] {
-        let words = "balance: round_robin, timeouts: { connect: 50ms }, breaker: { consecutive: 1000, ratio: 100%, min_requests: 1000 }";
+        let words = "balance: round_robin, timeouts: { connect: 2s }, breaker: { consecutive: 1000, ratio: 100%, min_requests: 1000 }";
         let gateway = Gateway::start(&[&origin], &config(&[dead, "ORIGIN1".to_owned()], words));
         let before = origin.count();
         let mut client = gateway.client();

@@ -8,6 +8,7 @@
 pub mod dns;
 pub mod file;
 mod host;
+pub mod names;
 mod order;
 pub mod resolver;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use host::Pace;
+pub use names::Names;
 pub use resolver::Resolver;
 
 /// One endpoint as a source names it.

@@ -22,12 +22,16 @@ use hickory_resolver::{Hosts, TokioResolver};
 
 use crate::runtime::{task, time};
 
+use super::names::Names;
+
 /// How long one server may take for one answer, at most; the system's own setting may ask for less.
 const TIMEOUT: Duration = Duration::from_secs(2);
 /// How long one question may take with every server and every repetition.
 const WHOLE: Duration = Duration::from_secs(8);
 /// How long the addresses of one family wait for those of the other.
 const GRACE: Duration = Duration::from_secs(1);
+/// How long the answers of a network in memory hold.
+const MEMORY_TTL: Duration = Duration::from_secs(1);
 /// The most targets of a service that are looked at.
 const MAX_TARGETS: usize = 256;
 
@@ -74,6 +78,7 @@ struct Shared {
 enum Source {
     Files { resolv_conf: PathBuf, hosts: PathBuf },
     Fixed,
+    Memory(Arc<dyn Names>),
 }
 
 /// The settings in force.
@@ -111,6 +116,19 @@ impl Resolver {
         Resolver::with(Source::Fixed, current)
     }
 
+    /// A resolver that asks nobody but this.
+    pub fn memory(names: Arc<dyn Names>) -> Resolver {
+        let none = Err("names are looked up in memory".to_owned());
+        let current = Current {
+            dns: none,
+            hosts: Hosts::default(),
+            search: Vec::new(),
+            ndots: 1,
+            read: Looks::default(),
+        };
+        Resolver::with(Source::Memory(names), current)
+    }
+
     /// Why no name server can be asked, in words for the operator.
     pub fn fault(&self) -> Option<String> {
         let current = self.shared.current.lock().unwrap_or_else(PoisonError::into_inner);
@@ -123,6 +141,9 @@ impl Resolver {
 
     /// The addresses of a host. The search domains of the system hold for names without dots, as everywhere on it.
     pub(super) async fn addresses(&self, host: &str) -> Addresses {
+        if let Source::Memory(names) = &self.shared.source {
+            return by_family(names.addresses(host).await);
+        }
         let current = self.current().await;
         let Ok(name) = Name::from_utf8(host) else {
             let why = Failed::Broken("not a name".to_owned());
@@ -265,6 +286,23 @@ impl Current {
             Ok(Err(error)) => Err(failed(&error)),
             Err(_) => Err(Failed::Broken("no answer in time".to_owned())),
         }
+    }
+}
+
+/// The answer of a network in memory, by family.
+fn by_family(answer: Option<Vec<IpAddr>>) -> Addresses {
+    let Some(found) = answer else {
+        let why = Failed::Broken("the name server failed".to_owned());
+        return Addresses { v4: Err(why.clone()), v6: Err(why) };
+    };
+    let v4: Vec<Ipv4Addr> =
+        found.iter().filter_map(|ip| if let IpAddr::V4(ip) = ip { Some(*ip) } else { None }).collect();
+    let v6: Vec<Ipv6Addr> =
+        found.iter().filter_map(|ip| if let IpAddr::V6(ip) = ip { Some(*ip) } else { None }).collect();
+    let absent = || Failed::Absent { ttl: Some(MEMORY_TTL) };
+    Addresses {
+        v4: if v4.is_empty() { Err(absent()) } else { Ok((v4, MEMORY_TTL)) },
+        v6: if v6.is_empty() { Err(absent()) } else { Ok((v6, MEMORY_TTL)) },
     }
 }
 

@@ -1,0 +1,75 @@
+//! What was seen in one world: by its services, by its clients, and in the access log.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// A request as a service got it.
+#[derive(Debug)]
+pub(crate) struct Visit {
+    pub(crate) token: u64,
+    pub(crate) endpoint: SocketAddr,
+    /// Since the world began.
+    pub(crate) at: Duration,
+    /// When the head of the answer was sent.
+    pub(crate) answered: Option<Duration>,
+    /// What the service did with it.
+    pub(crate) deed: &'static str,
+}
+
+/// An answer as a client got it.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) token: u64,
+    pub(crate) status: u16,
+    /// The number that the answer bears.
+    pub(crate) bears: Option<u64>,
+    /// The body, or why it is not whole.
+    pub(crate) body: Result<Vec<u8>, String>,
+    /// From the last byte of the request to the head.
+    pub(crate) took: Duration,
+    pub(crate) aggregate: Option<String>,
+}
+
+/// All of it.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) visits: Vec<Visit>,
+    pub(crate) answers: Vec<Answer>,
+    /// Requests of which no answer came, and why.
+    pub(crate) failed: Vec<(u64, String)>,
+    pub(crate) lines: Vec<Value>,
+    pub(crate) faults: Vec<String>,
+    /// Everything in the order in which it happened, where a seed is replayed.
+    pub(crate) trace: Vec<String>,
+    /// A number that differs where anything in that order differs.
+    pub(crate) digest: u64,
+}
+
+/// Shared by all tasks of a world.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Rc<RefCell<Seen>>);
+
+impl Log {
+    pub(crate) fn with<T>(&self, change: impl FnOnce(&mut Seen) -> T) -> T {
+        change(&mut self.0.borrow_mut())
+    }
+
+    pub(crate) fn fault(&self, fault: String) {
+        self.with(|seen| seen.faults.push(fault));
+    }
+
+    /// Notes that something happened.
+    pub(crate) fn note(&self, at: Duration, what: &str) {
+        self.with(|seen| {
+            let line = format!("{:>8.3} {what}", at.as_secs_f64());
+            for byte in line.bytes() {
+                seen.digest = (seen.digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+            }
+            seen.trace.push(line);
+        });
+    }
+}
