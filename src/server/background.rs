@@ -75,7 +75,7 @@ pub(super) fn begin(
     tools: Option<&Tools>,
     before: Option<&Arc<Snapshot>>,
     snapshot: &Arc<Snapshot>,
-) -> Result<(), &'static str> {
+) -> Result<(), String> {
     let Some(tools) = tools.cloned() else { return Ok(()) };
     let (before, snapshot) = (before.cloned(), Arc::clone(snapshot));
     let (done, begun) = sync_channel(1);
@@ -86,7 +86,7 @@ pub(super) fn begin(
         drop((before, snapshot));
         let _ = done.send(());
     });
-    begun.recv().map_err(|_| "the background work of upstreams could not be begun")
+    begun.recv().map_err(|_| "the background work of upstreams could not be begun".to_owned())
 }
 
 #[cfg(test)]

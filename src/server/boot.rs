@@ -79,7 +79,7 @@ pub(super) fn boot(options: Options, tools: Tools) -> Result<Gate, Fault> {
     let metrics = Arc::clone(&environment.metrics);
     let before = Before::of(&[source.path().to_owned()]);
     let Compiled { snapshot, diagnostics, watch, unreadable, begun, .. } = source.compile(None, &environment);
-    let Some(snapshot) = snapshot else {
+    let Some(snapshot) = snapshot.map(Arc::new) else {
         let diagnostics = Box::new(diagnostics);
         return Err(if unreadable {
             Fault::Unreadable(diagnostics)
@@ -95,9 +95,7 @@ pub(super) fn boot(options: Options, tools: Tools) -> Result<Gate, Fault> {
     let access = access::start(snapshot.sources.config.access_log.as_ref(), stdout, &metrics, &log, count)?;
     files::check_max_connections(&snapshot.sources.config.overload, &connections, &log);
     metrics.loaded(snapshot.version, snapshot.made);
-    let snapshot = Arc::new(snapshot);
-    background::begin(environment.tools.as_ref(), None, &snapshot)
-        .map_err(|why| Fault::Environment(why.to_owned()))?;
+    background::begin(environment.tools.as_ref(), None, &snapshot).map_err(Fault::Environment)?;
     let live = Arc::new(Live::new(snapshot));
     let shed = Arc::new(Shed::default());
     task::spawn_local(helpers::watch_memory(Arc::clone(&live), Arc::clone(&shed)));

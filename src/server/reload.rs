@@ -145,7 +145,7 @@ fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Vec<usize>, Failure> {
     let before = inner.live.get();
     let snapshot = Arc::new(snapshot);
     background::begin(inner.environment.tools.as_ref(), Some(&before), &snapshot)
-        .map_err(|why| Failure::Environment(why.to_owned()))?;
+        .map_err(Failure::Environment)?;
 
     let (version, made, names) = (snapshot.version, snapshot.made, names(&snapshot));
     let known = |plan: &ListenerPlan| {
