@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::runtime::time;
 use crate::runtime::time::timeout;
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http::{Method, StatusCode, Version};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -159,8 +159,11 @@ where
             Err(why) => (Reply::text(StatusCode::BAD_REQUEST, format!("{why}\n")), false, false),
         };
         let keep_alive = keep_alive && whole && known;
-        let out = written(&reply, is_head, keep_alive);
-        timeout(bounds.wait, stream.write_all(&out)).await.unwrap_or(Ok(()))?;
+        let head = written(&reply, is_head, keep_alive);
+        let body = if is_head { Bytes::new() } else { reply.body };
+        // In one write where it fits, and a long body is not copied.
+        let mut out = Buf::chain(head.as_slice(), body);
+        timeout(bounds.wait, stream.write_all_buf(&mut out)).await.unwrap_or(Ok(()))?;
         if !keep_alive {
             return stream.shutdown().await;
         }
@@ -219,6 +222,7 @@ fn asked(head: RequestHead, line: &[u8]) -> Result<Asked, &'static str> {
     Ok(Asked { method: head.method, path: parsed.target.path().to_owned(), headers: head.headers })
 }
 
+/// The head of an answer.
 fn written(reply: &Reply, is_head: bool, keep_alive: bool) -> Vec<u8> {
     let mut headers = Headers::new();
     let mut set = |name: &str, value: &str| {
@@ -235,10 +239,7 @@ fn written(reply: &Reply, is_head: bool, keep_alive: bool) -> Vec<u8> {
     }
     let framing = if is_head { Framing::None } else { Framing::Length(reply.body.len() as u64) };
     let connection = if keep_alive { ConnectionLine::None } else { ConnectionLine::Close };
-    let mut out = Vec::with_capacity(256 + reply.body.len());
+    let mut out = Vec::with_capacity(256);
     encode::response_head(&mut out, reply.status, &headers, framing, connection);
-    if !is_head {
-        out.extend_from_slice(&reply.body);
-    }
     out
 }

@@ -1,5 +1,7 @@
 //! How the process is, as documents.
 
+use std::sync::Arc;
+
 use ::http::StatusCode;
 use serde_json::{Value, json};
 
@@ -8,22 +10,28 @@ use crate::server::{Control, Report};
 use super::cache;
 use super::http::Reply;
 use super::limits;
+use super::long::Work;
 use super::time::seconds;
 use super::upstreams;
 
 /// The process and its last reload.
-pub(super) fn status(control: &Control) -> Value {
+pub(super) fn status(control: &Control) -> Work {
     let snapshot = control.snapshot();
-    json!({
-        "version": snapshot.version,
-        "compiled_at": seconds(snapshot.made),
-        "started_at": seconds(control.started()),
-        "ready": control.is_ready(),
-        "connections": control.open(),
-        "cache": cache::status(control.cache()),
-        "upstreams": upstreams::status(&snapshot),
-        "redis": limits::status(control.counters()),
-        "last_reload": control.last_reload().map(|report| document(&report)),
+    let (counters, cache) = (Arc::clone(control.counters()), Arc::clone(control.cache()));
+    let (started, ready, open) = (control.started(), control.is_ready(), control.open());
+    let last_reload = control.last_reload();
+    Box::new(move || {
+        Reply::json(&json!({
+            "version": snapshot.version,
+            "compiled_at": seconds(snapshot.made),
+            "started_at": seconds(started),
+            "ready": ready,
+            "connections": open,
+            "cache": cache::status(&cache),
+            "upstreams": upstreams::status(&snapshot),
+            "redis": limits::status(&counters),
+            "last_reload": last_reload.map(|report| document(&report)),
+        }))
     })
 }
 

@@ -104,3 +104,61 @@ fn a_head_or_body_that_is_too_large_ends_the_connection() {
     let body = format!("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 70000\r\n\r\n{}", "x".repeat(70_000));
     assert!(answered(&body).contains("connection: close"));
 }
+
+#[test]
+fn a_long_answer_keeps_no_other_waiting_and_its_next_one_waits_for_its_turn() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default()).unwrap();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (begin, begun) = std::sync::mpsc::channel();
+        let (release, released) = std::sync::mpsc::channel::<()>();
+        let released = Arc::new(std::sync::Mutex::new(released));
+        let turn = Turn::default();
+        tokio::task::spawn_local(http::serve(listener, Bounds::SMALL, async move |asked: &Asked| {
+            if asked.path == "/short" {
+                return Reply::text(StatusCode::OK, "short");
+            }
+            let (begin, released) = (begin.clone(), Arc::clone(&released));
+            let work = move || {
+                begin.send(()).unwrap();
+                // Nobody waits here: whoever has the turn is alone.
+                released.try_lock().unwrap().recv().unwrap();
+                Reply::text(StatusCode::OK, "long")
+            };
+            turn.make(Box::new(work)).await.unwrap()
+        }));
+        let ask = async |path: &str| {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+            client.write_all(head.as_bytes()).await.unwrap();
+            client
+        };
+        let told = async |mut client: TcpStream| {
+            let mut told = String::new();
+            client.read_to_string(&mut told).await.unwrap();
+            told
+        };
+        let (first, second) = (ask("/long").await, ask("/long").await);
+        let short = told(ask("/short").await).await;
+        assert!(short.ends_with("\r\n\r\nshort"), "{short}");
+        release.send(()).unwrap();
+        release.send(()).unwrap();
+        for client in [first, second] {
+            let long = told(client).await;
+            assert!(long.ends_with("\r\n\r\nlong"), "{long}");
+        }
+        assert_eq!(begun.try_iter().count(), 2);
+    });
+}
+
+#[test]
+fn what_breaks_down_is_no_answer_and_gives_its_turn_back() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let turn = Turn::default();
+        assert!(turn.make(Box::new(|| panic!("on purpose"))).await.is_none());
+        assert!(turn.make(Box::new(|| Reply::text(StatusCode::OK, ""))).await.is_some());
+    });
+}

@@ -17,8 +17,10 @@ use crate::snapshot::{Live, Snapshot};
 use crate::store::SystemClock;
 use crate::store::registry::Registry;
 use crate::telemetry::OperatorLog;
+use crate::upstream::Tools;
 
 use super::access;
+use super::background;
 use super::control::{Control, Inner};
 use super::cores::{Cores, Shared};
 use super::fault::Fault;
@@ -62,8 +64,8 @@ impl Opening {
     }
 }
 
-/// Starts a gate. Called on the control runtime.
-pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
+/// Starts a gate. Called on the control runtime; the background work of upstreams runs where `tools` say.
+pub(super) fn boot(options: Options, tools: Tools) -> Result<Gate, Fault> {
     let Options { source, log, stdout, admin, ready, .. } = options;
     let connections = ConnectionCounts::new(files::raise_open_files(&log));
     let count = std::thread::available_parallelism().map_or(1, NonZero::get);
@@ -71,13 +73,13 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
     let environment = Arc::new(Environment {
         log: Some(Arc::clone(&log)),
         counters: Arc::new(counters),
-        tools: Some(helpers::tools(&log)),
+        tools: Some(tools),
         ..Environment::new(count)
     });
     let metrics = Arc::clone(&environment.metrics);
     let before = Before::of(&[source.path().to_owned()]);
     let Compiled { snapshot, diagnostics, watch, unreadable, begun, .. } = source.compile(None, &environment);
-    let Some(snapshot) = snapshot else {
+    let Some(snapshot) = snapshot.map(Arc::new) else {
         let diagnostics = Box::new(diagnostics);
         return Err(if unreadable {
             Fault::Unreadable(diagnostics)
@@ -93,8 +95,8 @@ pub(super) fn boot(options: Options) -> Result<Gate, Fault> {
     let access = access::start(snapshot.sources.config.access_log.as_ref(), stdout, &metrics, &log, count)?;
     files::check_max_connections(&snapshot.sources.config.overload, &connections, &log);
     metrics.loaded(snapshot.version, snapshot.made);
-    helpers::start_background(&environment, None, &snapshot);
-    let live = Arc::new(Live::new(Arc::new(snapshot)));
+    background::begin(environment.tools.as_ref(), None, &snapshot).map_err(Fault::Environment)?;
+    let live = Arc::new(Live::new(snapshot));
     let shed = Arc::new(Shed::default());
     task::spawn_local(helpers::watch_memory(Arc::clone(&live), Arc::clone(&shed)));
     let shared = Shared {

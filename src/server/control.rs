@@ -66,17 +66,17 @@ impl Control {
     }
 
     /// The numbers of the process.
-    pub fn metrics(&self) -> &Metrics {
+    pub fn metrics(&self) -> &Arc<Metrics> {
         &self.0.environment.metrics
     }
 
     /// The budgets of limits.
-    pub fn counters(&self) -> &Registry {
+    pub fn counters(&self) -> &Arc<Registry> {
         &self.0.environment.counters
     }
 
     /// The store of answers.
-    pub fn cache(&self) -> &Cache {
+    pub fn cache(&self) -> &Arc<Cache> {
         &self.0.environment.cache
     }
 

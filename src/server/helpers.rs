@@ -3,15 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::Handle;
-
 use crate::pipeline::shed::Shed;
-use crate::runtime::{clock, time};
+use crate::runtime::{clock, task, time};
 use crate::snapshot::compile::Environment;
 use crate::snapshot::{Live, Snapshot};
 use crate::store::redis::link::Observer;
 use crate::telemetry::OperatorLog;
-use crate::upstream::Tools;
 use crate::upstream::background::discovery::Resolver;
 
 /// How often leases that have ended are given back.
@@ -19,33 +16,32 @@ const BEAT: Duration = Duration::from_millis(100);
 /// Beats between two looks through the keys and answers in memory.
 const BEATS_PER_SWEEP: u32 = 50;
 
-/// Tidies limits and the store of answers until the gate ends. On the control runtime: no request waits for it.
+/// Tidies limits and the store of answers until the gate ends. Only the beat is kept on the control runtime: a table of
+/// a million keys takes a while, and neither requests nor answers of the admin listener wait for it.
 pub(super) async fn tidy(environment: Arc<Environment>) {
     let mut beat = time::interval(BEAT);
     for count in 0_u32.. {
         beat.tick().await;
-        environment.counters.tidy_shared(clock::now());
-        if count % BEATS_PER_SWEEP == BEATS_PER_SWEEP - 1 {
-            environment.counters.tidy();
-            environment.cache.tidy(clock::now());
-        }
+        let environment = Arc::clone(&environment);
+        let work = move || {
+            environment.counters.tidy_shared(clock::now());
+            if count % BEATS_PER_SWEEP == BEATS_PER_SWEEP - 1 {
+                environment.counters.tidy();
+                environment.cache.tidy(clock::now());
+            }
+        };
+        // One beat at a time: the next one waits for this one. One that breaks down is made good by the next.
+        let _ = task::spawn_blocking(work).await;
     }
 }
 
-/// What the background work of upstreams needs. It runs where this is called: on the control runtime.
-pub(super) fn tools(log: &Arc<OperatorLog>) -> Tools {
+/// Who is asked for the names of services.
+pub(super) fn resolver(log: &OperatorLog) -> Resolver {
     let resolver = Resolver::system();
     if let Some(why) = resolver.fault() {
         log.warn(format_args!("only names of /etc/hosts and `localhost` are found: {why}"));
     }
-    Tools { runtime: Handle::current(), resolver, log: Arc::clone(log) }
-}
-
-/// Begins the background work of upstreams that are new in a snapshot; those that take the place of one in `before`
-/// take over what that has under way.
-pub(super) fn start_background(environment: &Environment, before: Option<&Snapshot>, snapshot: &Snapshot) {
-    let Some(tools) = &environment.tools else { return };
-    snapshot.start_upstreams(before, tools);
+    resolver
 }
 
 /// Waits until every upstream of the snapshot has endpoints or an answer that there are none, or until `end`, and
@@ -101,9 +97,12 @@ impl Observer for Told {
 mod tests {
     use std::sync::Mutex;
 
+    use tokio::runtime::Handle;
+
     use super::*;
     use crate::server::Source;
     use crate::telemetry::log::Level;
+    use crate::upstream::Tools;
     use crate::upstream::background::discovery::testing::{A, Say, Server};
 
     const TEXT: &str = "

@@ -2,10 +2,11 @@
 //!
 //! Start with [`run`]: the whole life of the process is that one function. `boot.rs` comes first; then the cores
 //! serve (`cores.rs`, one thread and one runtime each) while the control runtime, on the thread that called, waits
-//! for signals (`signals.rs`), changes of files (`watch.rs`) and requests to reload (`reload.rs`, `sockets.rs`);
-//! `drain.rs` is the end. `control.rs` is what others (the admin listener) may ask of a running gate.
+//! for signals (`signals.rs`), changes of files (`watch.rs`) and requests to reload (`reload.rs`, `sockets.rs`), and a
+//! thread of their own follows and checks the services (`background.rs`); `drain.rs` is the end. `control.rs` is what others (the admin listener) may ask of a running gate.
 
 mod access;
+mod background;
 mod boot;
 mod control;
 mod cores;
@@ -27,9 +28,11 @@ use std::sync::Arc;
 use tokio::runtime::Builder;
 use tokio::sync::mpsc;
 
+use background::Background;
 use control::LAST_WORDS;
 
 use crate::runtime::{task, time};
+use crate::upstream::Tools;
 
 pub use control::Control;
 pub use fault::Fault;
@@ -43,13 +46,18 @@ pub use source::{Compiled, Source};
 /// The gate could not start, or broke down; see [`Fault`].
 pub fn run(options: Options) -> Result<(), Fault> {
     let runtime = Builder::new_current_thread()
+        .thread_name("control-work")
         .enable_all()
         .build_local(Default::default())
         .map_err(|error| Fault::environment("the control runtime could not be started", &error))?;
     let log = Arc::clone(&options.log);
-    let outcome = runtime.block_on(life(options));
-    // A compile that is still at work, or a name that is still resolved, is nobody's concern any more.
+    let background = Background::start(helpers::resolver(&log), &log).map_err(|error| {
+        Fault::environment("the thread that checks services could not be started", &error)
+    })?;
+    let outcome = runtime.block_on(life(options, background.tools()));
+    // A compile that is still at work, or a page that is still written, is nobody's concern any more.
     runtime.shutdown_background();
+    drop(background);
     log.shutdown(LAST_WORDS);
     outcome
 }
@@ -74,11 +82,11 @@ async fn serve(
     }
 }
 
-async fn life(options: Options) -> Result<(), Fault> {
+async fn life(options: Options, tools: Tools) -> Result<(), Fault> {
     // First of all: a signal that comes during the start is not lost, and does not end the process half-way.
     let mut signals = signals::Signals::new()?;
     let (delay, grace) = (options.drain_delay, options.grace);
-    let boot::Gate { control, mut crashed, reloads, opening } = boot::boot(options)?;
+    let boot::Gate { control, mut crashed, reloads, opening } = boot::boot(options, tools)?;
     let opening = task::spawn_local(opening.finish(control.clone()));
     let reloading = task::spawn_local(reload::serve(control.clone(), reloads));
     let mut broken = serve(&control, &mut signals, &mut crashed).await;

@@ -15,10 +15,10 @@ use crate::exchange::Name;
 use crate::snapshot::{ListenerPlan, Snapshot};
 use crate::telemetry::metrics::Names;
 
+use super::background;
 use super::boot::wanted;
 use super::control::{Control, Inner};
 use super::files;
-use super::helpers;
 use super::report::{Cause, Failure, Report, Request, tell};
 use super::retired::{self, Retired};
 use super::sockets::{self, Opened};
@@ -142,9 +142,12 @@ fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Vec<usize>, Failure> {
     let first = inner.next_number.get();
     let opened = sockets::open(&changes.opened, inner.cores.count(), first).map_err(Failure::Environment)?;
     inner.next_number.set(first + opened.len());
+    let before = inner.live.get();
+    let snapshot = Arc::new(snapshot);
+    background::begin(inner.environment.tools.as_ref(), Some(&before), &snapshot)
+        .map_err(Failure::Environment)?;
 
     let (version, made, names) = (snapshot.version, snapshot.made, names(&snapshot));
-    let before = inner.live.get();
     let known = |plan: &ListenerPlan| {
         before.sharers().any(|sharer| sharer.name == plan.name && sharer.address == plan.address)
     };
@@ -153,8 +156,7 @@ fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Vec<usize>, Failure> {
     }
     inner.environment.cache.resize(snapshot.sources.config.cache);
     files::check_max_connections(&snapshot.sources.config.overload, &inner.connections, &inner.log);
-    helpers::start_background(&inner.environment, Some(&before), &snapshot);
-    inner.live.swap(Arc::new(snapshot));
+    inner.live.swap(snapshot);
     inner.environment.metrics.reloaded(version, made);
     inner.environment.metrics.retain(&names);
 

@@ -1,12 +1,14 @@
 //! The numbers in the Prometheus text format 0.0.4: one family after the other, each with HELP and TYPE.
 
+use std::collections::BTreeMap;
 use std::fmt::{Display, Write};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 use super::aggregates::SOURCE_OUTCOMES;
 use super::cells::{BOUND_LABELS, CLASSES, OUTCOMES, REFUSALS, RouteSum, VERDICTS};
 use super::{Metrics, lock};
-use crate::exchange::ErrorKind;
+use crate::exchange::{ErrorKind, Name};
 
 /// One route's labels, escaped once, and its numbers.
 struct Row {
@@ -16,6 +18,9 @@ struct Row {
 
 impl Metrics {
     /// Everything in the Prometheus text format 0.0.4 (`text/plain; version=0.0.4`). What was never used has no lines.
+    ///
+    /// Nobody waits for it: counting takes no lock, and those of the maps of names, which a reload and a new listener
+    /// need, are held for no more than the numbers are found or summed.
     pub fn render(&self) -> String {
         let mut page = Page(String::with_capacity(16 * 1024));
         page.family("portcullis_build_info", "gauge", "The version that runs.");
@@ -31,17 +36,30 @@ impl Metrics {
     }
 }
 
-/// Sums first, under the lock, and writes afterwards.
 fn rows(metrics: &Metrics) -> Vec<Row> {
+    let known: Vec<_> = {
+        let listeners = lock(&metrics.routes);
+        let of = |(listener, routes): (&Name, &BTreeMap<Name, _>)| {
+            let listener = Name::clone(listener);
+            let routes = routes.iter().map(|(route, numbers)| (Name::clone(route), Arc::clone(numbers)));
+            (listener, routes.collect::<Vec<_>>())
+        };
+        listeners.iter().map(of).collect()
+    };
     let mut rows = Vec::new();
-    for (listener, routes) in lock(&metrics.routes).iter() {
+    for (listener, routes) in known {
         for (route, numbers) in routes {
             let Some(sum) = numbers.sum() else { continue };
-            let labels = format!("{},{}", label("listener", listener), label("route", route));
+            let labels = format!("{},{}", label("listener", &listener), label("route", &route));
             rows.push(Row { labels, sum });
         }
     }
     rows
+}
+
+/// What a map holds, so that its lock need not be held. Not for the maps whose `retain` counts who holds a number.
+fn held<T>(map: &Mutex<BTreeMap<Name, Arc<T>>>) -> Vec<(Name, Arc<T>)> {
+    lock(map).iter().map(|(name, numbers)| (Name::clone(name), Arc::clone(numbers))).collect()
 }
 
 fn routes(page: &mut Page, rows: &[Row]) {
@@ -95,7 +113,7 @@ fn errors(page: &mut Page, metrics: &Metrics) {
 }
 
 fn listeners(page: &mut Page, metrics: &Metrics) {
-    let sums: Vec<_> = lock(&metrics.listeners)
+    let sums: Vec<_> = held(&metrics.listeners)
         .iter()
         .map(|(listener, numbers)| (label("listener", listener), numbers.sum(), numbers.refusals()))
         .collect();
@@ -121,7 +139,7 @@ fn listeners(page: &mut Page, metrics: &Metrics) {
 fn upstreams(page: &mut Page, metrics: &Metrics) {
     let name = "portcullis_upstream_attempts_total";
     page.family(name, "counter", "Attempts at upstreams, by how they ended.");
-    for (upstream, numbers) in lock(&metrics.upstreams).iter() {
+    for (upstream, numbers) in &held(&metrics.upstreams) {
         let Some(sums) = numbers.sum() else { continue };
         for (outcome, count) in OUTCOMES.iter().zip(sums) {
             page.sample(name, &[&label("upstream", upstream), ",outcome=\"", outcome, "\""], count);
@@ -134,19 +152,26 @@ fn aggregates(page: &mut Page, metrics: &Metrics) {
         |listener: &str, route: &str| format!("{},{}", label("listener", listener), label("route", route));
     let name = "portcullis_aggregate_sources_total";
     page.family(name, "counter", "Sources of aggregates, by what they came to.");
-    for (((listener, route), source), numbers) in lock(&metrics.aggregates.sources).iter() {
+    let sums: Vec<_> = lock(&metrics.aggregates.sources)
+        .iter()
+        .map(|(place, numbers)| (place.clone(), numbers.sum()))
+        .collect();
+    for (((listener, route), source), sums) in &sums {
         let labels = format!("{},{}", labels(listener, route), label("source", source));
-        for (outcome, count) in SOURCE_OUTCOMES.iter().zip(numbers.sum()) {
-            if count > 0 {
+        for (outcome, count) in SOURCE_OUTCOMES.iter().zip(sums) {
+            if *count > 0 {
                 page.sample(name, &[&labels, ",outcome=\"", outcome, "\""], count);
             }
         }
     }
     let name = "portcullis_aggregate_clashes_total";
     page.family(name, "counter", "Members of merged sources that were dropped, for their names were taken.");
-    for ((listener, route), numbers) in lock(&metrics.aggregates.routes).iter() {
-        let count = numbers.sum();
-        if count > 0 {
+    let sums: Vec<_> = lock(&metrics.aggregates.routes)
+        .iter()
+        .map(|(place, numbers)| (place.clone(), numbers.sum()))
+        .collect();
+    for ((listener, route), count) in &sums {
+        if *count > 0 {
             page.sample(name, &[&labels(listener, route)], count);
         }
     }
@@ -155,8 +180,11 @@ fn aggregates(page: &mut Page, metrics: &Metrics) {
 fn limits(page: &mut Page, metrics: &Metrics) {
     let name = "portcullis_rate_limit_decisions_total";
     page.family(name, "counter", "What rate limits said of requests, by outcome.");
-    for (limit, numbers) in lock(&metrics.limits).iter() {
-        let Some(sums) = numbers.sum() else { continue };
+    let sums: Vec<_> = lock(&metrics.limits)
+        .iter()
+        .filter_map(|(limit, numbers)| Some((Name::clone(limit), numbers.sum()?)))
+        .collect();
+    for (limit, sums) in &sums {
         for (outcome, count) in VERDICTS.iter().zip(sums) {
             page.sample(name, &[&label("limit", limit), ",outcome=\"", outcome, "\""], count);
         }

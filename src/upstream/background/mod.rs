@@ -1,6 +1,6 @@
 //! The background work of an upstream: its names are followed, and the health of its endpoints is checked.
 //!
-//! It begins on the runtime of the process's helpers when a snapshot that has the upstream comes into force. An
+//! It begins on the runtime that [`Tools`] name when a snapshot that has the upstream comes into force. An
 //! upstream that a reload puts in the place of another one of its name takes the work over: sources of endpoints and
 //! probers whose settings are the same go on, and what they know stays known.
 
@@ -30,7 +30,8 @@ use source::{EndpointSource, Owner, SourceKey};
 use tools::Tools;
 
 impl Upstream {
-    /// Begins the work, if it has not begun. `before` is the upstream whose place this one takes.
+    /// Begins the work, if it has not begun. `before` is the upstream whose place this one takes. To be called on the
+    /// thread of `tools.runtime`: an answer that came in between would make a set of half of the sources.
     pub fn start_background(self: &Arc<Self>, tools: &Tools, before: Option<&Arc<Upstream>>) {
         if std::mem::replace(&mut self.background.lock().begun, true) {
             return;

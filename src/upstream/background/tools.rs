@@ -11,7 +11,7 @@ use super::discovery::Resolver;
 /// What the work needs; one for the process.
 #[derive(Clone)]
 pub struct Tools {
-    /// Where it runs.
+    /// Where it runs: on one thread, so that nothing comes between the steps of a take-over.
     pub runtime: Handle,
     /// Who is asked for names.
     pub resolver: Resolver,
