@@ -75,8 +75,8 @@ class Peer:
 class Bench:
     """The scratch folder, the upstream in it, and how to start each gateway before it."""
 
-    def __init__(self, directory, binary):
-        self.directory, self.binary = directory, binary
+    def __init__(self, directory, binary, before=None):
+        self.directory, self.binary, self.other = directory, binary, before
         os.chmod(directory, 0o755)  # nginx's workers leave root for another user
         with open(os.path.join(directory, "large.bin"), "wb") as file:
             file.write(os.urandom(LARGE_BYTES))
@@ -146,6 +146,21 @@ class Bench:
             "policies:\n  rate_limit: all\n  auth: user\n"
             f'telemetry:\n  access_log: {{ file: "{log}", format: json }}\n'
             "routes:\n" + routes, "portcullis-edge")
+
+    def before(self):
+        """The plain proxy, as the other binary."""
+        return self._as_other(self.plain)
+
+    def edge_before(self):
+        """The full edge, as the other binary."""
+        return self._as_other(self.edge)
+
+    def _as_other(self, start):
+        own, self.binary = self.binary, self.other
+        try:
+            return start()
+        finally:
+            self.binary = own
 
     def _limited(self, limit, name, more=""):
         """The plain proxy with one limit, by the header that the load chooses its keys in."""

@@ -4,7 +4,8 @@
 The number to read first is CPU time a request: utime and stime of a gateway's whole process tree over a run,
 divided by the requests done in it. Load generator, upstream and gateway share this machine's cores, so requests/s
 and latency depend on each other's cost; CPU time does so far less. Figures are medians over the rounds, with
-(min..max), and `x` the ratio to the base of the row. Two CPU figures less than 1 microsecond apart are a tie.
+(min..max), and `x` the ratio to the base of the row: the median of the ratios of each round, with quartiles. Two CPU
+figures less than 1 microsecond apart are a tie.
 
 Rows: plain64, plain8, few, large, upload, edge, aggregate, h2, limit, limit-one, redis, compose, compose-node,
 compose-partial, shape (under load); compose-latency (at half load); memory, start, reload.
@@ -53,14 +54,16 @@ def chosen(text, among, what):
 def arguments():
     """The command line."""
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ask.add_argument("--rounds", type=int, default=7, help="rounds, each with gateways started anew (7)")
+    ask.add_argument("--rounds", type=int, default=9, help="rounds, each with gateways started anew (9)")
     ask.add_argument("--secs", type=int, default=4, help=f"seconds of one run, at most {LONGEST} (4)")
     ask.add_argument("--only", "--rows", dest="rows", default=",".join(NAMES), metavar="ROWS", help="comma list of rows")
     ask.add_argument("--peers", default=",".join(PEERS), help="comma list of gateways")
     ask.add_argument("--json", metavar="OUT", help="write every single measurement to this file")
     ask.add_argument("--binary", default=os.path.join(ROOT, "target", "release", "portcullis"), metavar="PATH",
                      help="the Portcullis to measure (target/release/portcullis)")
+    ask.add_argument("--before", metavar="PATH", help="another Portcullis, measured in turn with it in the plain rows and in edge")
     given = ask.parse_args()
+    given.before = given.before and os.path.abspath(given.before)
     given.rows = chosen(given.rows, NAMES, "row")
     given.peers = chosen(given.peers, PEERS, "peer")
     given.binary = os.path.abspath(given.binary)
@@ -91,6 +94,8 @@ def installed(given):
         given.peers.remove("haproxy")
     if "portcullis" in given.peers and not os.access(given.binary, os.X_OK):
         stop(f"{given.binary} is not there; `./dev bench` builds it, `--binary PATH` names another")
+    if given.before and not os.access(given.before, os.X_OK):
+        stop(f"{given.before} is not there")
     return given.peers
 
 
@@ -116,7 +121,7 @@ def surroundings(given):
 
 def measure(given, directory):
     """All rows; returns what was measured and whether all of it went well."""
-    bench = Bench(directory, given.binary)
+    bench = Bench(directory, given.binary, given.before)
     try:
         try:
             bench.upstream.wait_for(bench.upstream_port, SMALL)

@@ -9,8 +9,17 @@ def median(values):
     return statistics.median(values) if values else None
 
 
-def cell(values, base=None, digits=2, tie=None):
-    """`median (min..max)`, and how it stands to the median of `base`."""
+def quartiles(values):
+    """The first and the third quartile; of a single value that value twice."""
+    if len(values) < 2:
+        return values[0], values[0]
+    first, _, third = statistics.quantiles(values, n=4, method="inclusive")
+    return first, third
+
+
+def cell(values, base=None, digits=2, tie=None, paired=None):
+    """`median (min..max)`, and how it stands to `base`: by the medians, or by the ratios of each round where those are
+    given, as their median and quartiles."""
     if not values:
         return "-"
     mid = median(values)
@@ -19,7 +28,13 @@ def cell(values, base=None, digits=2, tie=None):
         text += f" ({min(values):.{digits}f}..{max(values):.{digits}f})"
     if base and median(base):
         apart = abs(mid - median(base))
-        text += "  tie" if tie is not None and apart < tie else f"  x{mid / median(base):.2f}"
+        if tie is not None and apart < tie:
+            text += "  tie"
+        elif not paired:
+            text += f"  x{mid / median(base):.2f}"
+        if paired:
+            first, third = quartiles(paired)
+            text += f"  x{median(paired):.2f} [{first:.2f}..{third:.2f}]"
     return text
 
 

@@ -64,8 +64,12 @@ PART64 = Load(peers.PART, 64)
 SHAPE16 = {name: Load(path, 16) for name, path in peers.SHAPED.items()}
 
 
+# Portcullis as another binary, in turn with the one that is measured.
+BEFORE = ("before", "edge_before")
+
+
 def _all(load):
-    return tuple(Line(name, name, load) for name in ("nginx", "haproxy", "portcullis"))
+    return tuple(Line(name, name, load) for name in ("nginx", "haproxy", "before", "portcullis"))
 
 
 ROWS = (
@@ -77,7 +81,8 @@ ROWS = (
     Row("upload", "Upload of 1 MiB, 8 connections", "nginx", _all(Load(peers.UPLOAD, 8, upload=peers.UPLOAD_BYTES))),
     Row("edge", "Full edge (1,000 routes, JWT, rate limit, request id, metrics, access log) beside nginx's plain proxy, "
         "64 connections", "nginx",
-        (Line("nginx, plain", "nginx", PLAIN64), Line("portcullis, edge", "edge", EDGE64))),
+        (Line("nginx, plain", "nginx", PLAIN64), Line("before, edge", "edge_before", EDGE64),
+         Line("portcullis, edge", "edge", EDGE64))),
     Row("aggregate", "Three sources composed, beside Portcullis's own plain proxy, 64 connections", "portcullis",
         (Line("portcullis, plain", "portcullis", PLAIN64), Line("portcullis, aggregate", "aggregate", DASHBOARD64))),
     Row("h2", "HTTP/2 from the client (8 connections of 8 streams) beside Portcullis's own HTTP/1.1 (64 connections), "
@@ -153,7 +158,8 @@ class Traffic:
     def __init__(self, bench, rows, owners, seconds):
         self.bench, self.seconds = bench, seconds
         self.token = peers.bearer()
-        self.rows = [(row, [line for line in row.lines if OWNER[line.gateway] in owners]) for row in rows]
+        known = [gateway for gateway in OWNER if OWNER[gateway] in owners and (bench.other or gateway not in BEFORE)]
+        self.rows = [(row, [line for line in row.lines if line.gateway in known]) for row in rows]
         # The base alone, without the one it is the base for, is no row.
         self.left_out = {row.name: OWNER[row.lines[-1].gateway] for row, lines in self.rows
                          if row.lines[-1] not in lines and (len(row.lines) == 2 or lines == [row.lines[0]] and row.base != "nginx")}
@@ -289,7 +295,9 @@ class Traffic:
 
 def cell(runs, base, key, digits=2, tie=None):
     """A measured column of `runs` beside that of `base`."""
-    return table.cell([r[key] for r in runs], [r[key] for r in base], digits, tie)
+    rounds = {r["round"]: r[key] for r in base}
+    paired = [r[key] / rounds[r["round"]] for r in runs if rounds.get(r["round"])]
+    return table.cell([r[key] for r in runs], [r[key] for r in base], digits, tie, paired)
 
 
 def own():

@@ -188,7 +188,8 @@ async fn serve(stream: Stream, peer: SocketAddr, core: &Rc<Core>, watcher: Rc<Wa
         Some(true) => {
             let Ok(wire) = Rc::try_unwrap(wire) else { return };
             let (stream, read) = wire.into_parts();
-            http2::serve(stream, read, peer, Rc::clone(core), watcher).await;
+            // Boxed: a connection that speaks HTTP/1 would carry its size.
+            Box::pin(http2::serve(stream, read, peer, Rc::clone(core), watcher)).await;
         }
         Some(false) => {
             http1::Connection { wire, peer, core: Rc::clone(core), watcher }.serve(head_by).await;

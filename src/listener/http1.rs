@@ -28,6 +28,9 @@ const LINGER_BYTES: usize = 256 * 1024;
 /// this long, and answered with `connection: close`.
 const LAST_CALL: Duration = Duration::from_millis(500);
 
+/// A connection that carried no request for so long is at rest, and gives its memory back.
+const REST: Duration = Duration::from_secs(1);
+
 /// How many bytes of an unwanted body are read to keep the connection.
 const DRAIN_BYTES: usize = 64 * 1024;
 
@@ -38,6 +41,14 @@ enum Next {
     Close,
     /// Close, but let the client read the answer first.
     Linger,
+}
+
+/// When a request began.
+#[derive(Clone, Copy)]
+struct Started {
+    first_byte: Instant,
+    /// When its head must be complete.
+    head_by: Instant,
 }
 
 /// A connection whose first bytes spoke HTTP/1.
@@ -51,25 +62,28 @@ pub(super) struct Connection {
 impl Connection {
     /// Serves requests until either side ends the connection. `head_by` is when the first head must be complete.
     pub(super) async fn serve(self, head_by: Instant) {
-        let mut started = Some((clock::now(), head_by));
+        let mut started = Some(Started { first_byte: clock::now(), head_by });
+        while let Some(times) = started {
+            // Boxed, so that a connection at rest takes little memory; once for many requests.
+            let Some(answered) = Box::pin(self.serve_busy(times)).await else { return };
+            let Some(limits) = self.limits() else { return };
+            self.wire.release();
+            started = self.next_request(answered, answered + limits.idle, &limits).await;
+        }
+    }
+
+    /// Serves requests as long as one follows the other. Gives the moment of the last answer where none came for a
+    /// while, and nothing where the connection has ended.
+    async fn serve_busy(&self, mut started: Started) -> Option<Instant> {
         loop {
-            let limits = match self.watcher.pin() {
-                Some(pinned) => pinned.plan.limits,
-                None => return,
-            };
-            let (first_byte, head_by) = match started.take() {
-                Some(times) => times,
-                None => match self.idle(&limits).await {
-                    Some(first_byte) => (first_byte, first_byte + limits.head_timeout),
-                    None => return,
-                },
-            };
+            let limits = self.limits()?;
+            let Started { first_byte, head_by } = started;
             let head = poll_fn(|cx| self.poll_head(&limits, head_by, cx)).await;
             // Only now: a reload may have come while nothing was asked, and a silent connection holds no snapshot.
-            let Some(pinned) = self.watcher.pin() else { return };
+            let pinned = self.watcher.pin()?;
             let next = match head {
                 Ok(Some(head)) => self.exchange(self.chosen(pinned, &head), head, first_byte).await,
-                Ok(None) => return,
+                Ok(None) => return None,
                 Err(error) => {
                     let walk =
                         Walk::refuse(Rc::clone(&self.core), pinned, self.peer, first_byte, error.closing());
@@ -78,10 +92,28 @@ impl Connection {
             };
             match next {
                 Next::Request => {}
-                Next::Close => return,
-                Next::Linger => return self.linger().await,
+                Next::Close => return None,
+                Next::Linger => {
+                    self.linger().await;
+                    return None;
+                }
+            }
+            let answered = clock::now();
+            let limits = self.limits()?;
+            let rests = answered + REST;
+            let until = rests.min(answered + limits.idle);
+            match self.next_request(answered, until, &limits).await {
+                Some(next) => started = next,
+                // Either side may have ended it: then the next look finds that at once.
+                None if clock::read() >= until => return Some(answered),
+                None => return None,
             }
         }
+    }
+
+    /// The bounds in force.
+    fn limits(&self) -> Option<Limits> {
+        self.watcher.pin().map(|pinned| pinned.plan.limits)
     }
 
     /// The listener that the request is for, where several share the address.
@@ -99,25 +131,22 @@ impl Connection {
         self.core.is_draining() || self.watcher.has_left()
     }
 
-    /// Waits for the first byte of the next request; `None` where there will be none.
-    async fn idle(&self, limits: &Limits) -> Option<Instant> {
-        if !self.wire.buffer().is_empty() {
-            return Some(clock::now());
+    /// Waits for the first byte of the next request; `None` where none comes until then.
+    async fn next_request(&self, answered: Instant, until: Instant, limits: &Limits) -> Option<Started> {
+        if self.wire.buffer().is_empty() {
+            poll_fn(|cx| {
+                let until = if self.is_ending() { answered + LAST_CALL } else { until };
+                match self.wire.poll_readable(cx) {
+                    Poll::Ready(Ok(())) => return Poll::Ready(Some(())),
+                    Poll::Ready(Err(_)) => return Poll::Ready(None),
+                    Poll::Pending => {}
+                }
+                self.wire.poll_timer(until, cx).map(|()| None)
+            })
+            .await?;
         }
-        self.wire.release();
-        let answered = clock::now();
-        let until = answered + limits.idle;
-        poll_fn(|cx| {
-            let until = if self.is_ending() { answered + LAST_CALL } else { until };
-            match self.wire.poll_readable(cx) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Some(())),
-                Poll::Ready(Err(_)) => return Poll::Ready(None),
-                Poll::Pending => {}
-            }
-            self.wire.poll_timer(until, cx).map(|()| None)
-        })
-        .await?;
-        Some(clock::now())
+        let first_byte = clock::now();
+        Some(Started { first_byte, head_by: first_byte + limits.head_timeout })
     }
 
     /// The next head; `None` where the client closed before it began one.

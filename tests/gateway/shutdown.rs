@@ -311,7 +311,9 @@ fn during_the_delay_it_is_not_ready_and_serves_as_usual() {
     assert_eq!((kept.get("/x").status, readiness(&process)), (200, 200));
     process.signal("TERM");
     until("it is not ready", || readiness(&process) == 503);
-    process.wait_stderr("not ready any more: everything is still served for 600s");
+    until("it says so", || {
+        process.stderr().contains("not ready any more: everything is still served for 600s")
+    });
     for _ in 0..10 {
         for client in [&mut kept, &mut Client::connect(address)] {
             let answer = client.get("/x");

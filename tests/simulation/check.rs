@@ -194,6 +194,10 @@ fn records(
                 answer.token, answer.status, line["status"]
             ));
         }
+        // Whoever refuses a connection was sent nothing: the next endpoint is no further attempt.
+        if plan.scenario == Scenario::Refusing && line["attempts"] != 1 && line["endpoint"].is_string() {
+            faults.push(format!("request {} took {} attempts", answer.token, line["attempts"]));
+        }
         let single = visits.get(&answer.token).filter(|visits| visits.len() == 1).map(|visits| visits[0]);
         if let (Some(visit), Some(ms)) = (single, line["upstream_ms"].as_f64())
             && let Some(answered) = visit.answered

@@ -24,7 +24,7 @@ use plan::Plan;
 use seen::Seen;
 
 /// How many seeds a run takes where nothing else is said.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 600;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()

@@ -40,6 +40,7 @@ struct Host {
 /// The network of one world.
 pub(crate) struct Network {
     me: Weak<Network>,
+    wide: bool,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -87,9 +88,11 @@ pub(crate) struct End {
 }
 
 impl Network {
-    pub(crate) fn new(seed: u64) -> Arc<Network> {
+    /// A network; a wide one has room for large pieces on every connection.
+    pub(crate) fn new(seed: u64, wide: bool) -> Arc<Network> {
         Arc::new_cyclic(|me| Network {
             me: Weak::clone(me),
+            wide,
             state: Mutex::new(State {
                 rng: fastrand::Rng::with_seed(seed),
                 events: BinaryHeap::new(),
@@ -127,8 +130,8 @@ impl Network {
     pub(crate) fn connection(self: &Arc<Self>) -> (End, End) {
         let mut state = lock(&self.state);
         let seeds = (state.rng.u64(..), state.rng.u64(..));
-        let small = state.rng.u8(..) < 40;
-        let room = if small { state.rng.usize(1..3000) } else { 64 * 1024 };
+        let small = state.rng.u8(..) < 40 && !self.wide;
+        let room = if small { state.rng.usize(600..4000) } else { 64 * 1024 };
         let piece = if state.rng.u8(..) < 60 { state.rng.usize(1..400) } else { 64 * 1024 };
         let (one, other) = (state.pipe(room), state.pipe(room));
         drop(state);

@@ -59,7 +59,11 @@ impl Log {
     }
 
     pub(crate) fn fault(&self, fault: String) {
-        self.with(|seen| seen.faults.push(fault));
+        self.with(|seen| {
+            if !seen.faults.contains(&fault) {
+                seen.faults.push(fault);
+            }
+        });
     }
 
     /// Notes that something happened.

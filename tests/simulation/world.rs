@@ -36,6 +36,9 @@ pub(crate) const WELL_FROM: Duration = Duration::from_secs(20);
 /// When it is asked whether all is well again.
 const PROBED: Duration = Duration::from_secs(60);
 
+/// By then every answer that nobody reads has been cut off.
+const UNREAD: std::ops::Range<Duration> = Duration::from_secs(13)..PROBED;
+
 /// After this nothing is under way any more.
 const QUIET: Duration = Duration::from_secs(140);
 
@@ -141,12 +144,15 @@ impl Gateway {
     }
 
     /// What must hold at every moment.
-    fn look(&self) {
+    fn look(&self, at: Duration) {
         let snapshot = self.live.get();
         let now = clock::now();
         for upstream in &snapshot.upstreams {
             let name = &upstream.settings().name;
             upstream.sweep(self.core.id, now);
+            if self.scenario == Scenario::Unread && UNREAD.contains(&at) && upstream.gate().active() > 0 {
+                self.log.fault(format!("calls of {name} are held by answers that nobody reads"));
+            }
             if self.scenario == Scenario::Faulty {
                 continue;
             }
@@ -221,7 +227,7 @@ pub(crate) fn run(plan: &Plan) -> Seen {
 async fn world(plan: Plan, log: Log) {
     let began = clock::now();
     clock::set_calendar(UNIX_EPOCH + Duration::from_secs(1_800_000_000));
-    let network = Network::new(plan.seed);
+    let network = Network::new(plan.seed, plan.scenario == Scenario::Unread);
     task::spawn_local(Arc::clone(&network).run());
     services(&plan, &network, &log, began);
     let gateway = Gateway::start(plan.scenario, &network, &log);
@@ -230,7 +236,7 @@ async fn world(plan: Plan, log: Log) {
     let looks = task::spawn_local(async move {
         loop {
             time::sleep(Duration::from_millis(250)).await;
-            looking.look();
+            looking.look(clock::since(began));
         }
     });
     // The endpoints are known, and their health too.
