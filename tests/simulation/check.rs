@@ -13,6 +13,9 @@ use crate::world::PROBES;
 /// What the network may add to a wait, in milliseconds.
 const SLACK: u64 = 700;
 
+/// What the network may add to the time of one attempt, in milliseconds.
+const TRANSFER: f64 = 250.0;
+
 /// Everything that does not hold.
 pub(crate) fn faults(plan: &Plan, seen: &Seen) -> Vec<String> {
     let mut faults = seen.faults.clone();
@@ -203,7 +206,7 @@ fn records(
             && let Some(answered) = visit.answered
             && plan.scenario == Scenario::Queue
         {
-            let most = answered.saturating_sub(visit.at).as_secs_f64() * 1000.0 + SLACK as f64;
+            let most = answered.saturating_sub(visit.at).as_secs_f64() * 1000.0 + TRANSFER;
             if ms > most {
                 faults.push(format!("request {} was {ms} ms at its service, at most {most}", answer.token));
             }

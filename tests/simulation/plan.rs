@@ -154,7 +154,7 @@ impl Plan {
         let scenario = SCENARIOS[(seed % SCENARIOS.len() as u64) as usize];
         let mut token = 0;
         let count = match scenario {
-            Scenario::Queue => 24,
+            Scenario::Queue => 120,
             Scenario::Impatient | Scenario::Hedged => 12,
             Scenario::Unread => 4,
             _ => rng.usize(2..12),
@@ -214,7 +214,7 @@ fn client(scenario: Scenario, number: usize, rng: &mut Rng, token: &mut u64) -> 
     let patient = scenario == Scenario::Impatient && number < 2;
     let count = match scenario {
         _ if patient => 60,
-        Scenario::Queue => 6,
+        Scenario::Queue => 3,
         Scenario::Hedged => 10,
         Scenario::Unread => 5,
         _ => rng.usize(1..6),
