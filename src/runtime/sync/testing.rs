@@ -1,0 +1,165 @@
+//! The primitives under a model, and how one is run.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+pub use loom::future::block_on;
+pub use loom::sync::{Mutex, MutexGuard, atomic};
+pub use loom::thread;
+
+/// Runs a model in every order of its threads' steps in which threads are interrupted so many times at most. Waiting
+/// for a lock or a wake-up is no interruption.
+///
+/// # Panics
+/// The model does in one of them, or all of its threads wait.
+pub fn explore(name: &str, interruptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    // The variables of the environment shall not change what a run means.
+    builder.preemption_bound = Some(interruptions);
+    builder.max_permutations = None;
+    builder.max_duration = None;
+    builder.max_branches = 20_000;
+    let orders = Arc::new(AtomicU64::new(0));
+    let counted = Arc::clone(&orders);
+    builder.check(move || {
+        counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        model();
+    });
+    let orders = orders.load(std::sync::atomic::Ordering::Relaxed);
+    println!("{name}: {orders} orders");
+}
+
+/// One end of a channel, as the checker sees it. The channels are tokio's, whose insides it does not know: each use of
+/// one, and the end of each end, is one step, which it orders against those of the other end.
+#[derive(Debug)]
+struct End(Arc<atomic::AtomicUsize>);
+
+impl End {
+    fn pair() -> (End, End) {
+        let steps = Arc::new(atomic::AtomicUsize::new(0));
+        (End(Arc::clone(&steps)), End(steps))
+    }
+
+    fn step(&self) {
+        self.0.fetch_add(1, atomic::Ordering::AcqRel);
+    }
+}
+
+impl Clone for End {
+    fn clone(&self) -> End {
+        End(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        // A model that has failed is over: there are no steps any more.
+        if !std::thread::panicking() {
+            self.step();
+        }
+    }
+}
+
+/// A channel for one message.
+pub mod oneshot {
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use super::End;
+    pub use tokio::sync::oneshot::error;
+
+    /// As tokio's.
+    #[derive(Debug)]
+    pub struct Sender<T> {
+        // Dropped first, as a step of its own before the other end hears of it.
+        end: End,
+        inner: tokio::sync::oneshot::Sender<T>,
+    }
+
+    /// As tokio's.
+    #[derive(Debug)]
+    pub struct Receiver<T> {
+        end: End,
+        inner: tokio::sync::oneshot::Receiver<T>,
+    }
+
+    /// As tokio's.
+    pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
+        let (inner, receiver) = tokio::sync::oneshot::channel();
+        let (end, other) = End::pair();
+        (Sender { end, inner }, Receiver { end: other, inner: receiver })
+    }
+
+    impl<T> Sender<T> {
+        /// As tokio's.
+        pub fn send(self, message: T) -> Result<(), T> {
+            drop(self.end);
+            self.inner.send(message)
+        }
+    }
+
+    impl<T> Future for Receiver<T> {
+        type Output = Result<T, error::RecvError>;
+
+        fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+            self.end.step();
+            Pin::new(&mut self.inner).poll(cx)
+        }
+    }
+}
+
+/// A channel of many messages.
+pub mod mpsc {
+    use super::End;
+    pub use tokio::sync::mpsc::error;
+
+    /// As tokio's.
+    #[derive(Debug)]
+    pub struct Sender<T> {
+        end: End,
+        inner: tokio::sync::mpsc::Sender<T>,
+    }
+
+    /// As tokio's.
+    #[derive(Debug)]
+    pub struct Receiver<T> {
+        end: End,
+        inner: tokio::sync::mpsc::Receiver<T>,
+    }
+
+    /// As tokio's.
+    pub fn channel<T>(room: usize) -> (Sender<T>, Receiver<T>) {
+        let (inner, receiver) = tokio::sync::mpsc::channel(room);
+        let (end, other) = End::pair();
+        (Sender { end, inner }, Receiver { end: other, inner: receiver })
+    }
+
+    impl<T> Clone for Sender<T> {
+        fn clone(&self) -> Sender<T> {
+            Sender { end: self.end.clone(), inner: self.inner.clone() }
+        }
+    }
+
+    impl<T> Sender<T> {
+        /// As tokio's.
+        pub fn try_send(&self, message: T) -> Result<(), error::TrySendError<T>> {
+            self.end.step();
+            self.inner.try_send(message)
+        }
+    }
+
+    impl<T> Receiver<T> {
+        /// As tokio's.
+        pub async fn recv(&mut self) -> Option<T> {
+            self.end.step();
+            self.inner.recv().await
+        }
+
+        /// As tokio's.
+        pub fn try_recv(&mut self) -> Result<T, error::TryRecvError> {
+            self.end.step();
+            self.inner.try_recv()
+        }
+    }
+}
