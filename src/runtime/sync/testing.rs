@@ -1,10 +1,10 @@
 //! The primitives under a model, and how one is run.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use loom::future::block_on;
-pub use loom::sync::{Mutex, MutexGuard, atomic};
+pub use loom::sync::{Mutex, MutexGuard};
 pub use loom::thread;
 
 /// Runs a model in every order of its threads' steps in which threads are interrupted so many times at most. Waiting
@@ -22,11 +22,79 @@ pub fn explore(name: &str, interruptions: usize, model: impl Fn() + Send + Sync 
     let orders = Arc::new(AtomicU64::new(0));
     let counted = Arc::clone(&orders);
     builder.check(move || {
-        counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        counted.fetch_add(1, Ordering::Relaxed);
         model();
     });
-    let orders = orders.load(std::sync::atomic::Ordering::Relaxed);
+    let orders = orders.load(Ordering::Relaxed);
     println!("{name}: {orders} orders");
+}
+
+/// Atomics each use of which reads the latest value.
+///
+/// The checker's own loads try older values too, which the orderings would allow. But a load and a later store of the
+/// same thread hide another thread's load from its search, so that it leaves out orders; and it lets a plain store
+/// come before the swap that it has to follow. Here all uses are swaps to it, and neither is possible.
+pub mod atomic {
+    pub use std::sync::atomic::Ordering;
+
+    macro_rules! atomics {
+        ($($name:ident $number:ty),*) => {$(
+            /// As the standard library's.
+            #[derive(Debug, Default)]
+            pub struct $name(loom::sync::atomic::$name);
+
+            #[allow(dead_code, missing_docs)]
+            impl $name {
+                pub fn new(value: $number) -> $name {
+                    $name(loom::sync::atomic::$name::new(value))
+                }
+
+                pub fn load(&self, _: Ordering) -> $number {
+                    self.0.fetch_add(0, Ordering::AcqRel)
+                }
+
+                pub fn store(&self, value: $number, _: Ordering) {
+                    self.0.swap(value, Ordering::AcqRel);
+                }
+
+                pub fn into_inner(self) -> $number {
+                    self.0.into_inner()
+                }
+
+                pub fn swap(&self, value: $number, _: Ordering) -> $number {
+                    self.0.swap(value, Ordering::AcqRel)
+                }
+
+                pub fn fetch_add(&self, value: $number, _: Ordering) -> $number {
+                    self.0.fetch_add(value, Ordering::AcqRel)
+                }
+
+                pub fn fetch_sub(&self, value: $number, _: Ordering) -> $number {
+                    self.0.fetch_sub(value, Ordering::AcqRel)
+                }
+
+                pub fn fetch_min(&self, value: $number, _: Ordering) -> $number {
+                    self.0.fetch_min(value, Ordering::AcqRel)
+                }
+
+                pub fn fetch_max(&self, value: $number, _: Ordering) -> $number {
+                    self.0.fetch_max(value, Ordering::AcqRel)
+                }
+
+                pub fn compare_exchange_weak(
+                    &self,
+                    from: $number,
+                    to: $number,
+                    _: Ordering,
+                    _: Ordering,
+                ) -> Result<$number, $number> {
+                    self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire)
+                }
+            }
+        )*};
+    }
+
+    atomics!(AtomicU32 u32, AtomicU64 u64, AtomicUsize usize);
 }
 
 /// One end of a channel, as the checker sees it. The channels are tokio's, whose insides it does not know: each use of
@@ -41,7 +109,7 @@ impl End {
     }
 
     fn step(&self) {
-        self.0.fetch_add(1, atomic::Ordering::AcqRel);
+        self.0.fetch_add(1, Ordering::AcqRel);
     }
 }
 

@@ -56,7 +56,7 @@ fn join(threads: impl IntoIterator<Item = thread::JoinHandle<()>>) {
 
 #[test]
 fn the_limit_holds_and_everybody_gets_in() {
-    for (limit, visitors, interruptions) in [(1, 1, 5), (1, 2, 3), (2, 2, 3)] {
+    for (limit, visitors, interruptions) in [(1, 1, 4), (1, 2, 2), (2, 2, 2)] {
         model("gate: visitors", interruptions, move || {
             let scene = Scene::new(gate(limit, 4));
             let others: Vec<_> =
@@ -70,7 +70,7 @@ fn the_limit_holds_and_everybody_gets_in() {
 
 #[test]
 fn who_does_not_wait_never_overtakes_nor_exceeds() {
-    model("gate: no waiting", 4, || {
+    model("gate: no waiting", 2, || {
         let scene = Scene::new(gate(1, 4));
         let waits = spawn(&scene, |scene| scene.visit(1));
         let tries = spawn(&scene, |scene| {
@@ -86,7 +86,7 @@ fn who_does_not_wait_never_overtakes_nor_exceeds() {
 
 #[test]
 fn who_leaves_the_queue_passes_its_place_on() {
-    model("gate: leaving", 4, || {
+    model("gate: leaving", 2, || {
         let scene = Scene::new(gate(1, 4));
         let held = scene.enter();
         let leaves = spawn(&scene, |scene| {
@@ -122,7 +122,7 @@ fn a_full_queue_refuses_and_loses_nobody() {
 
 #[test]
 fn a_limit_that_rises_wakes_who_waits() {
-    model("gate: rise", 5, || {
+    model("gate: rise", 4, || {
         let scene = Scene::new(gate(1, 4));
         let held = scene.enter();
         let waits = spawn(&scene, |scene| scene.visit(1));
@@ -136,7 +136,7 @@ fn a_limit_that_rises_wakes_who_waits() {
 
 #[test]
 fn a_limit_that_rises_while_a_place_comes_free_lets_in_both() {
-    model("gate: rise and leave", 4, || {
+    model("gate: rise and leave", 2, || {
         let scene = Scene::new(gate(1, 4));
         let held = scene.enter();
         let waits = [spawn(&scene, |scene| scene.visit(2)), spawn(&scene, |scene| scene.visit(2))];
@@ -166,7 +166,7 @@ fn a_limit_that_has_fallen_holds() {
 
 #[test]
 fn a_gate_out_of_force_never_sets_the_limit() {
-    model("gate: observers", 4, || {
+    model("gate: observers", 2, || {
         let start = Instant::now();
         let old = Arc::new(Gate::new(Limit::Adaptive(64), 4, LONG));
         // One answer more, and the window ends.
