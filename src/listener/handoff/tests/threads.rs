@@ -71,7 +71,7 @@ impl Scene {
 #[test]
 fn what_cores_give_while_another_closes_is_served_once() {
     let socket = Arc::new(socket());
-    explore("handoff: closing", 4, move || {
+    explore("handoff: closing", 5, move || {
         let (scene, mut exit) = Scene::new(&socket);
         let accepts = {
             let scene = Arc::clone(&scene);
@@ -90,7 +90,7 @@ fn what_cores_give_while_another_closes_is_served_once() {
 #[test]
 fn what_is_given_to_a_core_that_ends_comes_back_or_ends_with_it() {
     let socket = Arc::new(socket());
-    explore("handoff: ending", 4, move || {
+    explore("handoff: ending", 5, move || {
         let (scene, mut exit) = Scene::new(&socket);
         let accepts = {
             let scene = Arc::clone(&scene);
@@ -109,7 +109,7 @@ fn what_is_given_to_a_core_that_ends_comes_back_or_ends_with_it() {
 #[test]
 fn a_core_that_waits_hears_of_what_two_others_give() {
     let socket = Arc::new(socket());
-    explore("handoff: two givers", 2, move || {
+    explore("handoff: two givers", 3, move || {
         let counts = ConnectionCounts::new(100);
         let (handoff, mut exits) = Handoff::new(3);
         let give = |core: usize| {
@@ -134,7 +134,7 @@ fn a_core_that_waits_hears_of_what_two_others_give() {
 
 #[test]
 fn a_guard_gives_back_what_it_counted_wherever_it_ends() {
-    explore("handoff: counts", 4, || {
+    explore("handoff: counts", 5, || {
         let (handoff, _exits) = Handoff::new(2);
         let ends = |core: usize| {
             let (handoff, elsewhere) = (Arc::clone(&handoff), handoff.count(1 - core));
@@ -153,7 +153,7 @@ fn a_guard_gives_back_what_it_counted_wherever_it_ends() {
 
 #[test]
 fn cores_never_take_the_last_place_twice() {
-    explore("handoff: bounds", 4, || {
+    explore("handoff: bounds", 5, || {
         let (counts, client) = (ConnectionCounts::new(100), Some(Ipv4Addr::LOCALHOST.into()));
         let bounds = ConnectionBounds { process: Some(2), client: Some(1) };
         let take = || {

@@ -81,7 +81,7 @@ fn admitted(decisions: &[Decision]) -> usize {
 #[test]
 fn threads_that_take_get_exactly_the_limit() {
     for algorithm in EVERY {
-        explore("store: takes", 3, move || {
+        explore("store: takes", 4, move || {
             let scene = Scene::new(8, limit(algorithm, 2, WINDOW));
             let others = [spawn(&scene, |scene| scene.take(b"a")), spawn(&scene, |scene| scene.take(b"a"))];
             let mut decisions = vec![scene.take(b"a")];
@@ -97,7 +97,7 @@ fn threads_that_take_get_exactly_the_limit() {
 #[test]
 fn what_is_given_back_is_there_again_and_no_more() {
     for algorithm in EVERY {
-        explore("store: loans", 3, move || {
+        explore("store: loans", 4, move || {
             let scene = Scene::new(8, limit(algorithm, 1, WINDOW));
             let others =
                 [spawn(&scene, |scene| scene.borrow(b"a")), spawn(&scene, |scene| scene.borrow(b"a"))];
@@ -112,7 +112,7 @@ fn what_is_given_back_is_there_again_and_no_more() {
 #[test]
 fn what_is_given_back_after_its_time_gives_nothing() {
     for algorithm in EVERY {
-        explore("store: late loans", 3, move || {
+        explore("store: late loans", 4, move || {
             let scene = Scene::new(8, limit(algorithm, 1, WINDOW));
             let first = scene.take(b"a");
             let gives = spawn(&scene, move |scene| {
@@ -135,7 +135,7 @@ fn what_is_given_back_after_its_time_gives_nothing() {
 fn no_window_holds_more_than_the_limit_while_time_passes_and_keys_are_swept() {
     for algorithm in [Algorithm::SlidingWindow, Algorithm::FixedWindow] {
         let seed = Seed::new();
-        explore("store: sweeps", 3, move || {
+        explore("store: sweeps", 4, move || {
             let scene = Scene::with_seed(&seed, 8, limit(algorithm, 1, WINDOW));
             let takes = spawn(&scene, |scene| [scene.take(b"a"), scene.take(b"a")]);
             let tidies = spawn(&scene, |scene| {
@@ -157,7 +157,7 @@ fn no_window_holds_more_than_the_limit_while_time_passes_and_keys_are_swept() {
 #[test]
 fn a_key_starts_anew_only_where_it_was_given_up() {
     let seed = Seed::new();
-    explore("store: evictions", 3, move || {
+    explore("store: evictions", 4, move || {
         let scene = Scene::with_seed(&seed, 2, limit(Algorithm::SlidingWindow, 1, WINDOW));
         let smaller = scene.memory.resized(1);
         let again = spawn(&scene, |scene| {
@@ -179,7 +179,7 @@ fn a_key_starts_anew_only_where_it_was_given_up() {
 
 #[test]
 fn budgets_that_are_asked_together_are_taken_together() {
-    explore("store: two budgets", 3, || {
+    explore("store: two budgets", 4, || {
         let one = Scene::new(8, limit(Algorithm::SlidingWindow, 1, WINDOW));
         let other = Scene::new(8, limit(Algorithm::SlidingWindow, 1, WINDOW));
         let ask = |first: &Arc<Scene>, second: &Arc<Scene>| {
@@ -199,7 +199,7 @@ fn budgets_that_are_asked_together_are_taken_together() {
 
 #[test]
 fn what_one_budget_refuses_takes_nothing_from_another_for_no_moment() {
-    explore("store: a refusal", 3, || {
+    explore("store: a refusal", 4, || {
         let spent = Scene::new(8, limit(Algorithm::SlidingWindow, 1, WINDOW));
         let free = Scene::new(8, limit(Algorithm::SlidingWindow, 1, WINDOW));
         assert!(spent.take(b"a").admitted);
@@ -217,7 +217,7 @@ fn what_one_budget_refuses_takes_nothing_from_another_for_no_moment() {
 
 #[test]
 fn a_seed_counts_once_and_never_for_a_key_that_was_taken_from() {
-    explore("store: seeds", 3, || {
+    explore("store: seeds", 4, || {
         let scene = Scene::new(8, limit(Algorithm::SlidingWindow, 2, WINDOW));
         let seed = |scene: &Arc<Scene>| spawn(scene, |scene| scene.memory.seed(b"a", &scene.limit, 1));
         let seeds = [seed(&scene), seed(&scene)];

@@ -97,7 +97,7 @@ fn half_open(probes: u32) -> (Breaker, Instant) {
 #[test]
 fn failures_open_it_once() {
     for consecutive in [1, 2] {
-        explore("breaker: opening", 2, move || {
+        explore("breaker: opening", 3, move || {
             let (scene, now) = (Scene::new(of(consecutive, 1)), Instant::now());
             let fail = |core: usize| {
                 spawn(&scene, move |scene| scene.call(core, now, Comes::Bad, 0).into_iter().collect())
@@ -125,7 +125,7 @@ fn no_more_probes_pass_than_may_and_each_change_is_told_once() {
         (Comes::ToNothing, Comes::Bad),
     ];
     for (probes, (one, other)) in results.into_iter().flat_map(|both| [(1, both), (2, both)]) {
-        explore(&format!("breaker: {probes} probes, {one:?} {other:?}"), 2, move || {
+        explore(&format!("breaker: {probes} probes, {one:?} {other:?}"), 3, move || {
             let (breaker, later) = half_open(probes);
             let scene = Scene::new(breaker);
             let probe = |core: usize, comes| {
@@ -183,7 +183,7 @@ fn a_place_that_was_held_too_long_counts_for_one_of_two() {
 
 #[test]
 fn a_result_of_an_earlier_epoch_ends_no_streak() {
-    explore("breaker: late success", 3, || {
+    explore("breaker: late success", 4, || {
         let (breaker, now) = (of(2, 1), Instant::now());
         assert_eq!(call(&breaker, now, true), None);
         let (late, bad) = (pass(&breaker, now), pass(&breaker, now));
@@ -208,7 +208,7 @@ fn a_result_of_an_earlier_epoch_ends_no_streak() {
 
 #[test]
 fn a_late_failure_of_a_body_opens_it_once_or_changes_nothing() {
-    explore("breaker: late failures", 3, || {
+    explore("breaker: late failures", 4, || {
         let (scene, now) = (Scene::new(of(1, 1)), Instant::now());
         let late = |core: usize| {
             spawn(&scene, move |scene| {
@@ -240,7 +240,7 @@ fn a_check_that_finds_the_service_well_is_not_lost() {
 
 #[test]
 fn who_sees_the_calls_of_an_epoch_sees_none_of_the_one_before() {
-    explore("breaker: window", 2, || {
+    explore("breaker: window", 5, || {
         let calls = Arc::new(Calls::default());
         (0..3).for_each(|_| calls.count(0, 7));
         let counted = Arc::clone(&calls);

@@ -56,7 +56,7 @@ fn join(threads: impl IntoIterator<Item = thread::JoinHandle<()>>) {
 
 #[test]
 fn the_limit_holds_and_everybody_gets_in() {
-    for (limit, visitors, interruptions) in [(1, 1, 4), (1, 2, 2), (2, 2, 2)] {
+    for (limit, visitors, interruptions) in [(1, 1, 6), (1, 2, 3), (2, 2, 3)] {
         model("gate: visitors", interruptions, move || {
             let scene = Scene::new(gate(limit, 4));
             let others: Vec<_> =
@@ -70,7 +70,7 @@ fn the_limit_holds_and_everybody_gets_in() {
 
 #[test]
 fn who_does_not_wait_never_overtakes_nor_exceeds() {
-    model("gate: no waiting", 2, || {
+    model("gate: no waiting", 4, || {
         let scene = Scene::new(gate(1, 4));
         let waits = spawn(&scene, |scene| scene.visit(1));
         let tries = spawn(&scene, |scene| {
@@ -86,7 +86,7 @@ fn who_does_not_wait_never_overtakes_nor_exceeds() {
 
 #[test]
 fn who_leaves_the_queue_passes_its_place_on() {
-    model("gate: leaving", 2, || {
+    model("gate: leaving", 3, || {
         let scene = Scene::new(gate(1, 4));
         let held = scene.enter();
         let leaves = spawn(&scene, |scene| {
@@ -104,7 +104,7 @@ fn who_leaves_the_queue_passes_its_place_on() {
 
 #[test]
 fn a_full_queue_refuses_and_loses_nobody() {
-    model("gate: full queue", 2, || {
+    model("gate: full queue", 3, || {
         let scene = Scene::new(gate(1, 1));
         let visit = |scene: &Scene| match block_on(scene.gate.enter(far())) {
             Ok(permit) => {
@@ -122,7 +122,7 @@ fn a_full_queue_refuses_and_loses_nobody() {
 
 #[test]
 fn a_limit_that_rises_wakes_who_waits() {
-    model("gate: rise", 4, || {
+    model("gate: rise", 6, || {
         let scene = Scene::new(gate(1, 4));
         let held = scene.enter();
         let waits = spawn(&scene, |scene| scene.visit(1));
@@ -136,7 +136,7 @@ fn a_limit_that_rises_wakes_who_waits() {
 
 #[test]
 fn a_limit_that_rises_while_a_place_comes_free_lets_in_both() {
-    model("gate: rise and leave", 2, || {
+    model("gate: rise and leave", 3, || {
         let scene = Scene::new(gate(1, 4));
         let held = scene.enter();
         let waits = [spawn(&scene, |scene| scene.visit(2)), spawn(&scene, |scene| scene.visit(2))];
@@ -149,7 +149,7 @@ fn a_limit_that_rises_while_a_place_comes_free_lets_in_both() {
 
 #[test]
 fn a_limit_that_has_fallen_holds() {
-    model("gate: fall", 2, || {
+    model("gate: fall", 3, || {
         let scene = Scene::new(gate(2, 4));
         let others = [spawn(&scene, |scene| scene.visit(2)), spawn(&scene, |scene| scene.visit(2))];
         scene.gate.successor(Limit::Max(1), 4, LONG).come_into_force();
@@ -166,7 +166,7 @@ fn a_limit_that_has_fallen_holds() {
 
 #[test]
 fn a_gate_out_of_force_never_sets_the_limit() {
-    model("gate: observers", 2, || {
+    model("gate: observers", 4, || {
         let start = Instant::now();
         let old = Arc::new(Gate::new(Limit::Adaptive(64), 4, LONG));
         // One answer more, and the window ends.
