@@ -1,7 +1,8 @@
 //! The primitives under a model, and how one is run.
 
-use std::sync::Arc;
+use std::panic;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
 
 pub use loom::future::block_on;
 pub use loom::sync::{Mutex, MutexGuard};
@@ -10,9 +11,18 @@ pub use loom::thread;
 /// Runs a model in every order of its threads' steps in which threads are interrupted so many times at most. Waiting
 /// for a lock or a wake-up is no interruption.
 ///
-/// # Panics
-/// The model does in one of them, or all of its threads wait.
+/// The process ends where the model panics in one of them, or all of its threads wait: the first failure is what is
+/// printed, and what a checker that has failed leaves behind cannot be dropped.
 pub fn explore(name: &str, interruptions: usize, model: impl Fn() + Send + Sync + 'static) {
+    static HOOK: Once = Once::new();
+    // Before the checker starts a thread: it has a hook of its own, for panics that are none.
+    HOOK.call_once(|| {
+        let print = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            print(panic);
+            std::process::exit(101);
+        }));
+    });
     let mut builder = loom::model::Builder::new();
     // The variables of the environment shall not change what a run means.
     builder.preemption_bound = Some(interruptions);
@@ -121,10 +131,7 @@ impl Clone for End {
 
 impl Drop for End {
     fn drop(&mut self) {
-        // A model that has failed is over: there are no steps any more.
-        if !std::thread::panicking() {
-            self.step();
-        }
+        self.step();
     }
 }
 
