@@ -4,9 +4,10 @@
 //! that happens.
 
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::runtime::hash::HashMap;
+use crate::runtime::sync::{Mutex, MutexGuard};
 
 /// The bits of an IPv6 address that name a client: a single host commonly has a whole /64.
 const IPV6_PREFIX: u32 = 64;

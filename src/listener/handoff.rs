@@ -2,12 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-
-use tokio::sync::mpsc;
 
 use super::connections::OpenConnection;
 use crate::net::Detached;
+use crate::runtime::sync::atomic::{AtomicUsize, Ordering};
+use crate::runtime::sync::mpsc;
 
 /// How far ahead of the least busy core one must be before it gives a connection away. Moving one costs a few
 /// microseconds once, so short-lived connections, which keep the cores even by themselves, mostly stay.
@@ -28,6 +27,9 @@ pub struct Moved {
     pub counted: OpenConnection,
 }
 
+/// Where a core takes connections over.
+pub type Exit = mpsc::Receiver<Moved>;
+
 /// The balance between the cores.
 pub struct Handoff {
     open: Arc<[AtomicUsize]>,
@@ -36,7 +38,7 @@ pub struct Handoff {
 
 impl Handoff {
     /// A balance over so many cores, and the door each core takes connections from.
-    pub fn new(cores: usize) -> (Arc<Handoff>, Vec<mpsc::Receiver<Moved>>) {
+    pub fn new(cores: usize) -> (Arc<Handoff>, Vec<Exit>) {
         let (doors, exits) = (0..cores).map(|_| mpsc::channel(WAITING)).unzip();
         let open = (0..cores).map(|_| AtomicUsize::new(0)).collect();
         (Arc::new(Handoff { open, doors }), exits)
@@ -87,3 +89,6 @@ impl Drop for Counted {
         self.open[self.core].fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

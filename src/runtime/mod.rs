@@ -7,9 +7,11 @@
 //!   code asks. [`clock::read`] asks the machine, for decisions that are taken under a lock.
 //! - [`time`] has the timers, [`task`] starts tasks and threads, [`random`] draws, [`hash`] has maps and sets with
 //!   secret seeds.
+//! - [`sync`] has what threads share state with, where models of their interleavings look at it.
 
 pub mod clock;
 pub mod hash;
 pub mod random;
+pub mod sync;
 pub mod task;
 pub mod time;

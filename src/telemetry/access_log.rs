@@ -104,12 +104,14 @@ struct Buffer {
     home: SyncSender<Vec<u8>>,
 }
 
+type Function = Box<dyn FnMut(&[u8]) + Send>;
+
 /// Who takes the lines.
 enum Queue {
     /// The thread that writes them.
     Writer(Sender<Message>),
     /// A function, called where the line is written.
-    Function(RefCell<Box<dyn FnMut(&[u8])>>),
+    Function(RefCell<Function>),
 }
 
 /// One core's end of the access log. Used by that core alone; hands over what it holds when it is dropped.
@@ -122,7 +124,7 @@ pub struct CoreLog {
 
 impl CoreLog {
     /// A log without a thread: every line goes to a function at once. It runs on the request path and must not block.
-    pub fn to_function(format: Format, function: impl FnMut(&[u8]) + 'static) -> CoreLog {
+    pub fn to_function(format: Format, function: impl FnMut(&[u8]) + Send + 'static) -> CoreLog {
         let (home, written) = sync_channel(0);
         let formatter = Formatter::new(format);
         CoreLog {

@@ -192,7 +192,9 @@ impl Plan {
             }
             for request in 0..self.clients[index].requests.len() {
                 if self.clients[index].requests.len() > 1 {
-                    without(&|plan| drop(plan.clients[index].requests.remove(request)));
+                    without(&|plan| {
+                        plan.clients[index].requests.remove(request);
+                    });
                 }
             }
         }

@@ -1,11 +1,12 @@
 //! What was seen in one world: by its services, by its clients, and in the access log.
 
-use std::cell::RefCell;
 use std::net::SocketAddr;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
+
+use crate::network::lock;
 
 /// A request as a service got it.
 #[derive(Debug)]
@@ -51,11 +52,11 @@ pub(crate) struct Seen {
 
 /// Shared by all tasks of a world.
 #[derive(Clone, Default)]
-pub(crate) struct Log(Rc<RefCell<Seen>>);
+pub(crate) struct Log(Arc<Mutex<Seen>>);
 
 impl Log {
     pub(crate) fn with<T>(&self, change: impl FnOnce(&mut Seen) -> T) -> T {
-        change(&mut self.0.borrow_mut())
+        change(&mut lock(&self.0))
     }
 
     pub(crate) fn fault(&self, fault: String) {

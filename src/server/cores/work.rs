@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::exchange::{CoreId, Name};
 use crate::listener::accept::Door;
-use crate::listener::handoff::{Handoff, Moved};
+use crate::listener::handoff::{Exit, Handoff, Moved};
 use crate::net::Listener;
 use crate::pipeline::Core;
 use crate::snapshot::Watcher;
@@ -53,11 +53,7 @@ impl Work {
     }
 
     /// Works until it is stopped, or the other end of `commands` is dropped.
-    pub(super) async fn run(
-        mut self,
-        mut commands: mpsc::UnboundedReceiver<Command>,
-        mut moved: mpsc::Receiver<Moved>,
-    ) {
+    pub(super) async fn run(mut self, mut commands: mpsc::UnboundedReceiver<Command>, mut moved: Exit) {
         let mut tick = time::interval(TICK);
         let mut ticks = 0u32;
         let mut drained: Option<oneshot::Sender<()>> = None;
@@ -90,7 +86,7 @@ impl Work {
         }
     }
 
-    async fn obey(&mut self, command: Command, moved: &mut mpsc::Receiver<Moved>) {
+    async fn obey(&mut self, command: Command, moved: &mut Exit) {
         match command {
             Command::Open { number, name, socket } => self.open(number, name, socket),
             Command::Rename { number, name } => self.rename(number, name).await,
@@ -180,7 +176,7 @@ impl Work {
         }
     }
 
-    fn take_all(&mut self, moved: &mut mpsc::Receiver<Moved>) {
+    fn take_all(&mut self, moved: &mut Exit) {
         while let Ok(moved) = moved.try_recv() {
             self.take(moved);
         }

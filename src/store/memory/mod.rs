@@ -18,16 +18,17 @@
 mod slot;
 mod table;
 
-use crate::runtime::hash::Seed;
 use std::hash::{BuildHasher, Hasher};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use smallvec::SmallVec;
 
 use super::algorithm::{State, Verdict};
 use super::{Clock, Decision, Limit, Source, Store, Taken, Ticket};
+use crate::runtime::hash::Seed;
+use crate::runtime::sync::atomic::{AtomicU64, Ordering};
+use crate::runtime::sync::{Mutex, MutexGuard};
 use table::Table;
 
 /// How many keys a limit keeps unless told otherwise.

@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::*;
 use crate::store::{Algorithm, SystemClock};
 
+#[cfg(feature = "models")]
+mod threads;
+
 /// A clock that the test moves.
 struct Manual {
     start: Instant,

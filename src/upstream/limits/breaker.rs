@@ -16,14 +16,14 @@
 //! What a good call costs: two reads of words that nobody writes while all is well, and a count in buckets of its
 //! own core. A failure takes a lock and sums the cores' buckets.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
 use crate::exchange::CoreId;
-
+use crate::runtime::sync::atomic::{AtomicU64, Ordering};
+use crate::runtime::sync::{Mutex, MutexGuard};
 use crate::upstream::epoch::{Epoch, nanos};
 use standing::Reasons;
 use window::{BUCKETS, Calls, Failures};

@@ -8,6 +8,9 @@ use proptest::prelude::*;
 
 mod model;
 
+#[cfg(feature = "models")]
+mod threads;
+
 const CORE: CoreId = CoreId(0);
 
 fn milliseconds(count: u64) -> Duration {

@@ -1,6 +1,6 @@
 //! How many calls the last window has seen: one set of buckets a core, written by that core alone.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::runtime::sync::atomic::{AtomicU64, Ordering};
 
 /// Buckets in a window: it moves on in tenths.
 pub(super) const BUCKETS: u64 = 10;

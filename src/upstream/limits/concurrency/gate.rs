@@ -6,13 +6,12 @@
 //! below the calls under way takes effect as they end.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
 use super::adaptive::Adaptive;
+use crate::runtime::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::runtime::sync::{Mutex, MutexGuard, oneshot};
 use crate::runtime::{clock, time};
 
 /// How many may be in at once.

@@ -4,6 +4,9 @@ use std::task::{Context, Poll, Waker};
 
 use super::*;
 
+#[cfg(feature = "models")]
+mod threads;
+
 const LONG: Duration = Duration::from_secs(600);
 
 fn gate(max: u32, queue: u32) -> Gate {
