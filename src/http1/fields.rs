@@ -50,9 +50,10 @@ pub(super) fn read<'a>(
     out.reserve(section.lines + SPARE.0, bytes.len() + section.lines + SPARE.1);
     // Most heads fit the small table: clearing a larger one would cost more than reading them.
     match section.lines {
-        0..=20 => sort(split(bytes, &mut [EMPTY_HEADER; 20][..section.lines])?, out),
-        21..=128 => sort(split(bytes, &mut [EMPTY_HEADER; 128][..section.lines])?, out),
-        lines => sort(split(bytes, &mut vec![EMPTY_HEADER; lines])?, out),
+        0..=8 => sort(bytes, split(bytes, &mut [EMPTY_HEADER; 8][..section.lines])?, out),
+        9..=20 => sort(bytes, split(bytes, &mut [EMPTY_HEADER; 20][..section.lines])?, out),
+        21..=128 => sort(bytes, split(bytes, &mut [EMPTY_HEADER; 128][..section.lines])?, out),
+        lines => sort(bytes, split(bytes, &mut vec![EMPTY_HEADER; lines])?, out),
     }
 }
 
@@ -72,15 +73,29 @@ pub(super) fn split<'a, 'h>(
     }
 }
 
-fn sort<'a>(lines: &[Header<'a>], out: &mut Headers) -> Result<Facts<'a>, &'static str> {
+/// Fills `out` with the lines that travel, from the one copy of their section where they are written as the gate would
+/// write them: a colon, one blank, and none at the end.
+fn sort<'a>(bytes: &[u8], lines: &[Header<'a>], out: &mut Headers) -> Result<Facts<'a>, &'static str> {
     let mut facts = Facts::default();
+    let held = out.hold(bytes);
+    let mut start = 0;
     for line in lines {
         let name = line.name.as_bytes();
         if name.len() > usize::from(u16::MAX) {
             return Err("bad header name");
         }
+        let colon = start + name.len();
+        let end = colon + 2 + line.value.len();
+        let is_plain = bytes.get(colon + 1) == Some(&b' ') && bytes.get(end..end + 2) == Some(b"\r\n");
         // Adding tells the id; the few lines that do not travel are taken back.
-        let mut id = out.push_judged(name, line.value);
+        let mut id = if is_plain {
+            let held = held + start..held + end + 2;
+            start = end + 2;
+            out.push_held(held, name.len())
+        } else {
+            start = memchr::memchr(b'\n', &bytes[colon..]).map_or(bytes.len(), |end| colon + end + 1);
+            out.push_judged(name, line.value)
+        };
         if id == HeaderId::Other && name.contains(&b'_') {
             id = HeaderId::folded(name);
         }

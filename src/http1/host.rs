@@ -17,22 +17,42 @@ pub fn valid(value: &[u8]) -> bool {
             address.is_some() && (rest.len() == end + 1 || valid_port(&rest[end + 1..]))
         }
         _ => {
-            let end = memchr::memchr(b':', value).unwrap_or(value.len());
+            // Short: a search by vectors would not pay.
+            let end = value.iter().position(|byte| *byte == b':').unwrap_or(value.len());
             valid_name(&value[..end]) && (end == value.len() || valid_port(&value[end..]))
         }
     }
 }
 
+/// What a byte of a name may be.
+const FORBIDDEN: u8 = 0;
+const ORDINARY: u8 = 1;
+const DOT: u8 = 2;
+
+static KINDS: [u8; 256] = kinds();
+
+const fn kinds() -> [u8; 256] {
+    let mut kinds = [FORBIDDEN; 256];
+    let mut index = 0;
+    while index < 256 {
+        let byte = index as u8;
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') {
+            kinds[index] = ORDINARY;
+        }
+        index += 1;
+    }
+    kinds[b'.' as usize] = DOT;
+    kinds
+}
+
 fn valid_name(name: &[u8]) -> bool {
-    let mut last = b'.';
+    let mut last = DOT;
     for byte in name {
-        let fits = byte.is_ascii_alphanumeric()
-            || matches!(byte, b'-' | b'_' | b'~')
-            || (*byte == b'.' && last != b'.');
-        if !fits {
+        let kind = KINDS[usize::from(*byte)];
+        if kind == FORBIDDEN || (kind == DOT && last == DOT) {
             return false;
         }
-        last = *byte;
+        last = kind;
     }
     !name.is_empty() && name.len() <= NAME
 }

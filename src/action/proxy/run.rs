@@ -22,7 +22,9 @@ impl Proxy {
 
 impl Action for Proxy {
     fn run<'a>(&'a self, exchange: &'a mut Exchange) -> LocalBoxFuture<'a, Result<Response, Error>> {
-        Box::pin(self.forward(exchange))
+        // The place first: the future is then made in it, and not copied there.
+        let forwarding = Box::write(Box::new_uninit(), self.forward(exchange));
+        Box::into_pin(forwarding)
     }
 
     fn describe(&self, exchange: &mut Exchange) -> Description {
