@@ -9,7 +9,7 @@ mod id;
 use std::fmt;
 use std::ops::Range;
 
-pub use id::{HeaderId, same_folded};
+pub use id::{HeaderId, LowerName, is_token, same_folded};
 
 /// A name or value that would break the framing of a head.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,36 +97,25 @@ impl Headers {
         self.finish_line(start, name.len(), b"", id);
     }
 
-    /// Copies a whole section as it came, and says where it stands: its lines are added by [`Headers::push_held`],
-    /// without another copy of each.
-    pub fn hold(&mut self, section: &[u8]) -> usize {
-        let at = self.text.len();
-        self.text.extend_from_slice(section);
-        at
-    }
-
-    /// Adds a line that is held at `line` as `Name: value` and CRLF, judged as for [`Headers::push_judged`], whose name
-    /// has so many bytes.
+    /// Adds a line whose rest, from the colon on, is written as the gate writes it: `: value` and CRLF, judged as for
+    /// [`Headers::push_judged`]. The id is that of the name.
     #[inline]
-    pub fn push_held(&mut self, line: Range<usize>, name: usize) -> HeaderId {
-        let id = id::lower(&mut self.text[line.start..line.start + name]);
-        self.enter(line, name, id);
-        id
-    }
-
-    /// Takes back the line that was added last. Its bytes stay where they are, and are never written.
-    #[inline]
-    pub fn pop(&mut self) {
-        self.lines.pop();
+    pub fn push_line(&mut self, name: &LowerName, id: HeaderId, rest: &[u8]) {
+        let start = self.text.len();
+        name.push(&mut self.text);
+        self.text.extend_from_slice(rest);
+        self.enter(start..self.text.len(), name.len(), id);
     }
 
     /// Adds a line for a name the gate knows; the value must be judged as for [`Headers::push_judged`].
-    #[inline]
+    // Most callers name the id: the start of the line then is a constant to them.
+    #[inline(always)]
     pub fn push_id(&mut self, id: HeaderId, value: &[u8]) {
         debug_assert!(id != HeaderId::Other && valid_value(value));
         let start = self.text.len();
-        self.text.extend_from_slice(id.opening().as_bytes());
-        self.finish_line(start, id.name().len(), value, id);
+        let opening = id.opening().as_bytes();
+        self.text.extend_from_slice(opening);
+        self.finish_line(start, opening.len() - 2, value, id);
     }
 
     /// Adds a line, whatever others of that name there are.
@@ -284,27 +273,6 @@ pub fn valid_name(name: &[u8]) -> bool {
 /// Whether the bytes may stand as a field value: no control bytes but HTAB (RFC 9110 section 5.5).
 pub fn valid_value(value: &[u8]) -> bool {
     value.iter().all(|byte| *byte == b'\t' || (*byte >= 0x20 && *byte != 0x7f))
-}
-
-/// Whether the byte may stand in a token (RFC 9110 section 5.6.2).
-pub const fn is_token(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'!' | b'#'
-            | b'$'
-            | b'%'
-            | b'&'
-            | b'\''
-            | b'*'
-            | b'+'
-            | b'-'
-            | b'.'
-            | b'^'
-            | b'_'
-            | b'`'
-            | b'|'
-            | b'~'
-    ) || byte.is_ascii_alphanumeric()
 }
 
 #[cfg(test)]

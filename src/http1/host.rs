@@ -17,9 +17,8 @@ pub fn valid(value: &[u8]) -> bool {
             address.is_some() && (rest.len() == end + 1 || valid_port(&rest[end + 1..]))
         }
         _ => {
-            // Short: a search by vectors would not pay.
-            let end = value.iter().position(|byte| *byte == b':').unwrap_or(value.len());
-            valid_name(&value[..end]) && (end == value.len() || valid_port(&value[end..]))
+            let end = name_length(value);
+            (1..=NAME).contains(&end) && (end == value.len() || valid_port(&value[end..]))
         }
     }
 }
@@ -45,21 +44,23 @@ const fn kinds() -> [u8; 256] {
     kinds
 }
 
-fn valid_name(name: &[u8]) -> bool {
-    let mut last = DOT;
-    for byte in name {
+/// How many bytes of a name `value` begins with.
+fn name_length(value: &[u8]) -> usize {
+    let (mut length, mut last) = (0, DOT);
+    while let Some(byte) = value.get(length) {
         let kind = KINDS[usize::from(*byte)];
         if kind == FORBIDDEN || (kind == DOT && last == DOT) {
-            return false;
+            break;
         }
         last = kind;
+        length += 1;
     }
-    !name.is_empty() && name.len() <= NAME
+    length
 }
 
 /// A colon and 0 to 65535.
 fn valid_port(port: &[u8]) -> bool {
+    let add = |port: u32, digit: &u8| digit.is_ascii_digit().then(|| port * 10 + u32::from(digit - b'0'));
     matches!(port, [b':', digits @ ..] if (1..=5).contains(&digits.len())
-        && digits.iter().all(u8::is_ascii_digit)
-        && digits.iter().fold(0, |port, digit| port * 10 + u32::from(digit - b'0')) <= 65535)
+        && digits.iter().try_fold(0, add).is_some_and(|port| port <= 65535))
 }

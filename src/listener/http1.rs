@@ -198,7 +198,7 @@ impl Connection {
         walk.received(self.wire.received.get());
         // A client that has left is owed nothing; its walk is recorded as it is dropped.
         let Some(answer) = answer else { return Next::Close };
-        self.answer(walk, answer, peer, &limits).await
+        self.answer(&mut walk, answer, peer, &limits).await
     }
 
     /// Answers a head that could not be read, and ends the connection.
@@ -207,11 +207,11 @@ impl Connection {
         let answer = walk.serve().await;
         self.wire.body_done.set(false);
         let peer = Peer { version: Version::HTTP_11, keep_alive: false, was_head: false };
-        self.answer(walk, answer, peer, &limits).await
+        self.answer(&mut walk, answer, peer, &limits).await
     }
 
-    async fn answer(&self, mut walk: Walk, mut answer: Response, peer: Peer, limits: &Limits) -> Next {
-        self.drain(&mut walk).await;
+    async fn answer(&self, walk: &mut Walk, mut answer: Response, peer: Peer, limits: &Limits) -> Next {
+        self.drain(walk).await;
         let framing = framing(&answer, peer);
         let whole = self.wire.body_done.get();
         // Said as early as possible: a client that is not told sends its next request into a closing connection.

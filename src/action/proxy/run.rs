@@ -11,10 +11,11 @@ use super::{Proxy, request, response};
 impl Proxy {
     async fn forward(&self, exchange: &mut Exchange) -> Result<Response, Error> {
         exchange.record.upstream = Some(self.number);
-        let (request, mapping) = request::outgoing(self, exchange)?;
+        let (mut request, mapping) = request::outgoing(self, exchange)?;
         let deadline = Deadline { at: exchange.deadline, lifted: self.lifted, whole: false };
         let caller = Caller { core: exchange.core, ground: Some(Ground::from(&*exchange)) };
-        let mut answer = self.upstream.call(caller, request, deadline, &exchange.record.attempts).await?;
+        let mut answer =
+            self.upstream.call(caller, &mut request, deadline, &exchange.record.attempts).await?;
         response::hide(self, exchange, &mapping, &mut answer);
         Ok(answer)
     }

@@ -9,7 +9,7 @@ macro_rules! header_ids {
         pub enum HeaderId { Other, $($id),* }
 
         impl HeaderId {
-            const ALL: &[HeaderId] = &[$(HeaderId::$id),*];
+            pub(super) const ALL: &[HeaderId] = &[$(HeaderId::$id),*];
 
             /// The name in lower case; empty for [`HeaderId::Other`].
             pub const fn name(self) -> &'static str {
@@ -18,7 +18,7 @@ macro_rules! header_ids {
 
             /// The start of its line: the name in lower case, a colon and a blank.
             pub(super) const fn opening(self) -> &'static str {
-                match self { HeaderId::Other => "", $(HeaderId::$id => concat!($name, ": ")),* }
+                match self { HeaderId::Other => ": ", $(HeaderId::$id => concat!($name, ": ")),* }
             }
 
             const fn classes(self) -> u8 {
@@ -152,6 +152,63 @@ const fn table(multiplier: u64) -> [(Padded, HeaderId); 256] {
     table
 }
 
+/// A header name as it is read, in lower case.
+pub struct LowerName(Padded);
+
+/// The bytes of tokens in lower case; 0 for all others (RFC 9110 section 5.6.2).
+static LOWER: [u8; 256] = {
+    let (mut lower, mut byte) = ([0; 256], 0);
+    while byte < 128 {
+        if is_token(byte) {
+            lower[byte as usize] = byte.to_ascii_lowercase();
+        }
+        byte += 1;
+    }
+    lower
+};
+
+impl LowerName {
+    /// Reads the token that `bytes` begin with; `None` where it is longer than any known name.
+    #[inline]
+    pub fn read(bytes: &[u8]) -> Option<LowerName> {
+        let (mut padded, mut length) = ([0; 32], 0);
+        for (to, from) in padded.iter_mut().zip(bytes) {
+            *to = LOWER[usize::from(*from)];
+            if *to == 0 {
+                break;
+            }
+            length += 1;
+        }
+        if length > LONGEST {
+            return None;
+        }
+        padded[LENGTH] = length as u8;
+        Some(LowerName(padded))
+    }
+
+    /// How many bytes it has.
+    #[inline]
+    #[expect(clippy::len_without_is_empty, reason = "only its place in a line is asked for")]
+    pub fn len(&self) -> usize {
+        usize::from(self.0[LENGTH])
+    }
+
+    /// Its id.
+    #[inline]
+    pub fn id(&self) -> HeaderId {
+        HeaderId::of_padded(&self.0)
+    }
+
+    /// Adds it at the end of a text.
+    #[inline]
+    pub(super) fn push(&self, text: &mut Vec<u8>) {
+        let end = text.len() + self.len();
+        // So many bytes, whatever its length, are copied without a loop.
+        text.extend_from_slice(&self.0);
+        text.truncate(end);
+    }
+}
+
 /// Brings a name into lower case, and tells its id.
 #[inline]
 pub(super) fn lower(name: &mut [u8]) -> HeaderId {
@@ -216,4 +273,25 @@ const fn fold(byte: u8) -> u8 {
 /// case.
 pub fn same_folded(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| fold(*a) == fold(*b))
+}
+
+/// Whether the byte may stand in a token (RFC 9110 section 5.6.2).
+pub const fn is_token(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'!' | b'#'
+            | b'$'
+            | b'%'
+            | b'&'
+            | b'\''
+            | b'*'
+            | b'+'
+            | b'-'
+            | b'.'
+            | b'^'
+            | b'_'
+            | b'`'
+            | b'|'
+            | b'~'
+    ) || byte.is_ascii_alphanumeric()
 }

@@ -73,26 +73,15 @@ const fn classes() -> [Class; 256] {
     table
 }
 
-/// What a byte of a plain path may be: nothing to speak of, or a slash or dot, which behind a slash needs a closer look,
-/// or whatever else needs one.
-const ORDINARY: u8 = 0;
-const POINTED: u8 = 1;
-const SLASH: u8 = 2;
-const OTHER: u8 = 4;
+/// The bytes that stand for themselves wherever they are in a segment; a dot does not at its beginning.
+static PLAIN: [bool; 256] = plain();
 
-static PLAIN: [u8; 256] = plain();
-
-const fn plain() -> [u8; 256] {
+const fn plain() -> [bool; 256] {
     let classes = classes();
-    let mut table = [OTHER; 256];
+    let mut table = [false; 256];
     let mut index = 0;
     while index < 256 {
-        table[index] = match classes[index] {
-            Class::Slash => SLASH | POINTED,
-            Class::Unreserved if index == b'.' as usize => POINTED,
-            Class::Unreserved | Class::Delimiter => ORDINARY,
-            _ => OTHER,
-        };
+        table[index] = matches!(classes[index], Class::Unreserved | Class::Delimiter);
         index += 1;
     }
     table
@@ -101,15 +90,16 @@ const fn plain() -> [u8; 256] {
 /// How many bytes from the start of a path are in their one form beyond doubt: no escapes, no parameters, no segment
 /// that is empty or begins with a dot.
 pub(super) fn plain_length(path: &[u8]) -> usize {
-    let mut behind_slash = false;
-    for (at, byte) in path.iter().enumerate() {
-        let this = PLAIN[usize::from(*byte)];
-        if this == OTHER || (behind_slash && this != ORDINARY) {
-            return at;
+    let mut at = 0;
+    while let Some(byte) = path.get(at) {
+        let is_plain =
+            PLAIN[usize::from(*byte)] || (*byte == b'/' && !matches!(path.get(at + 1), Some(b'/' | b'.')));
+        if !is_plain {
+            break;
         }
-        behind_slash = this & SLASH != 0;
+        at += 1;
     }
-    path.len()
+    at
 }
 
 pub(super) fn class(byte: u8) -> Class {
