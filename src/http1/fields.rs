@@ -97,7 +97,7 @@ fn sort<'a>(window: &'a [u8], max: usize, out: &mut Headers) -> Result<(Facts<'a
             facts.hosts += 1;
             facts.host = line.value;
         }
-        line.push(id, out);
+        line.push(out);
     }
     if facts.chunked && facts.length.is_some() {
         return Err("content-length with transfer-encoding");
@@ -116,20 +116,20 @@ pub(super) struct Line<'a> {
     pub(super) value: &'a [u8],
     /// The bytes of the line with its CRLF.
     pub(super) len: usize,
-    /// The name in lower case, unless it is too long to be known.
-    lower: Option<LowerName>,
+    /// The name in lower case, unless it is longer than any known one.
+    lower: Option<(LowerName, HeaderId)>,
     /// The line from its colon on, where that is written as the gate writes it.
     rest: Option<&'a [u8]>,
 }
 
 impl Line<'_> {
     fn id(&self) -> HeaderId {
-        self.lower.as_ref().map_or(HeaderId::Other, LowerName::id)
+        self.lower.as_ref().map_or(HeaderId::Other, |(_, id)| *id)
     }
 
-    fn push(&self, id: HeaderId, out: &mut Headers) {
+    fn push(&self, out: &mut Headers) {
         match (&self.lower, self.rest) {
-            (Some(name), Some(rest)) => out.push_line(name, id, rest),
+            (Some((name, id)), Some(rest)) => out.push_line(name, *id, rest),
             _ => drop(out.push_judged(self.name, self.value)),
         }
     }
@@ -153,7 +153,7 @@ fn split(bytes: &[u8]) -> Result<Option<Line<'_>>, &'static str> {
         _ => {}
     }
     let lower = LowerName::read(bytes);
-    let colon = lower.as_ref().map_or_else(|| token(bytes), LowerName::len);
+    let colon = lower.as_ref().map_or_else(|| token(bytes), |(name, _)| name.len());
     if colon == 0 || colon > usize::from(u16::MAX) || bytes.get(colon) != Some(&b':') {
         return Err("bad header name");
     }

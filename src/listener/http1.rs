@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use bytes::Buf;
 use http::{Method, StatusCode, Version};
 
 use crate::exchange::target::authority_of;
@@ -173,17 +174,19 @@ impl Connection {
         };
         let mut walk = {
             let mut buffer = self.wire.buffer();
-            let target = buffer.split_to(head.len);
             let arrived = Arrived {
                 peer: self.peer,
                 started,
                 method: head.method,
-                target: &target[head.target],
+                target: &buffer[head.target],
                 version: head.version,
                 headers: head.headers,
                 body,
             };
-            Walk::admit(Rc::clone(&self.core), pinned, arrived)
+            let walk = Walk::admit(Rc::clone(&self.core), pinned, arrived);
+            // Only stepped over: taking the head out would share the buffer between two owners.
+            buffer.advance(head.len);
+            walk
         };
         let answer = {
             let mut serve = pin!(walk.serve());

@@ -155,35 +155,40 @@ const fn table(multiplier: u64) -> [(Padded, HeaderId); 256] {
 /// A header name as it is read, in lower case.
 pub struct LowerName(Padded);
 
-/// The bytes of tokens in lower case; 0 for all others (RFC 9110 section 5.6.2).
-static LOWER: [u8; 256] = {
-    let (mut lower, mut byte) = ([0; 256], 0);
-    while byte < 128 {
-        if is_token(byte) {
-            lower[byte as usize] = byte.to_ascii_lowercase();
+/// For each length of a name, the bytes of the width that belong to it.
+static KEEP: [Padded; 32] = {
+    let (mut keep, mut length) = ([[0; 32]; 32], 0);
+    while length < 32 {
+        let mut at = 0;
+        while at < length {
+            keep[length][at] = 0xff;
+            at += 1;
         }
-        byte += 1;
+        length += 1;
     }
-    lower
+    keep
 };
 
 impl LowerName {
-    /// Reads the token that `bytes` begin with; `None` where it is longer than any known name.
+    /// Reads the name that `bytes` begin with, up to its colon, and tells its id; `None` where that is no token, or a
+    /// longer one than any known name.
     #[inline]
-    pub fn read(bytes: &[u8]) -> Option<LowerName> {
-        let (mut padded, mut length) = ([0; 32], 0);
-        for (to, from) in padded.iter_mut().zip(bytes) {
-            *to = LOWER[usize::from(*from)];
-            if *to == 0 {
-                break;
-            }
-            length += 1;
-        }
-        if length > LONGEST {
-            return None;
+    pub fn read(bytes: &[u8]) -> Option<(LowerName, HeaderId)> {
+        let mut padded = match bytes.first_chunk() {
+            Some(start) => *start,
+            None => short(bytes),
+        };
+        let length = colon(&padded)?;
+        // All of the width at once: a loop over the name's own length takes longer.
+        for (byte, keep) in padded.iter_mut().zip(&KEEP[length]) {
+            *byte = byte.to_ascii_lowercase() & keep;
         }
         padded[LENGTH] = length as u8;
-        Some(LowerName(padded))
+        let id = HeaderId::of_padded(&padded);
+        // A known name is a token.
+        let is_name =
+            id != HeaderId::Other || (length > 0 && bytes[..length].iter().all(|byte| is_token(*byte)));
+        is_name.then_some((LowerName(padded), id))
     }
 
     /// How many bytes it has.
@@ -191,12 +196,6 @@ impl LowerName {
     #[expect(clippy::len_without_is_empty, reason = "only its place in a line is asked for")]
     pub fn len(&self) -> usize {
         usize::from(self.0[LENGTH])
-    }
-
-    /// Its id.
-    #[inline]
-    pub fn id(&self) -> HeaderId {
-        HeaderId::of_padded(&self.0)
     }
 
     /// Adds it at the end of a text.
@@ -207,6 +206,26 @@ impl LowerName {
         text.extend_from_slice(&self.0);
         text.truncate(end);
     }
+}
+
+/// The last bytes of a head, where fewer are left than the width.
+fn short(bytes: &[u8]) -> Padded {
+    let mut padded = [0; 32];
+    padded[..bytes.len()].copy_from_slice(bytes);
+    padded
+}
+
+/// Where the first colon stands.
+#[inline]
+fn colon(bytes: &Padded) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let (words, _) = bytes.as_chunks::<8>();
+    words.iter().enumerate().find_map(|(at, word)| {
+        // The high bit of each byte that is zero. A borrow can reach only bytes behind the first found.
+        let word = u64::from_le_bytes(*word) ^ (ONES * b':' as u64);
+        let found = word.wrapping_sub(ONES) & !word & (ONES << 7);
+        (found != 0).then(|| at * 8 + found.trailing_zeros() as usize / 8)
+    })
 }
 
 /// Brings a name into lower case, and tells its id.

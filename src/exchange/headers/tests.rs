@@ -78,20 +78,26 @@ fn every_known_name_has_its_id_in_any_case_and_no_other_name_has_one() {
 }
 
 #[test]
-fn a_name_is_read_as_far_as_its_token_goes() {
-    let read = |text: &[u8]| LowerName::read(text).map(|name| (name.id(), name.len()));
-    assert_eq!(read(b"HoSt: a"), Some((HeaderId::Host, 4)));
-    assert_eq!(read(b"host"), Some((HeaderId::Host, 4)));
-    assert_eq!(read(b": a"), Some((HeaderId::Other, 0)));
-    assert_eq!(read(b""), Some((HeaderId::Other, 0)));
-    assert_eq!(read(&[b'A'; 31]), Some((HeaderId::Other, 31)));
-    assert_eq!(read(&[b'A'; 32]), None);
-    for byte in 0..=255 {
-        assert_eq!(read(&[byte]).map(|(_, length)| length), Some(usize::from(is_token(byte))), "{byte:#x}");
+fn a_name_is_a_token_up_to_its_colon() {
+    let read = |text: &[u8]| LowerName::read(text).map(|(name, id)| (id, name.len()));
+    for rest in ["", " a", " a\r\nb: c\r\nand some more bytes behind it"] {
+        let read = |name: &str| read(format!("{name}:{rest}").as_bytes());
+        assert_eq!(read("HoSt"), Some((HeaderId::Host, 4)));
+        assert_eq!(read("x"), Some((HeaderId::Other, 1)));
+        assert_eq!(read("PROXY-authorization"), Some((HeaderId::ProxyAuthorization, 19)));
+        assert_eq!(read(&"A".repeat(31)), Some((HeaderId::Other, 31)));
+        for none in ["", "host ", " host", "ho st", "host\r\n", "a\0", &"A".repeat(32)] {
+            assert_eq!(read(none), None, "{none:?}");
+        }
+    }
+    assert_eq!(read(b"host"), None);
+    assert_eq!(read(b""), None);
+    for byte in (0..=255).filter(|byte| *byte != b':') {
+        assert_eq!(read(&[b'a', byte, b':']).is_some(), is_token(byte), "{byte:#x}");
     }
     let mut headers = Headers::new();
-    let name = LowerName::read(b"X-Custom: One\r\n").unwrap();
-    headers.push_line(&name, name.id(), b": One\r\n");
+    let (name, id) = LowerName::read(b"X-Custom: One\r\n").unwrap();
+    headers.push_line(&name, id, b": One\r\n");
     assert_eq!(headers.get("x-custom"), Some(b"One".as_slice()));
 }
 
