@@ -172,7 +172,8 @@ static KEEP: [Padded; 32] = {
 impl LowerName {
     /// Reads the name that `bytes` begin with, up to its colon, and tells its id; `None` where that is no token, or a
     /// longer one than any known name.
-    #[inline]
+    // Handing it over would cost as much as reading it.
+    #[inline(always)]
     pub fn read(bytes: &[u8]) -> Option<(LowerName, HeaderId)> {
         let mut padded = match bytes.first_chunk() {
             Some(start) => *start,
