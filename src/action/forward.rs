@@ -2,11 +2,9 @@
 //!
 //! These lines are the gate's own: `admit` has removed what a client sent of them, unless it is a trusted proxy.
 
-use std::io::Write;
-use std::net::IpAddr;
-
 use smallvec::SmallVec;
 
+use crate::exchange::address::push_ip;
 use crate::exchange::{Exchange, HeaderId, Headers};
 
 /// Adds the forwarding lines, the request id and the identity.
@@ -65,32 +63,6 @@ pub(super) fn speak(exchange: &Exchange, out: &mut Headers) {
     }
 }
 
-/// Writes an address; IPv4, which most are, without the formatting machinery.
-fn push_ip(out: &mut SmallVec<[u8; 128]>, ip: IpAddr) {
-    let IpAddr::V4(ip) = ip else {
-        // Writing into memory cannot fail.
-        let _ = write!(out, "{ip}");
-        return;
-    };
-    // Three digits and a dot for each octet, at most.
-    let (mut digits, mut length) = ([0; 16], 0);
-    for octet in ip.octets() {
-        let mut push = |digit: u8| {
-            digits[length] = digit;
-            length += 1;
-        };
-        if octet >= 100 {
-            push(b'0' + octet / 100);
-        }
-        if octet >= 10 {
-            push(b'0' + octet / 10 % 10);
-        }
-        push(b'0' + octet % 10);
-        push(b'.');
-    }
-    out.extend_from_slice(&digits[..length - 1]);
-}
-
 /// The port of a host, if it names one; the colons of an IPv6 address in brackets are none.
 fn port_of(host: &[u8]) -> Option<&[u8]> {
     let colon = host.iter().rposition(|byte| *byte == b':')?;
@@ -101,15 +73,6 @@ fn port_of(host: &[u8]) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn addresses_are_written_as_everybody_writes_them() {
-        for ip in ["0.0.0.0", "10.1.200.255", "2001:db8::1", "::1"] {
-            let mut out = SmallVec::new();
-            push_ip(&mut out, ip.parse().unwrap());
-            assert_eq!(&*out, ip.as_bytes());
-        }
-    }
 
     #[test]
     fn a_port_is_what_follows_the_last_colon_outside_brackets() {

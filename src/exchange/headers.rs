@@ -4,122 +4,12 @@
 //! lower case) with a small index beside it: reading copies each line once, looking a name up compares one byte
 //! ([`HeaderId`]), dropping a line marks it, and writing a head copies whole lines. RFC 9110 section 5.
 
+mod id;
+
 use std::fmt;
+use std::ops::Range;
 
-macro_rules! header_ids {
-    ($($id:ident = $name:literal $(, $class:ident)*;)*) => {
-        /// A header name that the gate has a rule for; every other name is [`HeaderId::Other`].
-        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-        #[repr(u8)]
-        #[allow(missing_docs)]
-        pub enum HeaderId { Other, $($id),* }
-
-        impl HeaderId {
-            /// The id of a name in lower case.
-            #[inline]
-            pub fn of(name: &[u8]) -> HeaderId {
-                match name { $(name if name == $name.as_bytes() => HeaderId::$id,)* _ => HeaderId::Other }
-            }
-
-            /// The name in lower case; empty for [`HeaderId::Other`].
-            pub const fn name(self) -> &'static str {
-                match self { HeaderId::Other => "", $(HeaderId::$id => $name),* }
-            }
-
-            const fn classes(self) -> u8 {
-                match self { HeaderId::Other => 0, $(HeaderId::$id => 0 $(| $class)*),* }
-            }
-        }
-    };
-}
-
-const HOP: u8 = 1;
-const OWNED: u8 = 2;
-
-header_ids! {
-    Host = "host";
-    Accept = "accept";
-    AcceptEncoding = "accept-encoding";
-    Authorization = "authorization";
-    CacheControl = "cache-control";
-    Connection = "connection", HOP;
-    ContentLength = "content-length";
-    ContentLocation = "content-location";
-    ContentType = "content-type";
-    Cookie = "cookie";
-    Date = "date";
-    Expect = "expect";
-    Forwarded = "forwarded", OWNED;
-    Http2Settings = "http2-settings", HOP;
-    KeepAlive = "keep-alive", HOP;
-    Link = "link";
-    Location = "location";
-    Origin = "origin";
-    ProxyAuthenticate = "proxy-authenticate", HOP;
-    ProxyAuthorization = "proxy-authorization", HOP;
-    ProxyConnection = "proxy-connection", HOP;
-    Refresh = "refresh";
-    RetryAfter = "retry-after";
-    Server = "server";
-    SetCookie = "set-cookie";
-    Te = "te", HOP;
-    Traceparent = "traceparent", OWNED;
-    Tracestate = "tracestate", OWNED;
-    Trailer = "trailer", HOP;
-    TransferEncoding = "transfer-encoding", HOP;
-    Upgrade = "upgrade", HOP;
-    UserAgent = "user-agent";
-    Via = "via";
-    XForwardedFor = "x-forwarded-for", OWNED;
-    XForwardedHost = "x-forwarded-host", OWNED;
-    XForwardedPort = "x-forwarded-port", OWNED;
-    XForwardedProto = "x-forwarded-proto", OWNED;
-    XForwardedPrefix = "x-forwarded-prefix", OWNED;
-    XPoweredBy = "x-powered-by";
-    XRealIp = "x-real-ip", OWNED;
-    XRequestId = "x-request-id", OWNED;
-}
-
-impl HeaderId {
-    /// Whether the line speaks of one connection alone and is never passed on (RFC 9110 section 7.6.1).
-    pub const fn hop_by_hop(self) -> bool {
-        self.classes() & HOP != 0
-    }
-
-    /// Whether the gate alone says it to an upstream (forwarding, request id, trace context).
-    pub const fn gateway_owned(self) -> bool {
-        self.classes() & OWNED != 0
-    }
-
-    /// The id of a name as an upstream would read it that makes a variable of it, as CGI does (RFC 3875 section
-    /// 4.1.18): some fold `_` into `-`, some every byte that is neither letter nor digit. A name with such a byte
-    /// may be in any case.
-    pub fn folded(name: &[u8]) -> HeaderId {
-        if name.iter().all(|byte| is_plain(*byte)) {
-            return HeaderId::of(name);
-        }
-        let mut folded = [0u8; 32];
-        let Some(room) = folded.get_mut(..name.len()) else { return HeaderId::Other };
-        for (to, from) in room.iter_mut().zip(name) {
-            *to = fold(from.to_ascii_lowercase());
-        }
-        HeaderId::of(room)
-    }
-}
-
-const fn is_plain(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'-'
-}
-
-const fn fold(byte: u8) -> u8 {
-    if is_plain(byte) { byte } else { b'-' }
-}
-
-/// Whether two names are one name to an upstream that folds what is neither letter nor digit into `-`. Both in lower
-/// case.
-pub fn same_folded(a: &[u8], b: &[u8]) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| fold(*a) == fold(*b))
-}
+pub use id::{HeaderId, LowerName, is_token, same_folded};
 
 /// A name or value that would break the framing of a head.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -160,6 +50,10 @@ impl Headers {
 
     /// Makes room for so many more lines and bytes, so that adding them allocates at most here.
     pub fn reserve(&mut self, lines: usize, bytes: usize) {
+        // Nothing has to be moved where there was no memory, which is the rule.
+        if self.text.capacity() == 0 {
+            *self = Headers::with_capacity(lines, bytes);
+        }
         self.lines.reserve(lines);
         self.text.reserve(bytes);
     }
@@ -185,28 +79,43 @@ impl Headers {
     #[inline]
     pub fn push_judged(&mut self, name: &[u8], value: &[u8]) -> HeaderId {
         let start = self.text.len();
-        // Lowered on the way: reading bytes back that were just written would stall.
-        self.text.extend(name.iter().map(u8::to_ascii_lowercase));
-        let id = HeaderId::of(&self.text[start..]);
+        self.text.extend_from_slice(name);
+        let id = id::lower(&mut self.text[start..]);
+        self.text.extend_from_slice(b": ");
         self.finish_line(start, name.len(), value, id);
         id
     }
 
-    /// Takes back the line that was added last.
+    /// Adds a line whose value, judged as for [`Headers::push_judged`], is written straight to its place.
+    pub fn push_written(&mut self, name: &[u8], value: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.text.len();
+        self.text.extend_from_slice(name);
+        let id = id::lower(&mut self.text[start..]);
+        self.text.extend_from_slice(b": ");
+        value(&mut self.text);
+        debug_assert!(valid_value(&self.text[start + name.len() + 2..]));
+        self.finish_line(start, name.len(), b"", id);
+    }
+
+    /// Adds a line whose rest, from the colon on, is written as the gate writes it: `: value` and CRLF, judged as for
+    /// [`Headers::push_judged`]. The id is that of the name.
     #[inline]
-    pub fn pop(&mut self) {
-        if let Some(line) = self.lines.pop() {
-            self.text.truncate(line.start as usize);
-        }
+    pub fn push_line(&mut self, name: &LowerName, id: HeaderId, rest: &[u8]) {
+        let start = self.text.len();
+        name.push(&mut self.text);
+        self.text.extend_from_slice(rest);
+        self.enter(start..self.text.len(), name.len(), id);
     }
 
     /// Adds a line for a name the gate knows; the value must be judged as for [`Headers::push_judged`].
-    #[inline]
+    // Most callers name the id: the start of the line then is a constant to them.
+    #[inline(always)]
     pub fn push_id(&mut self, id: HeaderId, value: &[u8]) {
         debug_assert!(id != HeaderId::Other && valid_value(value));
         let start = self.text.len();
-        self.text.extend_from_slice(id.name().as_bytes());
-        self.finish_line(start, id.name().len(), value, id);
+        let opening = id.opening().as_bytes();
+        self.text.extend_from_slice(opening);
+        self.finish_line(start, opening.len() - 2, value, id);
     }
 
     /// Adds a line, whatever others of that name there are.
@@ -234,18 +143,19 @@ impl Headers {
         Ok(())
     }
 
+    /// Adds the rest of a line whose name and colon stand at the end of the text.
+    #[inline]
     fn finish_line(&mut self, start: usize, name: usize, value: &[u8], id: HeaderId) {
-        self.text.extend_from_slice(b": ");
         self.text.extend_from_slice(value);
         self.text.extend_from_slice(b"\r\n");
+        self.enter(start..self.text.len(), name, id);
+    }
+
+    #[inline]
+    fn enter(&mut self, line: Range<usize>, name: usize, id: HeaderId) {
         // Heads are bounded far below these types by the codecs, and what the gate adds is short.
-        self.lines.push(Line {
-            start: start as u32,
-            end: self.text.len() as u32,
-            name: name as u16,
-            id,
-            gone: false,
-        });
+        let (start, end) = (line.start as u32, line.end as u32);
+        self.lines.push(Line { start, end, name: name as u16, id, gone: false });
     }
 
     fn name_of(&self, line: &Line) -> &[u8] {
@@ -316,33 +226,35 @@ impl Headers {
 
     /// Adds every line of `from` for which `keep` holds.
     pub fn extend_from(&mut self, from: &Headers, mut keep: impl FnMut(HeaderId, &[u8], &[u8]) -> bool) {
+        let mut run = 0..0;
         for line in from.live() {
-            if keep(line.id, from.name_of(line), from.value_of(line)) {
-                let start = self.text.len() as u32;
-                self.text.extend_from_slice(&from.text[line.start as usize..line.end as usize]);
-                self.lines.push(Line { start, end: self.text.len() as u32, ..*line });
+            if !keep(line.id, from.name_of(line), from.value_of(line)) {
+                continue;
             }
+            let (start, end) = (line.start as usize, line.end as usize);
+            if run.end != start {
+                self.text.extend_from_slice(&from.text[run]);
+                run = start..start;
+            }
+            let at = self.text.len() + run.len();
+            run.end = end;
+            self.enter(at..at + (end - start), usize::from(line.name), line.id);
         }
+        self.text.extend_from_slice(&from.text[run]);
     }
 
     /// Writes the lines as they go on the wire, each with its CRLF.
     pub fn write_to(&self, out: &mut Vec<u8>) {
         // Neighbouring lines are one run of bytes: most heads go out in one or two copies.
-        let mut run: Option<(usize, usize)> = None;
+        let mut run = 0..0;
         for line in self.live() {
-            let (start, end) = (line.start as usize, line.end as usize);
-            run = match run {
-                Some((from, to)) if to == start => Some((from, end)),
-                Some((from, to)) => {
-                    out.extend_from_slice(&self.text[from..to]);
-                    Some((start, end))
-                }
-                None => Some((start, end)),
-            };
+            if run.end != line.start as usize {
+                out.extend_from_slice(&self.text[run]);
+                run = line.start as usize..0;
+            }
+            run.end = line.end as usize;
         }
-        if let Some((from, to)) = run {
-            out.extend_from_slice(&self.text[from..to]);
-        }
+        out.extend_from_slice(&self.text[run]);
     }
 }
 
@@ -361,27 +273,6 @@ pub fn valid_name(name: &[u8]) -> bool {
 /// Whether the bytes may stand as a field value: no control bytes but HTAB (RFC 9110 section 5.5).
 pub fn valid_value(value: &[u8]) -> bool {
     value.iter().all(|byte| *byte == b'\t' || (*byte >= 0x20 && *byte != 0x7f))
-}
-
-/// Whether the byte may stand in a token (RFC 9110 section 5.6.2).
-pub const fn is_token(byte: u8) -> bool {
-    matches!(
-        byte,
-        b'!' | b'#'
-            | b'$'
-            | b'%'
-            | b'&'
-            | b'\''
-            | b'*'
-            | b'+'
-            | b'-'
-            | b'.'
-            | b'^'
-            | b'_'
-            | b'`'
-            | b'|'
-            | b'~'
-    ) || byte.is_ascii_alphanumeric()
 }
 
 #[cfg(test)]

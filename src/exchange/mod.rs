@@ -3,6 +3,7 @@
 //! Start with [`Exchange`]: everything that is known of one request while it walks through the gate. This room knows
 //! no socket, no configuration and no other room.
 
+pub mod address;
 pub mod attempts;
 pub mod body;
 pub mod error;

@@ -8,7 +8,7 @@ mod bytes;
 use std::fmt;
 
 pub use bytes::percent_decode;
-use bytes::{Class, class, escape_at};
+use bytes::{Class, class, escape_at, plain_length};
 
 use super::error::Error;
 use super::kind::ErrorKind;
@@ -298,9 +298,14 @@ fn finish(bytes: Vec<u8>, path_end: usize, held: Held) -> Result<Target, TargetE
 
 /// Where the path of `raw` ends, if that path is in its one form already.
 ///
-/// One look at each byte; anything that might need a change or a refusal leaves it to the long way.
+/// One look at each byte, and a closer one at what is not plain; anything that might need a change or a refusal leaves
+/// it to the long way.
 fn normal_path_end(raw: &[u8]) -> Option<usize> {
-    let mut at = 0;
+    let mut at = plain_length(raw);
+    // A slash is judged together with what follows it.
+    if raw[..at].last() == Some(&b'/') {
+        at -= 1;
+    }
     while let Some(&byte) = raw.get(at) {
         match class(byte) {
             Class::Unreserved | Class::Delimiter => at += 1,

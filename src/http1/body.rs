@@ -1,7 +1,6 @@
 //! Reads a body piece by piece by its framing (RFC 9112 sections 6 and 7).
 
 use bytes::{Bytes, BytesMut};
-use httparse::EMPTY_HEADER;
 use memchr::memchr;
 
 use super::{Framing, HeadError, fields, line};
@@ -213,22 +212,21 @@ fn trailers(buf: &mut BytesMut) -> Result<Option<Headers>, &'static str> {
         Err(_) => return Err("too many trailers"),
     };
     let mut trailers = Headers::new();
-    if section.lines > 0 {
-        let mut table = [EMPTY_HEADER; TRAILER_LINES];
-        for line in fields::split(&window[..section.len], &mut table[..section.lines])? {
-            if may_trail(&line.name.to_ascii_lowercase()) {
-                trailers.push_judged(line.name.as_bytes(), line.value);
-            }
+    let mut at = 0;
+    while let Some(line) = fields::next(&window[at..])? {
+        at += line.len;
+        if may_trail(&line.name.to_ascii_lowercase()) {
+            trailers.push_judged(line.name, line.value);
         }
     }
-    advance(buf, section.len);
+    advance(buf, section);
     Ok(Some(trailers))
 }
 
 /// Whether a field may stand after the content: nothing that says how a message is framed, where it goes, who sends
 /// it, what its content is or how it is to be handled (RFC 9110 section 6.5.1), and nothing that the gate alone says.
-fn may_trail(name: &str) -> bool {
-    let id = HeaderId::folded(name.as_bytes());
+fn may_trail(name: &[u8]) -> bool {
+    let id = HeaderId::folded(name);
     let other = !matches!(
         id,
         HeaderId::Host
@@ -245,7 +243,7 @@ fn may_trail(name: &str) -> bool {
     other
         && !id.hop_by_hop()
         && !id.gateway_owned()
-        && !name.strip_prefix("content").is_some_and(|rest| rest.starts_with(['-', '_']))
+        && !name.strip_prefix(b"content").is_some_and(|rest| matches!(rest, [b'-' | b'_', ..]))
 }
 
 #[cfg(test)]

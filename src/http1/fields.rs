@@ -1,19 +1,22 @@
-//! Header lines of one section: split by `httparse`, judged, and sorted into what travels and what is for us.
-//!
-//! `httparse` refuses what is no token before the colon, blanks there, folded lines, control bytes in values and a CR
-//! alone; a line feed alone, which it would take for a line's end, [`super::line::section`] has refused before.
+//! Header lines of one section: split, judged, and sorted into what travels and what is for us.
 
-use httparse::{EMPTY_HEADER, Header};
 use smallvec::SmallVec;
 
-use super::line::Section;
+use super::HeadError;
+use super::line;
+use crate::exchange::headers::{LowerName, is_token};
 use crate::exchange::{HeaderId, Headers};
 
 /// Most header names that Connection lines may list beside the options that the gate knows.
 const MAX_NAMED: usize = 32;
 
-/// Room made beside the lines that came, for those the gate adds.
-const SPARE: (usize, usize) = (8, 384);
+/// A section in so many bytes is read without looking for its end first.
+const SHORT: usize = 1024;
+
+/// Room made at once: for most heads, and for the lines that the gate adds.
+const LINES: usize = 24;
+const BYTES: usize = 4096;
+const SPARE: usize = 384;
 
 /// What the lines that do not travel have said.
 #[derive(Default)]
@@ -34,86 +37,208 @@ pub(super) struct Facts<'a> {
     /// Whether `100-continue` is expected, and whether anything else is.
     pub(super) expects: bool,
     pub(super) expects_other: bool,
-    named: usize,
 }
 
-/// Fills `out` with the lines that travel. `bytes` is exactly the section.
+/// What Connection lines list beside the options that the gate knows.
+type Named<'a> = SmallVec<[&'a [u8]; 4]>;
+
+/// Fills `out` with the lines that travel of the section that `window` begins with; says how long it is with its blank
+/// line. `None` where its end has not come yet.
 ///
 /// # Errors
-/// The reason, where a line breaks the grammar or the framing is not plain.
+/// More lines than `max`, a line that breaks the grammar, or framing that is not plain. Of a section without its end
+/// only what [`line::section`] says.
 pub(super) fn read<'a>(
-    bytes: &'a [u8],
-    section: Section,
+    window: &'a [u8],
+    max: usize,
     out: &mut Headers,
-) -> Result<Facts<'a>, &'static str> {
+) -> Result<Option<(Facts<'a>, usize)>, HeadError> {
+    // Whether a long one is whole costs less to see than to find out by reading it again with every piece.
+    if window.len() > SHORT && line::section(window, max)?.is_none() {
+        return Ok(None);
+    }
+    match sort(window, max, out) {
+        Ok(read) => Ok(Some(read)),
+        Err(why) => refuse(window, max, why),
+    }
+}
+
+/// Says what is wrong with a section once it is whole, so that it does not depend on how the bytes were cut: the grammar
+/// of any line comes before what a line means.
+#[cold]
+fn refuse<T>(window: &[u8], max: usize, why: &'static str) -> Result<Option<T>, HeadError> {
+    if line::section(window, max)?.is_none() {
+        return Ok(None);
+    }
+    let mut at = 0;
+    while let Some(line) = next(&window[at..]).map_err(HeadError::Malformed)? {
+        at += line.len;
+    }
+    Err(HeadError::Malformed(why))
+}
+
+fn sort<'a>(window: &'a [u8], max: usize, out: &mut Headers) -> Result<(Facts<'a>, usize), &'static str> {
     out.clear();
-    out.reserve(section.lines + SPARE.0, bytes.len() + section.lines + SPARE.1);
-    // Most heads fit the small table: clearing a larger one would cost more than reading them.
-    match section.lines {
-        0..=20 => sort(split(bytes, &mut [EMPTY_HEADER; 20][..section.lines])?, out),
-        21..=128 => sort(split(bytes, &mut [EMPTY_HEADER; 128][..section.lines])?, out),
-        lines => sort(split(bytes, &mut vec![EMPTY_HEADER; lines])?, out),
-    }
-}
-
-/// Splits lines into names and values without the blanks around them.
-///
-/// # Errors
-/// The reason, where a line breaks the grammar.
-pub(super) fn split<'a, 'h>(
-    bytes: &'a [u8],
-    table: &'h mut [Header<'a>],
-) -> Result<&'h [Header<'a>], &'static str> {
-    match httparse::parse_headers(bytes, table) {
-        Ok(httparse::Status::Complete((len, lines))) if len == bytes.len() => Ok(lines),
-        Err(httparse::Error::HeaderName) => Err("bad header name"),
-        Err(httparse::Error::HeaderValue) => Err("bad header value"),
-        _ => Err("bad header line"),
-    }
-}
-
-fn sort<'a>(lines: &[Header<'a>], out: &mut Headers) -> Result<Facts<'a>, &'static str> {
+    out.reserve(LINES, window.len().min(BYTES) + SPARE);
     let mut facts = Facts::default();
-    for line in lines {
-        let name = line.name.as_bytes();
-        if name.len() > usize::from(u16::MAX) {
-            return Err("bad header name");
+    let mut named = Named::new();
+    let (mut at, mut left) = (0, max);
+    while let Some(line) = split(&window[at..])? {
+        left = left.checked_sub(1).ok_or("too many header lines")?;
+        at += line.len;
+        let id = line.id();
+        let meant =
+            if id == HeaderId::Other && line.name.contains(&b'_') { HeaderId::folded(line.name) } else { id };
+        if meant.hop_by_hop() || matches!(meant, HeaderId::ContentLength | HeaderId::Expect) {
+            facts.take(meant, &line, &mut named)?;
+            continue;
         }
-        // Adding tells the id; the few lines that do not travel are taken back.
-        let mut id = out.push_judged(name, line.value);
-        if id == HeaderId::Other && name.contains(&b'_') {
-            id = HeaderId::folded(name);
-        }
-        if id.hop_by_hop() || matches!(id, HeaderId::ContentLength | HeaderId::Expect) {
-            out.pop();
-            facts.take(id, line)?;
-        } else if id == HeaderId::Host {
+        if meant == HeaderId::Host {
             facts.hosts += 1;
             facts.host = line.value;
         }
+        line.push(out);
     }
     if facts.chunked && facts.length.is_some() {
         return Err("content-length with transfer-encoding");
     }
-    if facts.named > 0 {
-        drop_named(lines, facts.named, out)?;
+    if !named.is_empty() {
+        drop_named(&named, out);
     }
-    Ok(facts)
+    Ok((facts, at + 2))
+}
+
+/// One line, split.
+pub(super) struct Line<'a> {
+    /// The name as it came.
+    pub(super) name: &'a [u8],
+    /// The value without the blanks around it.
+    pub(super) value: &'a [u8],
+    /// The bytes of the line with its CRLF.
+    pub(super) len: usize,
+    /// The name in lower case, unless it is longer than any known one.
+    lower: Option<(LowerName, HeaderId)>,
+    /// The line from its colon on, where that is written as the gate writes it.
+    rest: Option<&'a [u8]>,
+}
+
+impl Line<'_> {
+    fn id(&self) -> HeaderId {
+        self.lower.as_ref().map_or(HeaderId::Other, |(_, id)| *id)
+    }
+
+    fn push(&self, out: &mut Headers) {
+        match (&self.lower, self.rest) {
+            (Some((name, id)), Some(rest)) => out.push_line(name, *id, rest),
+            _ => drop(out.push_judged(self.name, self.value)),
+        }
+    }
+}
+
+/// Splits off the line that `bytes` begin with; `None` where that is the blank one.
+///
+/// # Errors
+/// The reason, where it is not a token, a colon and a value that ends with CRLF and holds no other control bytes than tabs
+/// (RFC 9112 section 5, RFC 9110 section 5.5): blanks before the colon, folded lines and a CR or LF alone are refused.
+pub(super) fn next(bytes: &[u8]) -> Result<Option<Line<'_>>, &'static str> {
+    split(bytes)
+}
+
+// Inlined where all heads are read: handing a line over costs as much as a third of reading it.
+#[inline(always)]
+fn split(bytes: &[u8]) -> Result<Option<Line<'_>>, &'static str> {
+    match bytes {
+        [b'\r', b'\n', ..] => return Ok(None),
+        [] | [b'\r', ..] => return Err("bad header line"),
+        _ => {}
+    }
+    let lower = LowerName::read(bytes);
+    let colon = lower.as_ref().map_or_else(|| token(bytes), |(name, _)| name.len());
+    if colon == 0 || colon > usize::from(u16::MAX) || bytes.get(colon) != Some(&b':') {
+        return Err("bad header name");
+    }
+    let end = value_end(bytes, colon + 1)?;
+    let (raw, len) = (&bytes[colon + 1..end], end + 2);
+    let (value, rest) = match raw {
+        [b' ', value @ ..] if !value.first().is_some_and(is_blank) && !value.last().is_some_and(is_blank) => {
+            (value, Some(&bytes[colon..len]))
+        }
+        raw => (trim(raw), None),
+    };
+    Ok(Some(Line { name: &bytes[..colon], value, len, lower, rest }))
+}
+
+/// How many bytes of a token `bytes` begin with.
+#[cold]
+fn token(bytes: &[u8]) -> usize {
+    bytes.iter().position(|byte| !is_token(*byte)).unwrap_or(bytes.len())
+}
+
+/// Where the CRLF stands that ends the value which begins at `start`.
+#[inline]
+fn value_end(bytes: &[u8], start: usize) -> Result<usize, &'static str> {
+    let mut at = start;
+    loop {
+        at += control(&bytes[at..]).ok_or("bad header line")?;
+        match &bytes[at..] {
+            [b'\r', b'\n', ..] => return Ok(at),
+            [b'\t', ..] => at += 1,
+            _ => return Err("bad header value"),
+        }
+    }
+}
+
+/// Where the first control byte stands, a tab or not.
+#[inline]
+fn control(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (at, word) in words.iter().enumerate() {
+        // The high bit of each byte below 0x20, and of each 0x7f. A borrow can reach only bytes behind the first found.
+        let word = u64::from_le_bytes(*word);
+        let low = word.wrapping_sub(ONES * 0x20) & !word;
+        let delete = word ^ (ONES * 0x7f);
+        let found = (low | (delete.wrapping_sub(ONES) & !delete)) & HIGH;
+        if found != 0 {
+            return Some(at * 8 + found.trailing_zeros() as usize / 8);
+        }
+    }
+    let at = rest.iter().position(u8::is_ascii_control)?;
+    Some(words.len() * 8 + at)
+}
+
+fn is_blank(byte: &u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+fn trim(mut value: &[u8]) -> &[u8] {
+    while let [first, rest @ ..] = value
+        && is_blank(first)
+    {
+        value = rest;
+    }
+    while let [rest @ .., last] = value
+        && is_blank(last)
+    {
+        value = rest;
+    }
+    value
 }
 
 impl<'a> Facts<'a> {
-    fn take(&mut self, id: HeaderId, line: &Header<'a>) -> Result<(), &'static str> {
+    fn take(&mut self, id: HeaderId, line: &Line<'a>, named: &mut Named<'a>) -> Result<(), &'static str> {
         match id {
             HeaderId::ContentLength => {
                 // Two equal lines are refused as well: who sends them has lost track of the framing.
                 let known = self.length.replace(length(line.value).ok_or("bad content-length")?);
-                if known.is_some() || line.name.contains('_') {
+                if known.is_some() || line.name.contains(&b'_') {
                     return Err("bad content-length");
                 }
             }
             HeaderId::TransferEncoding => {
                 let plain = line.value.eq_ignore_ascii_case(b"chunked");
-                if self.chunked || !plain || line.name.contains('_') {
+                if self.chunked || !plain || line.name.contains(&b'_') {
                     return Err("bad transfer-encoding");
                 }
                 self.chunked = true;
@@ -125,7 +250,8 @@ impl<'a> Facts<'a> {
                         5 if option.eq_ignore_ascii_case(b"close") => self.close = true,
                         10 if option.eq_ignore_ascii_case(b"keep-alive") => self.keep_alive = true,
                         7 if option.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
-                        _ => self.named += 1,
+                        _ if named.len() == MAX_NAMED => return Err("too many connection options"),
+                        _ => named.push(option),
                     }
                 }
             }
@@ -144,20 +270,12 @@ fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// Takes out what Connection names. Where a message is meant for and what it carries are not the connection's to say.
-fn drop_named(lines: &[Header<'_>], named: usize, out: &mut Headers) -> Result<(), &'static str> {
-    if named > MAX_NAMED {
-        return Err("too many connection options");
-    }
-    let names: SmallVec<[&[u8]; 8]> = lines
-        .iter()
-        .filter(|line| line.name.eq_ignore_ascii_case(HeaderId::Connection.name()))
-        .flat_map(|line| options(line.value))
-        .collect();
+#[cold]
+fn drop_named(named: &[&[u8]], out: &mut Headers) {
     out.retain(|id, name, _| {
         matches!(id, HeaderId::Host | HeaderId::ContentType)
-            || !names.iter().any(|named| named.eq_ignore_ascii_case(name))
+            || !named.iter().any(|named| named.eq_ignore_ascii_case(name))
     });
-    Ok(())
 }
 
 /// A Content-Length: digits alone (RFC 9110 section 8.6).
@@ -170,3 +288,6 @@ fn length(value: &[u8]) -> Option<u64> {
         length.checked_mul(10)?.checked_add(digit)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@ use std::ops::Range;
 use http::{Method, StatusCode, Version};
 
 use super::fields::{self, Facts};
-use super::line::{self, Section};
+use super::line;
 use super::{Framing, HeadError, HeadLimits, host};
 use crate::exchange::{HeaderId, Headers};
 
@@ -72,12 +72,11 @@ pub fn parse_request(
     }
     let window = &head[..head.len().min(limits.head)];
     let Some(line) = line::request_line(window, limits.target)? else { return unfinished(head, limits) };
-    let Some(section) = line::section(&window[line.len..], limits.headers)? else {
+    let mut headers = headers;
+    let Some((facts, section)) = fields::read(&window[line.len..], limits.headers, &mut headers)? else {
         return unfinished(head, limits);
     };
-    let len = line.len + section.len;
-    let mut headers = headers;
-    let facts = fields::read(&window[line.len..len], section, &mut headers).map_err(HeadError::Malformed)?;
+    let len = line.len + section;
     judge_host(&facts, line.version)?;
     let framing = framing(&facts, line.version)?.unwrap_or(Framing::None);
     let modern = line.version == Version::HTTP_11;
@@ -111,13 +110,10 @@ pub fn parse_response(
 ) -> Result<Option<ResponseHead>, HeadError> {
     let window = &buf[..buf.len().min(limits.head)];
     let Some((version, status, start)) = line::status_line(window)? else { return unfinished(buf, limits) };
-    let Some(section) = line::section(&window[start..], limits.headers)? else {
+    let mut headers = headers;
+    let Some((facts, len)) = fields::read(&window[start..], limits.headers, &mut headers)? else {
         return unfinished(buf, limits);
     };
-    let Section { len, .. } = section;
-    let mut headers = headers;
-    let facts =
-        fields::read(&window[start..start + len], section, &mut headers).map_err(HeadError::Malformed)?;
     let said = framing(&facts, version)?;
     let unmeasured = request_was_head || status == StatusCode::NOT_MODIFIED;
     let bodiless = unmeasured || status.is_informational() || status == StatusCode::NO_CONTENT;

@@ -17,29 +17,50 @@ pub fn valid(value: &[u8]) -> bool {
             address.is_some() && (rest.len() == end + 1 || valid_port(&rest[end + 1..]))
         }
         _ => {
-            let end = memchr::memchr(b':', value).unwrap_or(value.len());
-            valid_name(&value[..end]) && (end == value.len() || valid_port(&value[end..]))
+            let end = name_length(value);
+            (1..=NAME).contains(&end) && (end == value.len() || valid_port(&value[end..]))
         }
     }
 }
 
-fn valid_name(name: &[u8]) -> bool {
-    let mut last = b'.';
-    for byte in name {
-        let fits = byte.is_ascii_alphanumeric()
-            || matches!(byte, b'-' | b'_' | b'~')
-            || (*byte == b'.' && last != b'.');
-        if !fits {
-            return false;
+/// What a byte of a name may be.
+const FORBIDDEN: u8 = 0;
+const ORDINARY: u8 = 1;
+const DOT: u8 = 2;
+
+static KINDS: [u8; 256] = kinds();
+
+const fn kinds() -> [u8; 256] {
+    let mut kinds = [FORBIDDEN; 256];
+    let mut index = 0;
+    while index < 256 {
+        let byte = index as u8;
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') {
+            kinds[index] = ORDINARY;
         }
-        last = *byte;
+        index += 1;
     }
-    !name.is_empty() && name.len() <= NAME
+    kinds[b'.' as usize] = DOT;
+    kinds
+}
+
+/// How many bytes of a name `value` begins with.
+fn name_length(value: &[u8]) -> usize {
+    let (mut length, mut last) = (0, DOT);
+    while let Some(byte) = value.get(length) {
+        let kind = KINDS[usize::from(*byte)];
+        if kind == FORBIDDEN || (kind == DOT && last == DOT) {
+            break;
+        }
+        last = kind;
+        length += 1;
+    }
+    length
 }
 
 /// A colon and 0 to 65535.
 fn valid_port(port: &[u8]) -> bool {
+    let add = |port: u32, digit: &u8| digit.is_ascii_digit().then(|| port * 10 + u32::from(digit - b'0'));
     matches!(port, [b':', digits @ ..] if (1..=5).contains(&digits.len())
-        && digits.iter().all(u8::is_ascii_digit)
-        && digits.iter().fold(0, |port, digit| port * 10 + u32::from(digit - b'0')) <= 65535)
+        && digits.iter().try_fold(0, add).is_some_and(|port| port <= 65535))
 }

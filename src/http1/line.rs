@@ -13,25 +13,19 @@ const METHOD: usize = 32;
 /// The length of every version.
 const VERSION: usize = 8;
 
-/// A section of header lines that is complete: its bytes with the blank line, and its lines without it.
-#[derive(Clone, Copy)]
-pub(super) struct Section {
-    pub(super) len: usize,
-    pub(super) lines: usize,
-}
-
-/// Looks for the blank line that ends a section. `None` where it has not come yet.
+/// Looks for the blank line that ends a section, and says how long the section is with it. `None` where it has not come
+/// yet.
 ///
 /// # Errors
 /// A line that ends without CR, or more lines than `max`, as soon as that line's end is there.
-pub(super) fn section(bytes: &[u8], max: usize) -> Result<Option<Section>, HeadError> {
+pub(super) fn section(bytes: &[u8], max: usize) -> Result<Option<usize>, HeadError> {
     let (mut start, mut lines) = (0, 0);
     for end in memchr_iter(b'\n', bytes) {
         if end == start || bytes[end - 1] != b'\r' {
             return Err(HeadError::Malformed("bare line feed"));
         }
         if end == start + 1 {
-            return Ok(Some(Section { len: end + 1, lines }));
+            return Ok(Some(end + 1));
         }
         lines += 1;
         if lines > max {
@@ -66,7 +60,8 @@ pub(super) struct RequestLine {
 pub(super) fn request_line(bytes: &[u8], max_target: usize) -> Result<Option<RequestLine>, HeadError> {
     const BAD: HeadError = HeadError::Malformed("bad request line");
     let near = &bytes[..bytes.len().min(METHOD + 1)];
-    let Some(method_end) = memchr2(b' ', b'\n', near) else {
+    // A handful of bytes: a search by vectors would not pay.
+    let Some(method_end) = near.iter().position(|byte| matches!(byte, b' ' | b'\n')) else {
         return if near.len() > METHOD { Err(BAD) } else { Ok(None) };
     };
     if bytes[method_end] == b'\n' {
@@ -83,8 +78,13 @@ pub(super) fn request_line(bytes: &[u8], max_target: usize) -> Result<Option<Req
     }
     let rest = &bytes[target_end + 1..];
     let near = &rest[..rest.len().min(VERSION + 2)];
-    let Some(rest) = first(near)? else {
-        return if near.len() > VERSION + 1 { Err(HeadError::Malformed("bad version")) } else { Ok(None) };
+    let rest = match near {
+        b"HTTP/1.1\r\n" => &near[..VERSION],
+        near => match first(near)? {
+            Some(rest) => rest,
+            None if near.len() > VERSION + 1 => return Err(HeadError::Malformed("bad version")),
+            None => return Ok(None),
+        },
     };
     let method = Method::from_bytes(&bytes[..method_end]).map_err(|_| HeadError::Malformed("bad method"))?;
     let target = start..target_end;

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
+use bytes::Buf;
 use http::{Method, StatusCode, Version};
 
 use crate::exchange::target::authority_of;
@@ -202,17 +203,19 @@ impl Connection {
         };
         let mut walk = {
             let mut buffer = self.wire.buffer();
-            let target = buffer.split_to(head.len);
             let arrived = Arrived {
                 peer: self.peer,
                 started,
                 method: head.method,
-                target: &target[head.target],
+                target: &buffer[head.target],
                 version: head.version,
                 headers: head.headers,
                 body,
             };
-            Walk::admit(Rc::clone(&self.core), pinned, arrived)
+            let walk = Walk::admit(Rc::clone(&self.core), pinned, arrived);
+            // Only stepped over: taking the head out would share the buffer between two owners.
+            buffer.advance(head.len);
+            walk
         };
         let answer = {
             let mut serve = pin!(walk.serve());
@@ -227,7 +230,7 @@ impl Connection {
         walk.received(self.wire.received.get());
         // A client that has left is owed nothing; its walk is recorded as it is dropped.
         let Some(answer) = answer else { return Next::Close };
-        self.answer(walk, answer, peer, &limits).await
+        self.answer(&mut walk, answer, peer, &limits).await
     }
 
     /// Answers a head that could not be read, and ends the connection.
@@ -236,11 +239,11 @@ impl Connection {
         let answer = walk.serve().await;
         self.wire.body_done.set(false);
         let peer = Peer { version: Version::HTTP_11, keep_alive: false, was_head: false };
-        self.answer(walk, answer, peer, &limits).await
+        self.answer(&mut walk, answer, peer, &limits).await
     }
 
-    async fn answer(&self, mut walk: Walk, mut answer: Response, peer: Peer, limits: &Limits) -> Next {
-        self.drain(&mut walk).await;
+    async fn answer(&self, walk: &mut Walk, mut answer: Response, peer: Peer, limits: &Limits) -> Next {
+        self.drain(walk).await;
         let framing = framing(&answer, peer);
         let whole = self.wire.body_done.get();
         // Said as early as possible: a client that is not told sends its next request into a closing connection.

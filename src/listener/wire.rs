@@ -106,6 +106,10 @@ impl Wire {
 
     fn poll_read(&self, room: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut read = self.read.borrow_mut();
+        // An empty one is made with its room: growing it costs more.
+        if read.capacity() == 0 {
+            *read = BytesMut::with_capacity(room);
+        }
         read.reserve(room);
         self.stream.borrow_mut().poll_read_buffer(&mut read, cx)
     }

@@ -13,7 +13,7 @@ use super::stream::Stream;
 const GATHER: usize = 16 * 1024;
 
 /// Room for a head and a small body.
-const HEAD: usize = 2 * 1024;
+const HEAD: usize = 1024;
 
 /// Bytes on their way into one socket.
 #[derive(Default)]
@@ -65,7 +65,7 @@ impl Outbox {
         debug_assert!(self.large.is_empty() && self.tail.is_empty());
         if self.small.capacity() == 0 {
             // A head and a small body, in one piece of memory.
-            self.small.reserve(HEAD);
+            self.small = Vec::with_capacity(HEAD);
         }
         &mut self.small
     }

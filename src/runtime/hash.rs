@@ -1,6 +1,6 @@
 //! Hash maps and sets whose order and collisions cannot be foreseen from outside: SipHash with a secret key.
 
-use std::hash::{BuildHasher, RandomState};
+use std::hash::{BuildHasher, Hasher, RandomState};
 
 /// A map by hash.
 pub type HashMap<K, V, S = Seed> = std::collections::HashMap<K, V, S>;
@@ -16,6 +16,16 @@ impl Seed {
     /// A new key.
     pub fn new() -> Seed {
         Seed::default()
+    }
+
+    /// A fingerprint: 128 bits that stand for all of the bytes.
+    pub fn print(&self, bytes: &[u8]) -> [u64; 2] {
+        let mut hasher = self.build_hasher();
+        hasher.write(bytes);
+        let first = hasher.finish();
+        // The hasher's state is wider than its result: one more round over it gives the second half.
+        hasher.write_u64(first);
+        [first, hasher.finish()]
     }
 }
 

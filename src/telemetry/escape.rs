@@ -17,14 +17,15 @@ pub(super) fn push_escaped(out: &mut Vec<u8>, text: &[u8]) {
 
 /// How many bytes from the start stand for themselves: printable ASCII but `"` and `\`.
 fn clean_prefix(text: &[u8]) -> usize {
-    let (words, _) = text.as_chunks::<8>();
-    let mut clean = 0;
-    for word in words {
-        if !all_clean(u64::from_le_bytes(*word)) {
-            break;
-        }
-        clean += 8;
+    let (words, rest) = text.as_chunks::<8>();
+    let dirty = words.iter().position(|word| !all_clean(u64::from_le_bytes(*word)));
+    // Most texts are clean: their end is judged as one word too.
+    let mut last = [b' '; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    if dirty.is_none() && all_clean(u64::from_le_bytes(last)) {
+        return text.len();
     }
+    let clean = dirty.unwrap_or(words.len()) * 8;
     let rest = &text[clean..];
     clean + rest.iter().position(|byte| !is_clean(*byte)).unwrap_or(rest.len())
 }

@@ -2,7 +2,6 @@
 //!
 //! Neither tells a query, a header or a credential: they may hold secrets.
 
-use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, SystemTime};
 
@@ -10,6 +9,7 @@ use http::Version;
 
 use super::escape::push_escaped;
 use super::stamp::Stamp;
+use crate::exchange::address::{push_address, push_ip};
 use crate::exchange::{ErrorKind, Exchange};
 
 /// How a line is written.
@@ -30,7 +30,7 @@ pub struct Entry<'a> {
     /// When the line is written: the end of the exchange.
     pub at: SystemTime,
     /// The request id.
-    pub id: &'a str,
+    pub id: &'a [u8],
     /// The client's address.
     pub client: IpAddr,
     /// The other end of the socket, where that is another than the client: a trusted proxy.
@@ -81,13 +81,13 @@ impl<'a> Entry<'a> {
         let (client, request, record) = (&exchange.client, &exchange.request, &exchange.record);
         Entry {
             at,
-            id: exchange.id.as_str(),
+            id: exchange.id.as_bytes(),
             client: client.ip,
             peer: (client.peer.ip().to_canonical() != client.ip.to_canonical()).then_some(client.peer),
             listener: exchange.place.listener(),
             route: exchange.place.route(exchange.rule),
             method: request.method.as_str().as_bytes(),
-            host: request.host().as_bytes(),
+            host: request.host_bytes(),
             path: request.target.path().as_bytes(),
             version: request.version,
             status: record.status,
@@ -132,12 +132,12 @@ impl Formatter {
         out.reserve(640);
         out.extend_from_slice(b"{\"time\":\"");
         self.stamp.push(out, entry.at);
-        text(out, b"\",\"id\":\"", entry.id.as_bytes());
+        text(out, b"\",\"id\":\"", entry.id);
         out.extend_from_slice(b"\",\"client\":\"");
-        self.ip(out, entry.client);
+        push_ip(out, entry.client);
         if let Some(peer) = entry.peer {
             out.extend_from_slice(b"\",\"peer\":\"");
-            self.address(out, peer);
+            push_address(out, peer);
         }
         text(out, b"\",\"listener\":\"", entry.listener.as_bytes());
         text(out, b"\",\"route\":\"", entry.route.as_bytes());
@@ -158,7 +158,7 @@ impl Formatter {
             text(out, b",\"upstream\":\"", upstream.as_bytes());
             if let Some(endpoint) = entry.endpoint {
                 out.extend_from_slice(b"\",\"endpoint\":\"");
-                self.address(out, endpoint);
+                push_address(out, endpoint);
             }
             out.push(b'"');
         }
@@ -215,7 +215,7 @@ impl Formatter {
         out[start..].rotate_right(10usize.saturating_sub(width));
         out.extend_from_slice(b" ms ");
         let start = out.len();
-        self.ip(out, entry.client);
+        push_ip(out, entry.client);
         pad(out, start + 15);
         text(out, b" ", entry.host);
         text(out, b"", entry.path);
@@ -223,7 +223,7 @@ impl Formatter {
             text(out, b" -> ", upstream.as_bytes());
             if let Some(endpoint) = entry.endpoint {
                 out.push(b' ');
-                self.address(out, endpoint);
+                push_address(out, endpoint);
             }
             if entry.attempts > 1 {
                 out.extend_from_slice(b" x");
@@ -247,7 +247,7 @@ impl Formatter {
                 text(out, b": ", source.as_bytes());
             }
         }
-        text(out, b" ", entry.id.as_bytes());
+        text(out, b" ", entry.id);
         out.push(b'\n');
     }
 
@@ -261,32 +261,6 @@ impl Formatter {
         self.number(out, micros / 1000);
         let part = micros % 1000;
         out.extend_from_slice(&[b'.', digit(part / 100), digit(part / 10), digit(part)]);
-    }
-
-    fn ip(&mut self, out: &mut Vec<u8>, ip: IpAddr) {
-        match ip {
-            IpAddr::V4(ip) => {
-                for (index, octet) in ip.octets().into_iter().enumerate() {
-                    if index > 0 {
-                        out.push(b'.');
-                    }
-                    self.number(out, u64::from(octet));
-                }
-            }
-            // Writing into a Vec does not fail.
-            IpAddr::V6(ip) => drop(write!(out, "{ip}")),
-        }
-    }
-
-    fn address(&mut self, out: &mut Vec<u8>, address: SocketAddr) {
-        match address {
-            SocketAddr::V4(address) => {
-                self.ip(out, IpAddr::V4(*address.ip()));
-                out.push(b':');
-                self.number(out, u64::from(address.port()));
-            }
-            SocketAddr::V6(address) => drop(write!(out, "{address}")),
-        }
     }
 }
 

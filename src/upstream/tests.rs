@@ -45,7 +45,8 @@ fn a_route_that_waits_longer_lifts_the_time_for_an_answer() {
         let deadline = Deadline { at: Instant::now() + lifted, lifted: Some(lifted), whole: false };
         let attempts = Attempts::default();
         let caller = Caller { core: CoreId(0), ground: None };
-        let mut call = std::pin::pin!(upstream.call(caller, request(Method::GET), deadline, &attempts));
+        let mut request = request(Method::GET);
+        let mut call = std::pin::pin!(upstream.call(caller, &mut request, deadline, &attempts));
         // Well past the upstream's own limit, which would have ended the call.
         let early = tokio::time::timeout(10 * limit, call.as_mut()).await;
         assert!(early.is_err(), "nothing has been answered, and nothing has failed");

@@ -152,11 +152,11 @@ impl Line<'_> {
         }
     }
 
-    async fn read(&self, request: Request) -> Result<Given, Failure> {
+    async fn read(&self, mut request: Request) -> Result<Given, Failure> {
         let caller = Caller { core: self.exchange.core, ground: Some(Ground::from(self.exchange)) };
         let deadline = Deadline { at: self.end, lifted: self.source.lifted, whole: true };
         let attempts = &self.exchange.record.attempts;
-        let called = self.source.upstream.call(caller, request, deadline, attempts).await;
+        let called = self.source.upstream.call(caller, &mut request, deadline, attempts).await;
         let answer = called.map_err(|error| Failure::of(&error))?;
         let status = answer.status;
         if !self.source.accepts(status) {

@@ -11,10 +11,11 @@ use super::{Proxy, request, response};
 impl Proxy {
     async fn forward(&self, exchange: &mut Exchange) -> Result<Response, Error> {
         exchange.record.upstream = Some(self.number);
-        let (request, mapping) = request::outgoing(self, exchange)?;
+        let (mut request, mapping) = request::outgoing(self, exchange)?;
         let deadline = Deadline { at: exchange.deadline, lifted: self.lifted, whole: false };
         let caller = Caller { core: exchange.core, ground: Some(Ground::from(&*exchange)) };
-        let mut answer = self.upstream.call(caller, request, deadline, &exchange.record.attempts).await?;
+        let mut answer =
+            self.upstream.call(caller, &mut request, deadline, &exchange.record.attempts).await?;
         response::hide(self, exchange, &mapping, &mut answer);
         Ok(answer)
     }
@@ -22,7 +23,9 @@ impl Proxy {
 
 impl Action for Proxy {
     fn run<'a>(&'a self, exchange: &'a mut Exchange) -> LocalBoxFuture<'a, Result<Response, Error>> {
-        Box::pin(self.forward(exchange))
+        // The place first: the future is then made in it, and not copied there.
+        let forwarding = Box::write(Box::new_uninit(), self.forward(exchange));
+        Box::into_pin(forwarding)
     }
 
     fn describe(&self, exchange: &mut Exchange) -> Description {

@@ -62,15 +62,57 @@ fn values_do_not_show_in_debug_output() {
 }
 
 #[test]
-fn the_last_line_can_be_taken_back() {
+fn every_known_name_has_its_id_in_any_case_and_no_other_name_has_one() {
+    for id in HeaderId::ALL {
+        let name = id.name();
+        assert_eq!(HeaderId::of(name.as_bytes()), *id);
+        let mut upper = name.to_ascii_uppercase().into_bytes();
+        assert_eq!(id::lower(&mut upper), *id);
+        assert_eq!(upper, name.as_bytes());
+        for other in [&name[1..], &name[..name.len() - 1], &format!("{name}x"), &format!("{name}\0")] {
+            assert_eq!(HeaderId::of(other.as_bytes()), HeaderId::Other, "{other:?}");
+        }
+    }
+    assert_eq!(HeaderId::of(b""), HeaderId::Other);
+    assert_eq!(HeaderId::of(&[b'x'; 40]), HeaderId::Other);
+}
+
+#[test]
+fn a_name_is_a_token_up_to_its_colon() {
+    let read = |text: &[u8]| LowerName::read(text).map(|(name, id)| (id, name.len()));
+    for rest in ["", " a", " a\r\nb: c\r\nand some more bytes behind it"] {
+        let read = |name: &str| read(format!("{name}:{rest}").as_bytes());
+        assert_eq!(read("HoSt"), Some((HeaderId::Host, 4)));
+        assert_eq!(read("x"), Some((HeaderId::Other, 1)));
+        assert_eq!(read("PROXY-authorization"), Some((HeaderId::ProxyAuthorization, 19)));
+        assert_eq!(read(&"A".repeat(31)), Some((HeaderId::Other, 31)));
+        for none in ["", "host ", " host", "ho st", "host\r\n", "a\0", &"A".repeat(32)] {
+            assert_eq!(read(none), None, "{none:?}");
+        }
+    }
+    assert_eq!(read(b"host"), None);
+    assert_eq!(read(b""), None);
+    for byte in (0..=255).filter(|byte| *byte != b':') {
+        assert_eq!(read(&[b'a', byte, b':']).is_some(), is_token(byte), "{byte:#x}");
+    }
     let mut headers = Headers::new();
-    headers.pop();
-    headers.reserve(2, 32);
-    headers.push_judged(b"A", b"1");
-    headers.push_judged(b"Connection", b"close");
-    headers.pop();
-    headers.push_judged(b"B", b"2");
-    let mut out = Vec::new();
-    headers.write_to(&mut out);
-    assert_eq!(out, b"a: 1\r\nb: 2\r\n");
+    let (name, id) = LowerName::read(b"X-Custom: One\r\n").unwrap();
+    headers.push_line(&name, id, b": One\r\n");
+    assert_eq!(headers.get("x-custom"), Some(b"One".as_slice()));
+}
+
+#[test]
+fn lines_are_passed_on_with_and_without_gaps() {
+    let mut from = sample();
+    from.push_id(HeaderId::Via, b"x");
+    for gone in [[HeaderId::Host, HeaderId::Via], [HeaderId::XRequestId, HeaderId::Via]] {
+        let mut out = Headers::new();
+        out.push_id(HeaderId::Accept, b"a");
+        out.extend_from(&from, |id, _, _| !gone.contains(&id));
+        let lines: Vec<_> = out.iter().map(|(id, name, value)| (id, name.to_vec(), value.to_vec())).collect();
+        let mut expected = vec![(HeaderId::Accept, b"accept".to_vec(), b"a".to_vec())];
+        let kept = from.iter().filter(|(id, ..)| !gone.contains(id));
+        expected.extend(kept.map(|(id, name, value)| (id, name.to_vec(), value.to_vec())));
+        assert_eq!(lines, expected);
+    }
 }

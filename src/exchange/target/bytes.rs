@@ -73,6 +73,35 @@ const fn classes() -> [Class; 256] {
     table
 }
 
+/// The bytes that stand for themselves wherever they are in a segment; a dot does not at its beginning.
+static PLAIN: [bool; 256] = plain();
+
+const fn plain() -> [bool; 256] {
+    let classes = classes();
+    let mut table = [false; 256];
+    let mut index = 0;
+    while index < 256 {
+        table[index] = matches!(classes[index], Class::Unreserved | Class::Delimiter);
+        index += 1;
+    }
+    table
+}
+
+/// How many bytes from the start of a path are in their one form beyond doubt: no escapes, no parameters, no segment
+/// that is empty or begins with a dot.
+pub(super) fn plain_length(path: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(byte) = path.get(at) {
+        let is_plain =
+            PLAIN[usize::from(*byte)] || (*byte == b'/' && !matches!(path.get(at + 1), Some(b'/' | b'.')));
+        if !is_plain {
+            break;
+        }
+        at += 1;
+    }
+    at
+}
+
 pub(super) fn class(byte: u8) -> Class {
     CLASSES[usize::from(byte)]
 }

@@ -6,8 +6,6 @@
 
 use std::time::Duration;
 
-use smallvec::SmallVec;
-
 use crate::exchange::{Headers, Quota};
 use crate::runtime::clock;
 
@@ -37,6 +35,11 @@ impl Styles {
     /// Whether this one is among them.
     pub fn has(self, style: HeaderStyle) -> bool {
         self.0 & 1 << style as u8 != 0
+    }
+
+    /// These and those.
+    fn and(self, other: Styles) -> Styles {
+        Styles(self.0 | other.0)
     }
 
     /// Whether the client is told nothing.
@@ -76,7 +79,7 @@ impl Told {
         self.window_us.div_ceil(1_000_000)
     }
 
-    fn name(&self, limit: u64, out: &mut Value) {
+    fn name(&self, limit: u64, out: &mut Vec<u8>) {
         if !self.name.is_empty() {
             out.extend_from_slice(&self.name);
             return;
@@ -112,92 +115,107 @@ pub(super) fn write<'a>(
     quotas: &[Quota],
     headers: &mut Headers,
 ) {
-    let has = |quota: &Quota, style| of(quota).is_some_and(|(_, styles)| styles.has(style));
-    let strictest = |style| {
-        let strict = |quota: &&Quota| (quota.remaining, std::cmp::Reverse(quota.reset));
-        quotas.iter().filter(|quota| has(quota, style)).min_by_key(strict)
-    };
-    if quotas.iter().all(|quota| of(quota).is_none_or(|(_, styles)| styles.is_empty())) {
+    let all = quotas.iter().filter_map(&of).fold(Styles(0), |all, (_, styles)| all.and(styles));
+    if all.is_empty() {
         return;
     }
     headers.retain(|_, name, _| !name.starts_with(b"ratelimit"));
+    if all.has(HeaderStyle::Draft8) {
+        let told = || {
+            let told =
+                |quota| of(quota).filter(|(_, styles)| styles.has(HeaderStyle::Draft8)).zip(Some(quota));
+            quotas.iter().filter_map(told).enumerate().map(|(at, ((told, _), quota))| (at, told, quota))
+        };
+        headers.push_written(b"ratelimit-policy", |out| {
+            told().for_each(|(at, told, quota)| draft_8(at, told, quota, Member::Policy, out));
+        });
+        headers.push_written(b"ratelimit", |out| {
+            told().for_each(|(at, told, quota)| draft_8(at, told, quota, Member::State, out));
+        });
+    }
+    if all != Styles::of(&[HeaderStyle::Draft8]) {
+        write_old(of, quotas, headers);
+    }
+}
 
-    if quotas.iter().any(|quota| has(quota, HeaderStyle::Draft8)) {
-        let (mut policy, mut state) = (Value::new(), Value::new());
-        for quota in quotas.iter().filter(|quota| has(quota, HeaderStyle::Draft8)) {
-            if let Some((told, _)) = of(quota) {
-                draft_8(told, quota, &mut policy, &mut state);
-            }
-        }
-        headers.push_judged(b"ratelimit-policy", &policy);
-        headers.push_judged(b"ratelimit", &state);
-    }
-    let window = |quota: &Quota| of(quota).map_or(0, |(told, _)| told.window());
+/// The styles that tell the strictest limit alone.
+fn write_old<'a>(of: impl Fn(&Quota) -> Option<(&'a Told, Styles)>, quotas: &[Quota], headers: &mut Headers) {
+    let strictest = |style| {
+        let has = |quota: &&Quota| of(quota).is_some_and(|(_, styles)| styles.has(style));
+        let strict = |quota: &&Quota| (quota.remaining, std::cmp::Reverse(quota.reset));
+        quotas.iter().filter(has).min_by_key(strict)
+    };
+    let policy = |quota: &Quota, headers: &mut Headers| {
+        let window = of(quota).map_or(0, |(told, _)| told.window());
+        headers.push_written(b"ratelimit-policy", |out| {
+            push_number(out, quota.limit);
+            out.extend_from_slice(b";w=");
+            push_number(out, window);
+        });
+    };
     if let Some(quota) = strictest(HeaderStyle::Draft7) {
-        headers.push_judged(b"ratelimit-policy", &old_policy(quota, window(quota)));
-        let mut value = Value::new();
-        for (word, number) in
-            [("limit=", quota.limit), (", remaining=", quota.remaining), (", reset=", quota.reset)]
-        {
-            value.extend_from_slice(word.as_bytes());
-            push_number(&mut value, number);
-        }
-        headers.push_judged(b"ratelimit", &value);
+        policy(quota, headers);
+        headers.push_written(b"ratelimit", |out| {
+            for (word, number) in
+                [("limit=", quota.limit), (", remaining=", quota.remaining), (", reset=", quota.reset)]
+            {
+                out.extend_from_slice(word.as_bytes());
+                push_number(out, number);
+            }
+        });
     }
+    let number = |name: &[u8], number, headers: &mut Headers| {
+        headers.push_written(name, |out| push_number(out, number));
+    };
     if let Some(quota) = strictest(HeaderStyle::Draft6) {
         if strictest(HeaderStyle::Draft7).is_none_or(|told| told.place != quota.place) {
-            headers.push_judged(b"ratelimit-policy", &old_policy(quota, window(quota)));
+            policy(quota, headers);
         }
-        headers.push_judged(b"ratelimit-limit", &number(quota.limit));
-        headers.push_judged(b"ratelimit-remaining", &number(quota.remaining));
-        headers.push_judged(b"ratelimit-reset", &number(quota.reset));
+        number(b"ratelimit-limit", quota.limit, headers);
+        number(b"ratelimit-remaining", quota.remaining, headers);
+        number(b"ratelimit-reset", quota.reset, headers);
     }
     if let Some(quota) = strictest(HeaderStyle::Legacy) {
         headers.retain(|_, name, _| !name.starts_with(b"x-ratelimit-"));
-        headers.push_judged(b"x-ratelimit-limit", &number(quota.limit));
-        headers.push_judged(b"x-ratelimit-remaining", &number(quota.remaining));
-        headers.push_judged(b"x-ratelimit-reset", &number(quota.resets_at));
+        number(b"x-ratelimit-limit", quota.limit, headers);
+        number(b"x-ratelimit-remaining", quota.remaining, headers);
+        number(b"x-ratelimit-reset", quota.resets_at, headers);
     }
 }
 
-fn draft_8(told: &Told, quota: &Quota, policy: &mut Value, state: &mut Value) {
-    for value in [&mut *policy, &mut *state] {
-        if !value.is_empty() {
-            value.extend_from_slice(b", ");
+/// Which of the two fields of draft 8.
+#[derive(Clone, Copy)]
+enum Member {
+    Policy,
+    State,
+}
+
+fn draft_8(at: usize, told: &Told, quota: &Quota, member: Member, out: &mut Vec<u8>) {
+    if at > 0 {
+        out.extend_from_slice(b", ");
+    }
+    told.name(quota.limit, out);
+    match member {
+        Member::Policy => {
+            out.extend_from_slice(b"; q=");
+            push_number(out, quota.limit);
+            out.extend_from_slice(b"; w=");
+            push_number(out, told.window());
+            if let Some(partition) = quota.partition {
+                out.extend_from_slice(b"; pk=:");
+                out.extend_from_slice(&partition);
+                out.push(b':');
+            }
         }
-        told.name(quota.limit, value);
+        Member::State => {
+            out.extend_from_slice(b"; r=");
+            push_number(out, quota.remaining);
+            out.extend_from_slice(b"; t=");
+            push_number(out, quota.reset);
+        }
     }
-    policy.extend_from_slice(b"; q=");
-    push_number(policy, quota.limit);
-    policy.extend_from_slice(b"; w=");
-    push_number(policy, told.window());
-    if let Some(partition) = quota.partition {
-        policy.extend_from_slice(b"; pk=:");
-        policy.extend_from_slice(&partition);
-        policy.push(b':');
-    }
-    state.extend_from_slice(b"; r=");
-    push_number(state, quota.remaining);
-    state.extend_from_slice(b"; t=");
-    push_number(state, quota.reset);
 }
 
-fn old_policy(quota: &Quota, window: u64) -> Value {
-    let mut value = number(quota.limit);
-    value.extend_from_slice(b";w=");
-    push_number(&mut value, window);
-    value
-}
-
-/// One limit's fields fit.
-type Value = SmallVec<[u8; 128]>;
-
-fn number(number: u64) -> Value {
-    let mut value = Value::new();
-    push_number(&mut value, number);
-    value
-}
-
-fn push_number(out: &mut Value, number: u64) {
+fn push_number(out: &mut Vec<u8>, number: u64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }

@@ -2,6 +2,7 @@
 
 pub mod headers;
 pub mod key;
+mod partition;
 pub mod plan;
 pub mod rate_limit;
 mod read;

@@ -7,10 +7,10 @@ use std::any::Any;
 use std::sync::Arc;
 
 use http::StatusCode;
-use sha2::{Digest, Sha256};
 
 use super::headers::{Styles, Told};
 use super::key::{ClientIp, KeyBytes};
+use super::partition::{Partition, Partitions, partition};
 use crate::exchange::{Error, ErrorKind, Exchange, Name};
 use crate::expression::{EvalError, Expression};
 use crate::policy::Phase;
@@ -83,7 +83,7 @@ pub struct Settings {
 }
 
 /// A limit, ready to be asked.
-pub struct RateLimit(pub(super) Settings, Option<Arc<Memory>>);
+pub struct RateLimit(pub(super) Settings, Option<Arc<Memory>>, Partitions);
 
 /// One question to a limit.
 pub(super) struct Asked {
@@ -98,7 +98,7 @@ impl RateLimit {
     /// A limit from its settings, which name one tier at least.
     pub fn new(settings: Settings) -> RateLimit {
         let store = Arc::clone(&settings.store) as Arc<dyn Any + Send + Sync>;
-        RateLimit(settings, store.downcast().ok())
+        RateLimit(settings, store.downcast().ok(), Partitions::default())
     }
 
     /// The budgets, where they are this process's own.
@@ -233,27 +233,18 @@ impl RateLimit {
         Ok(Some(key))
     }
 
-    /// The text that tells budgets of this limit apart without telling the key, as draft 8's `pk` carries it: base64 of
-    /// the first 12 hex digits of the key's SHA-256.
-    pub(super) fn partition(&self, key: &[u8]) -> Option<[u8; 16]> {
-        let (kind, key) = key.split_first()?;
-        let digest = match *kind {
-            BY_KEY => Sha256::digest(key),
-            BY_ADDRESS => Sha256::digest(self.0.address.text(key)?),
-            _ => return None,
-        };
-        let mut hex = [0; 12];
-        for (digits, byte) in hex.chunks_exact_mut(2).zip(digest.iter()) {
-            digits[0] = HEX[usize::from(byte >> 4)];
-            digits[1] = HEX[usize::from(byte & 15)];
-        }
-        let mut text = [0; 16];
-        base64::Engine::encode_slice(&base64::engine::general_purpose::STANDARD, hex, &mut text).ok()?;
-        Some(text)
+    /// The text that tells budgets of this limit apart.
+    pub(super) fn partition(&self, key: &[u8]) -> Option<Partition> {
+        self.2.of(key, || {
+            let (kind, bytes) = key.split_first()?;
+            match *kind {
+                BY_KEY => partition(bytes),
+                BY_ADDRESS => partition(&self.0.address.text(bytes)?),
+                _ => None,
+            }
+        })
     }
 }
-
-const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// The first thing that went wrong on the way stands in the log line.
 fn note(exchange: &mut Exchange, what: &impl ToString) {

@@ -18,7 +18,6 @@
 mod slot;
 mod table;
 
-use std::hash::{BuildHasher, Hasher};
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -151,13 +150,9 @@ impl Memory {
     }
 
     fn place(&self, key: &[u8]) -> ([u64; 2], &Padded) {
-        let mut hasher = self.counts.seed.build_hasher();
-        hasher.write(key);
-        let first = hasher.finish();
-        // The hasher's state is wider than its result: one more round over it gives the second half.
-        hasher.write_u64(first);
+        let [first, second] = self.counts.seed.print(key);
         // Never all zero, which marks a free place.
-        let print = [first | 1, hasher.finish()];
+        let print = [first | 1, second];
         (print, &self.counts.shards[print[1] as usize & (self.counts.shards.len() - 1)])
     }
 

@@ -51,7 +51,7 @@ fn settings(target: Target, prompt: bool) -> (AccessLogSettings, Reports) {
 fn entry(id: &str) -> Entry<'_> {
     Entry {
         at: UNIX_EPOCH,
-        id,
+        id: id.as_bytes(),
         client: [127, 0, 0, 1].into(),
         peer: None,
         listener: "default",

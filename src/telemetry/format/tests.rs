@@ -5,7 +5,7 @@ use super::*;
 fn entry() -> Entry<'static> {
     Entry {
         at: UNIX_EPOCH + Duration::from_millis(1_764_037_486_007),
-        id: "0197-id",
+        id: b"0197-id",
         client: [10, 1, 2, 3].into(),
         peer: None,
         listener: "default",
@@ -119,7 +119,7 @@ fn no_format_lets_a_client_begin_a_line_or_steer_a_terminal() {
     let hostile: &[u8] = b"/api/\r\nFAKE: GET /admin 200\x1b[2J\xff";
     let text = std::str::from_utf8(&hostile[..hostile.len() - 1]).unwrap();
     let entry = Entry {
-        id: text,
+        id: hostile,
         method: hostile,
         host: hostile,
         path: hostile,

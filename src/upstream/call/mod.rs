@@ -37,14 +37,14 @@ use observer::{Answered, BodyObserver, holds_on};
 use verdict::Verdict;
 
 impl Upstream {
-    /// Sends a request and gives the response as soon as its head is there.
+    /// Sends a request and gives the response as soon as its head is there. The body is taken out of the request.
     ///
     /// # Errors
     /// `breaker_open`, `overloaded`, `no_endpoint`, or an error with its [`Failure`](crate::exchange::Failure).
     pub async fn call(
         self: &Arc<Self>,
         caller: Caller<'_>,
-        mut request: Request,
+        request: &mut Request,
         deadline: Deadline,
         attempts: &Attempts,
     ) -> Result<Response, Error> {
@@ -79,7 +79,7 @@ impl Upstream {
             tried: RefCell::default(),
             attempts,
         };
-        let outcome = call.with_retries(&mut request, &mut upload).await;
+        let outcome = call.with_retries(request, &mut upload).await;
         let now = clock::now();
         attempts.call_ends(permitted, now);
         match outcome {

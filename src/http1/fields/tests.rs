@@ -1,0 +1,110 @@
+use proptest::prelude::*;
+
+use super::*;
+
+type Split = Vec<(Vec<u8>, Vec<u8>)>;
+
+fn ours(mut section: &[u8]) -> Result<Split, &'static str> {
+    let mut lines = Split::new();
+    while let Some(line) = next(section)? {
+        lines.push((line.name.to_vec(), line.value.to_vec()));
+        section = &section[line.len..];
+    }
+    assert_eq!(section, b"\r\n");
+    Ok(lines)
+}
+
+fn theirs(section: &[u8]) -> Option<Split> {
+    let mut table = [httparse::EMPTY_HEADER; 64];
+    match httparse::parse_headers(section, &mut table) {
+        Ok(httparse::Status::Complete((len, lines))) if len == section.len() => {
+            Some(lines.iter().map(|line| (line.name.into(), line.value.into())).collect())
+        }
+        _ => None,
+    }
+}
+
+/// What is kept of the lines of a section, as it would be written.
+fn kept(section: &[u8]) -> String {
+    let mut out = Headers::new();
+    read(section, 64, &mut out).unwrap().unwrap();
+    let mut written = Vec::new();
+    out.write_to(&mut written);
+    String::from_utf8(written).unwrap()
+}
+
+/// Sections of pieces that mean something, and of some that break them.
+fn section() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        8 => prop::sample::select(vec!["Host", "x-a", "Content_Length", "a", ":", ": ", ":\t", " ", "\t", "\r\n", "v"]),
+        2 => prop::sample::select(vec!["a value of more than eight bytes", "\u{fc}", "\"(", "\r", "\n", "\0", "\x7f", "\x1f"]),
+    ];
+    let line = (
+        prop::sample::select(vec!["Host: ", "x-a:", "", "a-name-that-no-table-of-names-has-room-for: "]),
+        prop::collection::vec(piece, 0..5),
+    );
+    prop::collection::vec(line, 0..5).prop_map(|lines| {
+        let lines: Vec<String> =
+            lines.into_iter().map(|(start, rest)| start.to_owned() + &rest.concat() + "\r\n").collect();
+        (lines.concat() + "\r\n").into_bytes()
+    })
+}
+
+proptest! {
+    #[test]
+    fn lines_are_split_as_by_others(section in section()) {
+        let Ok(Some(len)) = line::section(&section, 64) else { return Ok(()) };
+        prop_assert_eq!(ours(&section[..len]).ok(), theirs(&section[..len]), "{:?}", String::from_utf8_lossy(&section));
+    }
+
+    #[test]
+    fn what_is_kept_is_read_again_as_it_is(section in section()) {
+        if let Ok(Some((facts, len))) = read(&section, 64, &mut Headers::new()) {
+            prop_assert_eq!(len, line::section(&section, 64).unwrap().unwrap());
+            prop_assert!(facts.hosts <= 5);
+            let once = kept(&section);
+            let again = format!("{once}\r\n");
+            prop_assert_eq!(kept(again.as_bytes()), once);
+        }
+    }
+}
+
+#[test]
+fn lines_are_kept_with_one_blank_and_a_low_name() {
+    for line in ["X-A: b", "x-a:b", "X-a:  b", "x-A:\tb \t", "x-a: b "] {
+        assert_eq!(kept(format!("{line}\r\n\r\n").as_bytes()), "x-a: b\r\n", "{line:?}");
+    }
+    for line in ["X-A:", "x-a: ", "x-a:  ", "x-a:\t"] {
+        assert_eq!(kept(format!("{line}\r\n\r\n").as_bytes()), "x-a: \r\n", "{line:?}");
+    }
+    let long = "X-A-Name-That-No-Table-Of-Names-Has-Room-For: b\r\n";
+    assert_eq!(kept(format!("{long}\r\n").as_bytes()), long.to_ascii_lowercase());
+}
+
+#[test]
+fn a_control_byte_is_found_wherever_it_stands() {
+    for length in 0..20 {
+        assert_eq!(control(&vec![b' '; length]), None);
+        for at in 0..length {
+            for byte in 0..=255u8 {
+                let mut bytes = vec![0xff; length];
+                bytes[at] = byte;
+                assert_eq!(control(&bytes), byte.is_ascii_control().then_some(at), "{byte:#x}");
+                bytes[at..].fill(byte);
+                assert_eq!(control(&bytes), byte.is_ascii_control().then_some(at), "{byte:#x}");
+            }
+        }
+    }
+}
+
+#[test]
+fn long_sections_are_read_like_short_ones() {
+    let line = format!("x-a: {}\r\n", "b".repeat(SHORT));
+    let section = format!("{line}\r\n");
+    let len = |bytes: &[u8]| read(bytes, 64, &mut Headers::new()).map(|read| read.map(|(_, len)| len));
+    assert_eq!(len(section.as_bytes()), Ok(Some(section.len())));
+    for end in 0..section.len() {
+        assert_eq!(len(&section.as_bytes()[..end]), Ok(None), "{end}");
+    }
+    assert_eq!(len(format!("{line}\n").as_bytes()), Err(HeadError::Malformed("bare line feed")));
+}
