@@ -2,7 +2,7 @@
 
 use crate::runtime::hash::HashMap;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span as Mark};
+use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span as Mark};
 
 use super::diagnostic::Diagnostic;
 use super::document::{Entry, Node, Scalar, Style, Value};
@@ -35,7 +35,7 @@ pub(super) fn parse(file: FileId, text: &str, problems: &mut Vec<Diagnostic>) ->
                 if documents > 1 { Err(several(builder.span(mark))) } else { Ok(()) }
             }
             Ok((event, mark)) => builder.event(event, mark),
-            Err(error) => Err(broken(file, text, &error)),
+            Err(error) => Err(broken(file, &builder.source, &error)),
         };
         if let Err(diagnostic) = outcome {
             builder.problems.push(diagnostic);
@@ -50,10 +50,9 @@ fn several(span: Span) -> Diagnostic {
         .help("a file is one document: remove the `---`")
 }
 
-fn broken(file: FileId, text: &str, error: &ScanError) -> Diagnostic {
-    let mark = error.marker();
-    let span = point(file, mark.line(), mark.col());
-    let line = text.lines().nth((span.line as usize).saturating_sub(1)).unwrap_or("");
+fn broken(file: FileId, source: &Source<'_>, error: &ScanError) -> Diagnostic {
+    let span = source.point(file, *error.marker());
+    let line = source.text.lines().nth((span.line as usize).saturating_sub(1)).unwrap_or("");
     let diagnostic = Diagnostic::error(span, format!("this is not YAML: {}", error.info()));
     if line.contains("${") {
         diagnostic.help("quote a value that holds a reference: \"${NAME}\"")
@@ -64,11 +63,6 @@ fn broken(file: FileId, text: &str, error: &ScanError) -> Diagnostic {
     } else {
         diagnostic.help("look at the indentation, the quotes and the brackets before this place")
     }
-}
-
-fn point(file: FileId, line: usize, column: usize) -> Span {
-    let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    Span { file, line: narrow(line.max(1)), column: narrow(column + 1), length: 0 }
 }
 
 /// A list or map whose end has not come yet.
@@ -90,12 +84,30 @@ struct Source<'a> {
     text: &'a str,
     /// Where each character begins; absent where every character is one byte.
     starts: Option<Vec<usize>>,
+    /// With which character each line begins.
+    lines: Vec<usize>,
+    /// How many characters there are.
+    length: usize,
 }
 
 impl<'a> Source<'a> {
     fn new(text: &'a str) -> Self {
-        let starts = (!text.is_ascii()).then(|| text.char_indices().map(|(at, _)| at).collect());
-        Self { text, starts }
+        let starts: Option<Vec<usize>> =
+            (!text.is_ascii()).then(|| text.char_indices().map(|(at, _)| at).collect());
+        let breaks = text.chars().enumerate().filter(|(_, letter)| *letter == '\n');
+        let lines = std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect();
+        let length = starts.as_ref().map_or(text.len(), Vec::len);
+        Self { text, starts, lines, length }
+    }
+
+    /// The place of a mark. Its own line and column are not taken: the parser begins a line after a lone carriage return
+    /// too, which no editor does, and one below the text where that ends in the middle of a line.
+    fn point(&self, file: FileId, mark: Marker) -> Span {
+        let narrow = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let index = mark.index().min(self.length);
+        let line = self.lines.partition_point(|start| *start <= index);
+        let column = index - self.lines[line - 1] + 1;
+        Span { file, line: narrow(line), column: narrow(column), length: 0 }
     }
 
     /// What a mark covers, without the blanks that the parser counts to a quoted value.
@@ -121,7 +133,7 @@ struct Builder<'a> {
 
 impl Builder<'_> {
     fn span(&self, mark: Mark) -> Span {
-        let start = point(self.file, mark.start.line(), mark.start.col());
+        let start = self.source.point(self.file, mark.start);
         Span { length: characters(self.source.slice(mark)), ..start }
     }
 

@@ -143,6 +143,16 @@ fn parts_are_found_as_they_stand() {
 }
 
 #[test]
+fn an_escape_is_not_the_name_that_is_written_like_it() {
+    let json = br#"{"\\u0061":1,"\u0061":2,"\u0061b":3}"#;
+    let found = |name| find(json, [Part::Member(name)]).map(|part| std::str::from_utf8(part).unwrap());
+    assert_eq!(found(r"\u0061"), Ok("1"));
+    assert_eq!(found("a"), Ok("2"));
+    assert_eq!(found(r"\u0061b"), Err(Missing::Absent));
+    assert_eq!(found("ab"), Ok("3"));
+}
+
+#[test]
 fn names_are_read_as_they_are_meant() {
     assert_eq!(&*unescaped(br#"a\u00e9\ud83d\ude00\n\"\/"#), "aé😀\n\"/".as_bytes());
     assert_eq!(&*unescaped(br"\ud800x\udc00"), "\u{fffd}x\u{fffd}".as_bytes());

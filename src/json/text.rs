@@ -52,7 +52,8 @@ fn hex(raw: &[u8], at: usize) -> u16 {
 
 /// Whether a JSON text (without its quotes) says this name.
 pub fn same_name(raw: &[u8], name: &[u8]) -> bool {
-    raw == name || (raw.contains(&b'\\') && *unescaped(raw) == *name)
+    // A name that holds a backslash itself must not be taken for an escape that looks the same.
+    if raw.contains(&b'\\') { *unescaped(raw) == *name } else { raw == name }
 }
 
 /// Writes a text as JSON, with its quotes.

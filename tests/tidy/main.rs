@@ -1,6 +1,7 @@
 //! The rules of the house, section by section of `ARCHITECTURE.md`: what a reader may count on everywhere.
 
 mod complete;
+mod fuzzing;
 mod paths;
 mod source;
 

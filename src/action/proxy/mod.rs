@@ -1,8 +1,9 @@
 //! Forwards a request to a service and its answer back, body by body.
 //!
 //! `run.rs` is the call; `request.rs` builds the outgoing head, `response.rs` hides the inside of the house in the
-//! answer.
+//! answer, with `public.rs` for what points there.
 
+pub mod public;
 mod request;
 mod response;
 mod run;

@@ -26,6 +26,22 @@ fn nodes_keep_their_places_in_characters() {
 }
 
 #[test]
+fn a_fault_at_the_end_of_a_text_has_its_place_in_it() {
+    let told = findings("listen: x\nroutes:\n  /a:\n    upstream: u\n    p");
+    assert!(told.starts_with("portcullis.yaml:5:6: error: this is not YAML"), "{told}");
+    assert!(told.contains("    5 |     p\n"), "{told}");
+}
+
+#[test]
+fn a_lone_carriage_return_begins_no_line() {
+    let document = read("# a\rlisten: x\r\nroutes: y\n");
+    let place = |span: super::Span| (span.line, span.column, span.length);
+    let root = document.root.unwrap();
+    assert_eq!(place(root.entries()[0].key.span), (1, 5, 6));
+    assert_eq!(place(root.entries()[1].key.span), (2, 1, 6));
+}
+
+#[test]
 fn a_byte_order_mark_may_open_a_file() {
     let document = read("\u{feff}listen: x\n");
     assert_eq!(document.root.unwrap().entries()[0].key.value, "listen");

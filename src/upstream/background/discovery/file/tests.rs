@@ -30,7 +30,7 @@ fn says_what_is_wrong_and_where() {
         ("- { url: http://b, wieght: 1 }", "list.yaml:1: unknown key"),
         ("- { weight: 1 }", "list.yaml:1: "),
         ("endpoints: []", "list.yaml:1: "),
-        ("- [", "list.yaml:2: "),
+        ("- [", "list.yaml:1: "),
         ("- ${A}", "list.yaml:1: "),
     ] {
         let said = read(text).unwrap_err();
