@@ -44,6 +44,15 @@ enum Next {
     Linger,
 }
 
+/// What a connection does between two requests.
+#[derive(Clone, Copy)]
+enum Pause {
+    /// It reads at once what comes.
+    Short,
+    /// It holds no buffer meanwhile.
+    Rest,
+}
+
 /// When a request began.
 #[derive(Clone, Copy)]
 struct Started {
@@ -69,7 +78,7 @@ impl Connection {
             let Some(answered) = Box::pin(self.serve_busy(times)).await else { return };
             let Some(limits) = self.limits() else { return };
             self.wire.release();
-            started = self.next_request(answered, answered + limits.idle, &limits).await;
+            started = self.next_request(Pause::Rest, answered, answered + limits.idle, &limits).await;
         }
     }
 
@@ -100,10 +109,9 @@ impl Connection {
                 }
             }
             let answered = clock::now();
-            let limits = self.limits()?;
             let rests = answered + REST;
             let until = rests.min(answered + limits.idle);
-            match self.next_request(answered, until, &limits).await {
+            match self.next_request(Pause::Short, answered, until, &limits).await {
                 Some(next) => started = next,
                 // Either side may have ended it: then the next look finds that at once.
                 None if clock::read() >= until => return Some(answered),
@@ -133,13 +141,23 @@ impl Connection {
     }
 
     /// Waits for the first byte of the next request; `None` where none comes until then.
-    async fn next_request(&self, answered: Instant, until: Instant, limits: &Limits) -> Option<Started> {
+    async fn next_request(
+        &self,
+        pause: Pause,
+        answered: Instant,
+        until: Instant,
+        limits: &Limits,
+    ) -> Option<Started> {
         if self.wire.buffer().is_empty() {
             poll_fn(|cx| {
                 let until = if self.is_ending() { answered + LAST_CALL } else { until };
-                match self.wire.poll_readable(cx) {
-                    Poll::Ready(Ok(())) => return Poll::Ready(Some(())),
-                    Poll::Ready(Err(_)) => return Poll::Ready(None),
+                let begun = match pause {
+                    Pause::Short => self.wire.poll_read_head(cx).map_ok(|read| read > 0),
+                    Pause::Rest => self.wire.poll_readable(cx).map_ok(|()| true),
+                };
+                match begun {
+                    Poll::Ready(Ok(true)) => return Poll::Ready(Some(())),
+                    Poll::Ready(_) => return Poll::Ready(None),
                     Poll::Pending => {}
                 }
                 self.wire.poll_timer(until, cx).map(|()| None)

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use crate::runtime::time::Sleep;
@@ -12,7 +12,15 @@ use crate::runtime::{clock, time};
 /// already fires first, sees the later deadline and goes to sleep again. One lives as long as its connection.
 #[derive(Default)]
 pub struct Timer {
-    sleep: Option<(Instant, Pin<Box<Sleep>>)>,
+    sleep: Option<Armed>,
+}
+
+struct Armed {
+    /// When the sleep ends.
+    until: Instant,
+    sleep: Pin<Box<Sleep>>,
+    /// Who is woken then.
+    waker: Waker,
 }
 
 impl Timer {
@@ -23,19 +31,26 @@ impl Timer {
 
     /// Ready once `deadline` has passed; until then the task is woken when it does.
     pub fn poll(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
-        let (armed, sleep) =
-            self.sleep.get_or_insert_with(|| (deadline, Box::pin(time::sleep_until(deadline))));
-        if *armed > deadline {
-            sleep.as_mut().reset(deadline.into());
-            *armed = deadline;
+        let armed = self.sleep.get_or_insert_with(|| Armed {
+            until: deadline,
+            sleep: Box::pin(time::sleep_until(deadline)),
+            waker: Waker::noop().clone(),
+        });
+        if armed.until > deadline {
+            armed.sleep.as_mut().reset(deadline.into());
+            armed.until = deadline;
+        } else if armed.waker.will_wake(cx.waker()) && !armed.sleep.is_elapsed() {
+            // It wakes this task, and early enough: asking it again would change nothing.
+            return Poll::Pending;
         }
-        while sleep.as_mut().poll(cx).is_ready() {
+        while armed.sleep.as_mut().poll(cx).is_ready() {
             if clock::read() >= deadline {
                 return Poll::Ready(());
             }
-            sleep.as_mut().reset(deadline.into());
-            *armed = deadline;
+            armed.sleep.as_mut().reset(deadline.into());
+            armed.until = deadline;
         }
+        armed.waker.clone_from(cx.waker());
         Poll::Pending
     }
 

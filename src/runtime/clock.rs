@@ -23,10 +23,10 @@ enum Reading {
 #[derive(Clone, Copy)]
 enum Calendar {
     Unread,
-    /// When it was read, and what it said.
-    Read(Instant, SystemTime),
+    /// When it was read, and what it said, as the time since 1970.
+    Read(Instant, Duration),
     /// It follows the monotonic clock from this moment on.
-    Following(Instant, SystemTime),
+    Following(Instant, Duration),
 }
 
 // The only thread locals of the crate. A thread polls one task at a time, so its reading needs no owner that would have
@@ -66,11 +66,16 @@ pub fn since(moment: Instant) -> Duration {
 /// The present moment by the calendar. Inside a task it is derived from [`now`] and may lag behind a step of the
 /// machine's calendar by half a second.
 pub fn wall() -> SystemTime {
+    UNIX_EPOCH + since_epoch()
+}
+
+/// The time since 1970 by the calendar, as [`wall`] has it; zero before it.
+pub fn since_epoch() -> Duration {
     if let Calendar::Following(at, calendar) = CALENDAR.get() {
         return calendar + now().saturating_duration_since(at);
     }
     if matches!(READING.get(), Reading::Unpolled) {
-        return SystemTime::now();
+        return read_calendar();
     }
     let now = now();
     if let Calendar::Read(at, calendar) = CALENDAR.get() {
@@ -79,20 +84,19 @@ pub fn wall() -> SystemTime {
             return calendar + passed;
         }
     }
-    let calendar = SystemTime::now();
+    let calendar = read_calendar();
     CALENDAR.set(Calendar::Read(now, calendar));
     calendar
 }
 
-/// From now on it is `calendar` on this thread, and later as the monotonic clock goes: in made-up time the machine's
-/// calendar says nothing.
-pub fn set_calendar(calendar: SystemTime) {
-    CALENDAR.set(Calendar::Following(now(), calendar));
+fn read_calendar() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
-/// The time since 1970 by [`wall`]; zero before it.
-pub fn since_epoch() -> Duration {
-    wall().duration_since(UNIX_EPOCH).unwrap_or_default()
+/// From now on it is so long after 1970 on this thread, and later as the monotonic clock goes: in made-up time the
+/// machine's calendar says nothing.
+pub fn set_calendar(since_epoch: Duration) {
+    CALENDAR.set(Calendar::Following(now(), since_epoch));
 }
 
 /// Runs a future whose polls read the clock once each.

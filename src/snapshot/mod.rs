@@ -16,9 +16,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::action::Action;
+use crate::action::describe::Description;
+use crate::action::proxy::Proxy;
 use crate::config::{Cidr, Span};
 use crate::exchange::target::PathRules;
-use crate::exchange::{Exchange, Name, Place};
+use crate::exchange::{Error, Exchange, Name, Place, Response};
 use crate::http1::HeadLimits;
 use crate::policy::chain::Chain;
 use crate::route::{HostList, Predicate, Table};
@@ -100,6 +102,35 @@ pub struct Alternative {
     pub rule: u32,
 }
 
+/// What a rule does. Proxying, which most rules do, is called by its name: its future needs no box then.
+pub enum RuleAction {
+    /// Forwards to a service.
+    Proxy(Box<Proxy>),
+    /// Any other kind.
+    Other(Arc<dyn Action>),
+}
+
+impl RuleAction {
+    /// Makes the answer.
+    ///
+    /// # Errors
+    /// As [`Action::run`].
+    pub async fn run(&self, exchange: &mut Exchange) -> Result<Response, Error> {
+        match self {
+            RuleAction::Proxy(proxy) => proxy.forward(exchange).await,
+            RuleAction::Other(action) => action.run(exchange).await,
+        }
+    }
+
+    /// What it is, and what it would do with a request.
+    pub fn describe(&self, exchange: &mut Exchange) -> Description {
+        match self {
+            RuleAction::Proxy(proxy) => proxy.describe(exchange),
+            RuleAction::Other(action) => action.describe(exchange),
+        }
+    }
+}
+
 /// A compiled route: what guards it and what it does.
 pub struct Rule {
     /// The route's key as written; empty for the rules of a miss.
@@ -116,7 +147,7 @@ pub struct Rule {
     /// Where the route's alternative is written; `None` for the rules of a miss.
     pub at: Option<Span>,
     /// What it does.
-    pub action: Arc<dyn Action>,
+    pub action: RuleAction,
     /// From the head of the request to the head of the answer.
     pub timeout: Duration,
     /// What its paths may hold.

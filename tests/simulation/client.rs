@@ -8,6 +8,7 @@ use crate::network::End;
 use crate::plan::{Client, Reads, Request, Upload};
 use crate::seen::{Answer, Log};
 use crate::service::framing;
+use crate::time::pass;
 use crate::wire::{Broken, Head, Wire, pattern};
 
 /// How long a client that reads nothing keeps its connection.
@@ -35,7 +36,7 @@ impl Caller {
     pub(crate) async fn serve(&self, plan: &Client, end: End) {
         let mut wire = Wire::new(end);
         for request in &plan.requests {
-            time::sleep(Duration::from_millis(request.pause)).await;
+            pass(Duration::from_millis(request.pause)).await;
             self.log.note(self.now(), &format!("client sends {}", request.token));
             match self.request(request, &mut wire).await {
                 Ok(Next::Request) => {}
@@ -83,10 +84,10 @@ impl Caller {
         match request.reads {
             Reads::AtOnce => {}
             Reads::Late(after) => {
-                time::sleep(Duration::from_millis(after)).await;
+                pass(Duration::from_millis(after)).await;
             }
             Reads::Never => {
-                time::sleep(HOLDS).await;
+                pass(HOLDS).await;
                 return Err(Broken("reads nothing".to_owned()));
             }
         }
@@ -120,7 +121,7 @@ impl Caller {
         let (first, pause) = body.stalls.map_or((body.length, 0), |(at, pause)| (at, pause));
         self.piece(&all[..first], body.chunked, wire).await?;
         if pause > 0 {
-            time::sleep(Duration::from_millis(pause)).await;
+            pass(Duration::from_millis(pause)).await;
         }
         self.piece(&all[first..], body.chunked, wire).await?;
         if body.chunked {

@@ -12,6 +12,7 @@ use crate::client::{Caller, HOLDS};
 use crate::network::End;
 use crate::plan::{Client, Reads, Request, Upload};
 use crate::seen::Answer;
+use crate::time::pass;
 use crate::wire::pattern;
 
 /// Bytes of a body that are sent at once.
@@ -28,7 +29,7 @@ pub(crate) async fn serve(caller: &Rc<Caller>, plan: &Client, end: End) {
     });
     let mut streams = Vec::new();
     for request in &plan.requests {
-        time::sleep(Duration::from_millis(request.pause)).await;
+        pass(Duration::from_millis(request.pause)).await;
         let Ok(ready) = sender.clone().ready().await else { break };
         caller.log.note(caller.now(), &format!("client opens {}", request.token));
         let (caller, request) = (Rc::clone(caller), request.clone());
@@ -86,9 +87,9 @@ async fn stream(caller: &Caller, request: &Request, mut sender: SendRequest<Byte
     let (head, mut body) = answer.map_err(said)?.into_parts();
     match request.reads {
         Reads::AtOnce => {}
-        Reads::Late(after) => time::sleep(Duration::from_millis(after)).await,
+        Reads::Late(after) => pass(Duration::from_millis(after)).await,
         Reads::Never => {
-            time::sleep(HOLDS).await;
+            pass(HOLDS).await;
             return Err("reads nothing".to_owned());
         }
     }
@@ -131,7 +132,7 @@ async fn send(token: u64, upload: &Upload, stream: &mut SendStream<Bytes>) -> Re
     let mut at = 0;
     while at < all.len() {
         if at == first && pause > 0 {
-            time::sleep(Duration::from_millis(pause)).await;
+            pass(Duration::from_millis(pause)).await;
         }
         let stop = if at < first { first } else { all.len() };
         let wanted = (stop - at).min(PIECE);

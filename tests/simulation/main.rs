@@ -14,6 +14,7 @@ mod network;
 mod plan;
 mod seen;
 mod service;
+mod time;
 mod wire;
 mod world;
 

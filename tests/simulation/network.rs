@@ -12,10 +12,12 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 use portcullis::net::network::Dialling;
 use portcullis::net::{Dial, Duplex, Stream};
-use portcullis::runtime::{clock, time};
+use portcullis::runtime::clock;
 use portcullis::upstream::background::discovery::names::{Asked, Names};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, mpsc};
+
+use crate::time::{pass, pass_until};
 
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -156,7 +158,7 @@ impl Network {
                     tokio::select! {
                         biased;
                         () = changed => {}
-                        () = time::sleep_until(at) => {}
+                        () = pass_until(at) => {}
                     }
                 }
                 Some(at) => {
@@ -263,11 +265,11 @@ impl Dial for Network {
             match reached {
                 Reached::Silent => std::future::pending().await,
                 Reached::Refused(after) => {
-                    time::sleep(after).await;
+                    pass(after).await;
                     Err(io::ErrorKind::ConnectionRefused.into())
                 }
                 Reached::Accepted(after) => {
-                    time::sleep(after).await;
+                    pass(after).await;
                     let Some(network) = self.me.upgrade() else {
                         return Err(io::ErrorKind::ConnectionRefused.into());
                     };
@@ -290,7 +292,7 @@ impl Names for Network {
             (delay, state.names.get(host).cloned().unwrap_or(Some(Vec::new())))
         };
         Box::pin(async move {
-            time::sleep(Duration::from_millis(delay)).await;
+            pass(Duration::from_millis(delay)).await;
             answer
         })
     }

@@ -5,12 +5,13 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use portcullis::runtime::{clock, task, time};
+use portcullis::runtime::{clock, task};
 use tokio::sync::mpsc;
 
 use crate::network::End;
 use crate::plan::Scenario;
 use crate::seen::{Log, Visit};
+use crate::time::pass;
 use crate::wire::{Broken, Framing, Head, Wire, pattern};
 
 /// What a service does with one request.
@@ -148,7 +149,7 @@ impl Services {
         if deed != Deed::Early {
             self.upload(wire, head, token).await?;
         }
-        time::sleep(delay).await;
+        pass(delay).await;
         let answered = |service: &Self| {
             let at = service.now();
             service.log.with(|seen| seen.visits[number.1].answered = Some(at));
@@ -206,7 +207,7 @@ impl Services {
     async fn answer(&self, wire: &mut Wire, deed: Deed, token: u64, rng: &mut Rng) -> Result<(), Broken> {
         let length = match self.scenario {
             Scenario::Unread => 400_000,
-            _ => [0, rng.usize(0..100), rng.usize(0..30_000), rng.usize(0..200_000)][rng.usize(0..4)],
+            _ => [0, rng.usize(0..100), rng.usize(0..30_000), rng.usize(0..60_000)][rng.usize(0..4)],
         };
         let body = body(token, length);
         let broken = matches!(deed, Deed::BreaksOff | Deed::Stalls);

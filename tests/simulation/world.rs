@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use portcullis::config::load_text;
 use portcullis::exchange::CoreId;
@@ -13,7 +13,7 @@ use portcullis::listener::connections::ConnectionCounts;
 use portcullis::listener::handoff::Handoff;
 use portcullis::net::{Network as Reachable, Stream};
 use portcullis::pipeline::Core;
-use portcullis::runtime::{clock, task, time};
+use portcullis::runtime::{clock, task};
 use portcullis::snapshot::compile::{Environment, compile, vocabulary};
 use portcullis::snapshot::{Live, Snapshot, Watcher};
 use portcullis::telemetry::log::Level;
@@ -29,6 +29,7 @@ use crate::network::{Network, Reached};
 use crate::plan::{Change, Client, Plan, Reads, Request, Route, Scenario};
 use crate::seen::{Log, Seen};
 use crate::service::Services;
+use crate::time::{pass, pass_until};
 
 /// From when on services that fail do what they should.
 pub(crate) const WELL_FROM: Duration = Duration::from_secs(20);
@@ -226,7 +227,7 @@ pub(crate) fn run(plan: &Plan) -> Seen {
 
 async fn world(plan: Plan, log: Log) {
     let began = clock::now();
-    clock::set_calendar(UNIX_EPOCH + Duration::from_secs(1_800_000_000));
+    clock::set_calendar(Duration::from_secs(1_800_000_000));
     let network = Network::new(plan.seed, plan.scenario == Scenario::Unread);
     task::spawn_local(Arc::clone(&network).run());
     services(&plan, &network, &log, began);
@@ -235,18 +236,18 @@ async fn world(plan: Plan, log: Log) {
     let looking = Rc::clone(&gateway);
     let looks = task::spawn_local(async move {
         loop {
-            time::sleep(Duration::from_millis(250)).await;
+            pass(Duration::from_millis(250)).await;
             looking.look(clock::since(began));
         }
     });
     // The endpoints are known, and their health too.
-    time::sleep(Duration::from_millis(800)).await;
+    pass(Duration::from_millis(800)).await;
     reloads(&plan, &gateway, began);
     let caller = Rc::new(Caller { log: log.clone(), began });
     for client in plan.clients.clone() {
         call(&gateway, &network, &caller, client);
     }
-    time::sleep_until(began + PROBED).await;
+    pass_until(began + PROBED).await;
     for (index, token) in PROBES.enumerate() {
         let route = if index % 2 == 0 { Route::A } else { Route::B };
         let request = Request { token, route, body: None, reads: Reads::AtOnce, leaves: None, pause: 0 };
@@ -258,7 +259,7 @@ async fn world(plan: Plan, log: Log) {
             Client { at, http2: index > 1, requests: vec![request], resets: false },
         );
     }
-    time::sleep_until(began + QUIET).await;
+    pass_until(began + QUIET).await;
     looks.abort();
     let _ = looks.await;
     gateway.rest(&network);
@@ -268,7 +269,7 @@ async fn world(plan: Plan, log: Log) {
 fn call(gateway: &Rc<Gateway>, network: &Arc<Network>, caller: &Rc<Caller>, plan: Client) {
     let (gateway, network, caller) = (Rc::clone(gateway), Arc::clone(network), Rc::clone(caller));
     task::spawn_local(async move {
-        time::sleep(Duration::from_millis(plan.at)).await;
+        pass(Duration::from_millis(plan.at)).await;
         let (mine, other) = network.connection();
         let peer: SocketAddr = CLIENT.parse().expect("an address");
         gateway.door.place(Stream::memory(other), peer);
@@ -287,7 +288,7 @@ fn reloads(plan: &Plan, gateway: &Rc<Gateway>, began: Instant) {
     task::spawn_local(async move {
         let mut changes = Vec::new();
         for reload in planned {
-            time::sleep_until(began + Duration::from_millis(reload.at + 800)).await;
+            pass_until(began + Duration::from_millis(reload.at + 800)).await;
             changes.push(reload.change);
             gateway.log.note(clock::since(began), &format!("reload: {:?}", reload.change));
             gateway.reload(&changes);
@@ -339,7 +340,7 @@ fn names(plan: &Plan, network: &Arc<Network>) {
     let network = Arc::clone(network);
     task::spawn_local(async move {
         for _ in 0..6 {
-            time::sleep(Duration::from_millis(rng.u64(500..2500))).await;
+            pass(Duration::from_millis(rng.u64(500..2500))).await;
             let answer = if rng.bool() { None } else { Some(all[rng.usize(0..3)..].to_vec()) };
             network.name("a.sim", answer);
         }

@@ -1,7 +1,6 @@
 //! One call: the head out, the answer back.
 
 use crate::action::describe::{Description, untold};
-use crate::action::{Action, LocalBoxFuture};
 use crate::exchange::{Error, Exchange, Response};
 use crate::expression::Ground;
 use crate::upstream::{Caller, Deadline};
@@ -9,7 +8,11 @@ use crate::upstream::{Caller, Deadline};
 use super::{Proxy, request, response};
 
 impl Proxy {
-    async fn forward(&self, exchange: &mut Exchange) -> Result<Response, Error> {
+    /// Calls the service and gives its answer, with what points inside hidden.
+    ///
+    /// # Errors
+    /// What kept the service from answering.
+    pub async fn forward(&self, exchange: &mut Exchange) -> Result<Response, Error> {
         exchange.record.upstream = Some(self.number);
         let (mut request, mapping) = request::outgoing(self, exchange)?;
         let deadline = Deadline { at: exchange.deadline, lifted: self.lifted, whole: false };
@@ -19,16 +22,9 @@ impl Proxy {
         response::hide(self, exchange, &mapping, &mut answer);
         Ok(answer)
     }
-}
 
-impl Action for Proxy {
-    fn run<'a>(&'a self, exchange: &'a mut Exchange) -> LocalBoxFuture<'a, Result<Response, Error>> {
-        // The place first: the future is then made in it, and not copied there.
-        let forwarding = Box::write(Box::new_uninit(), self.forward(exchange));
-        Box::into_pin(forwarding)
-    }
-
-    fn describe(&self, exchange: &mut Exchange) -> Description {
+    /// What it is, and what it would do with a request: nothing is called.
+    pub fn describe(&self, exchange: &mut Exchange) -> Description {
         let settings = self.upstream.settings();
         let mut told = Description::new("upstream")
             .fact("upstream", &*settings.name)

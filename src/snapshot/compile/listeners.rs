@@ -9,7 +9,7 @@ use crate::exchange::target::PathRules;
 use crate::expression::Scope;
 use crate::http1::HeadLimits;
 use crate::route::{HostList, Layer, Methods, Pattern, TableBuilder};
-use crate::snapshot::{Limits, ListenerPlan, Rule};
+use crate::snapshot::{Limits, ListenerPlan, Rule, RuleAction};
 
 use super::environment::Environment;
 use super::policies::Definitions;
@@ -100,7 +100,7 @@ fn miss(rules: &mut Rules<'_, '_>, listener: &Listener) -> u32 {
         policies,
         guards,
         at: None,
-        action: Arc::new(Miss),
+        action: RuleAction::Other(Arc::new(Miss)),
         timeout: crate::config::RouteBody::TIMEOUT,
         path_rules: PathRules::default(),
         metrics: rules.environment.metrics.route(&listener.name.value, ""),

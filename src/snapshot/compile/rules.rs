@@ -3,9 +3,9 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
+use crate::action;
 use crate::action::miss::Miss;
 use crate::action::proxy::{HostRule, Proxy, Rewrite};
-use crate::action::{self, Action};
 use crate::config::{
     self, Diagnostic, Diagnostics, Field, HostHeader, HostPattern, Listener, Match, Named, Route, RouteBody,
     Test,
@@ -18,7 +18,7 @@ use crate::policy::chain::Chain;
 use crate::policy::transform::shape::ShapeAnswer;
 use crate::route::{Condition, Expect, HostList, Predicate};
 use crate::shaping::Shape;
-use crate::snapshot::{Alternative, Rule};
+use crate::snapshot::{Alternative, Rule, RuleAction};
 use crate::telemetry::OperatorLog;
 use crate::telemetry::log::Level;
 
@@ -69,7 +69,8 @@ fn rule(owner: &str, route: &Route, body: &RouteBody, scope: &Scope, rules: &mut
         config::Action::Aggregate(_) => own_shape(&mut policies),
         _ => None,
     };
-    let action = action(route, body, scope, (keeps, shape), rules).unwrap_or_else(|| Arc::new(Miss));
+    let action = action(route, body, scope, (keeps, shape), rules)
+        .unwrap_or_else(|| RuleAction::Other(Arc::new(Miss)));
     Rule {
         name: Arc::clone(&route.name.value),
         print: print(body, kept_as),
@@ -106,7 +107,7 @@ fn action(
     scope: &Scope,
     (keeps, shape): (PathRules, Option<Arc<Shape>>),
     rules: &mut Rules<'_, '_>,
-) -> Option<Arc<dyn Action>> {
+) -> Option<RuleAction> {
     let out = rules.out;
     let (name, node) = match &body.action.value {
         config::Action::Upstream(target) => {
@@ -127,14 +128,14 @@ fn action(
                 HostHeader::Client => HostRule::Client,
                 HostHeader::Literal(text) => HostRule::Literal(text.as_str().into()),
             };
-            return Some(Arc::new(Proxy {
+            return Some(RuleAction::Proxy(Box::new(Proxy {
                 number: called.number,
                 upstream: called.upstream,
                 host,
                 rewrite,
                 path_rules: keeps,
                 lifted,
-            }));
+            })));
         }
         config::Action::Aggregate(node) => ("aggregate", node),
         config::Action::Redirect(node) => ("redirect", node),
@@ -154,7 +155,7 @@ fn action(
         called: &called,
     };
     let kind = config::Kind::find(action::kinds::KINDS, name)?;
-    (kind.build)(field, &env)
+    (kind.build)(field, &env).map(RuleAction::Other)
 }
 
 fn predicate(condition: &Match, scope: &Scope, rules: &Rules<'_, '_>) -> Option<Predicate<Exchange>> {

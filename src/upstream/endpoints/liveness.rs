@@ -4,8 +4,9 @@
 //! an attempt counts as a failure of the service only if both hold:
 //!
 //! - no call to the endpoint has received a response's head since the attempt began, and
-//! - the attempt waited at least as long as the slowest response of late took, or the endpoint has left attempts without
-//!   a head for as long as its `response` timeout.
+//! - the attempt waited at least as long as the slowest response of late took, counted from the last piece of a body that
+//!   had begun (and then at least 500 ms), or the endpoint has left attempts without a head for as long as its `response`
+//!   timeout.
 //!
 //! Of an endpoint that has never answered nothing is known: ten times as long as the attempt waited is enough then, if
 //! that is at least a second and less than `response`.
@@ -40,6 +41,9 @@ pub struct Liveness {
     /// When the first attempt began that was cut since the last head, and which head that was.
     unanswered: Mutex<Option<(Instant, u64)>>,
 }
+
+/// A body that pauses for less is not silent.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// How long an endpoint that has never answered may keep silent at least.
 const UNKNOWN: Duration = Duration::from_secs(1);
@@ -95,10 +99,12 @@ impl Liveness {
             *unanswered = Some((first, seen));
             first
         };
-        let waited = now.saturating_duration_since(began);
+        let waited = now.saturating_duration_since(since);
+        // A body may pause for longer than the heads of a quick service take.
+        let least = if since > began { PAUSE } else { Duration::ZERO };
         let silence = now.saturating_duration_since(first);
         match last {
-            Some(_) => waited >= self.slowest() || silence >= response,
+            Some(_) => waited >= self.slowest().max(least) || silence >= response,
             None => silence >= response.min(waited.saturating_mul(10).max(UNKNOWN)),
         }
     }

@@ -23,9 +23,10 @@ pub struct Connection {
     pub(super) out: Outbox,
     pub(super) timer: Timer,
     peer: SocketAddr,
-    idle_since: Option<Instant>,
     /// When it is too old to be used again, if ever.
     expires: Option<Instant>,
+    /// Until when it can carry the next exchange, where it rests.
+    usable_until: Option<Instant>,
     /// Whether the last answer was large: the next one, most likely of the same kind, is then read in one piece.
     pub(super) large: bool,
 }
@@ -38,8 +39,8 @@ impl Connection {
             out: Outbox::new(),
             timer: Timer::new(),
             peer,
-            idle_since: None,
             expires,
+            usable_until: None,
             large: false,
         }
     }
@@ -71,7 +72,8 @@ impl Connection {
 
 impl Session for Connection {
     fn rest(&mut self, now: Instant) {
-        self.idle_since = Some(now);
+        let idle = now + MAX_IDLE;
+        self.usable_until = Some(self.expires.map_or(idle, |expires| expires.min(idle)));
         self.out.clear();
         if self.read.capacity() > 2 * SMALL_READ {
             self.read = BytesMut::new();
@@ -79,8 +81,7 @@ impl Session for Connection {
     }
 
     fn is_usable(&mut self, now: Instant) -> bool {
-        let rested = self.idle_since.is_some_and(|since| now.saturating_duration_since(since) < MAX_IDLE);
-        rested && self.stream.is_quiet() && self.expires.is_none_or(|expires| now < expires)
+        self.usable_until.is_some_and(|until| now < until) && self.stream.is_quiet()
     }
 
     fn poll_disturbed(&mut self, cx: &mut Context<'_>) -> Poll<()> {

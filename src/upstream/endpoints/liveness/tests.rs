@@ -118,3 +118,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_body_that_moves_slowly_accuses_nobody() {
+    let (liveness, start) = (Liveness::default(), Instant::now());
+    liveness.answered(ms(20), start);
+    let (began, cut) = (start + ms(1), start + ms(2_001));
+    assert!(!liveness.accuses((began, cut - ms(40)), RESPONSE, cut), "it paused for 40 ms");
+    assert!(
+        liveness.accuses((began, cut - ms(500)), RESPONSE, cut),
+        "it was silent for longer than any response took"
+    );
+}
