@@ -135,7 +135,7 @@ class Bench:
     def edge(self):
         """What a gateway is for: 1,000 routes, JWT, rate limit, metrics, access log."""
         routes = "".join(f"  /api/v1/svc{n}/*: {{ upstream: up }}\n" for n in range(1000))
-        log = os.path.join(self.directory, "access.log")
+        log = os.path.join(self.directory, f"access-{self.binary == self.other}.log")
         if os.path.exists(log):
             os.remove(log)  # an earlier round's; it is hundreds of megabytes
         return self.portcullis(

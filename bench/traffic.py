@@ -162,7 +162,8 @@ class Traffic:
         self.rows = [(row, [line for line in row.lines if line.gateway in known]) for row in rows]
         # The base alone, without the one it is the base for, is no row.
         self.left_out = {row.name: OWNER[row.lines[-1].gateway] for row, lines in self.rows
-                         if row.lines[-1] not in lines and (len(row.lines) == 2 or lines == [row.lines[0]] and row.base != "nginx")}
+                         if row.lines[-1] not in lines and (len([line for line in row.lines if line.gateway not in BEFORE]) == 2
+                              or lines == [row.lines[0]] and row.base != "nginx")}
         self.rows = [(row, lines) for row, lines in self.rows if lines and row.name not in self.left_out]
         self.wanted = list(dict.fromkeys((l.gateway, l.load) for _, lines in self.rows for l in lines))
         self.dead = {}

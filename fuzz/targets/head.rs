@@ -8,7 +8,7 @@ use portcullis::http1::encode::request_head;
 use portcullis::http1::head::{RequestHead, parse_request};
 use portcullis::http1::{Framing, HeadError, HeadLimits};
 
-const LIMITS: HeadLimits = HeadLimits { head: 512, headers: 10, target: 64 };
+const LIMITS: HeadLimits = HeadLimits { head: 2048, headers: 10, target: 64 };
 
 fn read(bytes: &[u8]) -> Result<Option<RequestHead>, HeadError> {
     parse_request(bytes, &LIMITS, Headers::new())
@@ -42,7 +42,7 @@ fn judge(bytes: &[u8], head: &RequestHead) {
     let mut sent = Vec::new();
     request_head(&mut sent, &head.method, target, &head.headers, head.framing);
     // What the encoder adds may be more than what came: the name of a framing line can be longer than it was.
-    let wide = HeadLimits { head: 2048, headers: 11, target: 64 };
+    let wide = HeadLimits { head: 8192, headers: 11, target: 64 };
     let again =
         parse_request(&sent, &wide, Headers::new()).ok().flatten().expect("what is sent on can be read");
     let framed =

@@ -163,7 +163,11 @@ where
         let body = if is_head { Bytes::new() } else { reply.body };
         // In one write where it fits, and a long body is not copied.
         let mut out = Buf::chain(head.as_slice(), body);
-        timeout(bounds.wait, stream.write_all_buf(&mut out)).await.unwrap_or(Ok(()))?;
+        let Ok(sent) = timeout(bounds.wait, stream.write_all_buf(&mut out)).await else {
+            // A part of the answer may be out: nothing can follow it on this connection.
+            return Ok(());
+        };
+        sent?;
         if !keep_alive {
             return stream.shutdown().await;
         }

@@ -75,8 +75,8 @@ async fn answer(control: &Control, turns: &[Turn], asked: &Asked) -> Reply {
                 return match answer {
                     Short(answer) => answer(control).await,
                     Long(work) => {
-                        let made = turn.make(work(control)).await;
-                        made.unwrap_or_else(|| refuse(ErrorKind::Internal.into()))
+                        let made = turn.make(|| work(control)).await;
+                        made.unwrap_or_else(|kind| refuse(Error::new(kind)))
                     }
                 };
             }

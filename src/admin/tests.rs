@@ -126,7 +126,7 @@ fn a_long_answer_keeps_no_other_waiting_and_its_next_one_waits_for_its_turn() {
                 released.try_lock().unwrap().recv().unwrap();
                 Reply::text(StatusCode::OK, "long")
             };
-            turn.make(Box::new(work)).await.unwrap()
+            turn.make(|| Box::new(work)).await.unwrap()
         }));
         let ask = async |path: &str| {
             let mut client = TcpStream::connect(address).await.unwrap();
@@ -157,7 +157,7 @@ fn what_breaks_down_is_no_answer_and_gives_its_turn_back() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let turn = Turn::default();
-        assert!(turn.make(Box::new(|| panic!("on purpose"))).await.is_none());
-        assert!(turn.make(Box::new(|| Reply::text(StatusCode::OK, ""))).await.is_some());
+        assert_eq!(turn.make(|| Box::new(|| panic!("on purpose"))).await.err(), Some(ErrorKind::Internal));
+        assert!(turn.make(|| Box::new(|| Reply::text(StatusCode::OK, ""))).await.is_ok());
     });
 }

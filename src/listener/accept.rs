@@ -1,6 +1,6 @@
 //! Takes connections and starts a task for each, on the core that should have it.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -21,7 +21,7 @@ use crate::telemetry::log::Level;
 use crate::telemetry::metrics::{ListenerMetrics, RefusedBy};
 
 use super::connections::{BoundReached, ConnectionBounds, ConnectionCounts, OpenConnection, client_address};
-use super::handoff::{Handoff, Moved};
+use super::handoff::{Counted, Handoff, Moved};
 use super::http1;
 use super::http2;
 use super::wire::Wire;
@@ -143,17 +143,29 @@ impl Door {
     }
 
     fn start(&self, stream: Stream, peer: SocketAddr, counted: OpenConnection) {
-        let balanced = self.handoff.count(self.core.id.0);
-        let core = Rc::clone(&self.core);
-        let watcher = Rc::clone(&self.watcher);
-        let metrics = Arc::clone(&self.metrics);
-        metrics.opened(core.id);
-        task::spawn_local(async move {
-            let entered = poll_fn(|cx| Poll::Ready(core.enter(cx.waker().clone()))).await;
-            // Dropped in every case, also should serving panic: the gate goes on without this connection.
-            let _open = (entered, balanced, counted, Opened { metrics, core: core.id });
-            serve(stream, peer, &core, watcher).await;
-        });
+        self.metrics.opened(self.core.id);
+        let opened = Opened { metrics: Arc::clone(&self.metrics), core: self.core.id };
+        let guards = (self.handoff.count(self.core.id.0), counted, opened);
+        task::spawn_local(connection(stream, peer, Rc::clone(&self.core), Rc::clone(&self.watcher), guards));
+    }
+}
+
+/// What counts an open connection, until it is dropped.
+type Guards = (Counted, OpenConnection, Opened);
+
+#[allow(clippy::manual_async_fn, reason = "an async function would hold twice what it is given")]
+fn connection(
+    stream: Stream,
+    peer: SocketAddr,
+    core: Rc<Core>,
+    watcher: Rc<Watcher>,
+    guards: Guards,
+) -> impl Future<Output = ()> {
+    async move {
+        // Dropped in every case, also should serving panic: the gate goes on without this connection.
+        let _entered = poll_fn(|cx| Poll::Ready(core.enter(cx.waker().clone()))).await;
+        serve(stream, peer, &core, watcher).await;
+        drop(guards);
     }
 }
 
@@ -177,24 +189,33 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn serve(stream: Stream, peer: SocketAddr, core: &Rc<Core>, watcher: Rc<Watcher>) {
-    let _ = stream.send_at_once();
-    let Some(pinned) = watcher.pin() else { return };
-    let head_by = clock::now() + pinned.plan.limits.head_timeout;
-    let wire = Rc::new(Wire::new(stream, BytesMut::new()));
-    let speaks_h2 = poll_fn(|cx| poll_protocol(&wire, core, head_by, cx)).await;
-    drop(pinned);
-    match speaks_h2 {
-        Some(true) => {
-            let Ok(wire) = Rc::try_unwrap(wire) else { return };
-            let (stream, read) = wire.into_parts();
-            // Boxed: a connection that speaks HTTP/1 would carry its size.
-            Box::pin(http2::serve(stream, read, peer, Rc::clone(core), watcher)).await;
+#[allow(clippy::manual_async_fn, reason = "an async function would hold twice what it is given")]
+fn serve(
+    stream: Stream,
+    peer: SocketAddr,
+    core: &Rc<Core>,
+    watcher: Rc<Watcher>,
+) -> impl Future<Output = ()> {
+    async move {
+        let _ = stream.send_at_once();
+        let Some(pinned) = watcher.pin() else { return };
+        let head_by = clock::now() + pinned.plan.limits.head_timeout;
+        let wire = Rc::new(Wire::new(stream, BytesMut::new()));
+        let speaks_h2 = poll_fn(|cx| poll_protocol(&wire, core, head_by, cx)).await;
+        drop(pinned);
+        match speaks_h2 {
+            Some(true) => {
+                let Ok(wire) = Rc::try_unwrap(wire) else { return };
+                let (stream, read) = wire.into_parts();
+                // Boxed: a connection that speaks HTTP/1 would carry its size.
+                Box::pin(http2::serve(stream, read, peer, Rc::clone(core), watcher)).await;
+            }
+            Some(false) => {
+                let connection = http1::Connection { wire, peer, core: Rc::clone(core), watcher };
+                connection.serve(head_by).await;
+            }
+            None => {}
         }
-        Some(false) => {
-            http1::Connection { wire, peer, core: Rc::clone(core), watcher }.serve(head_by).await;
-        }
-        None => {}
     }
 }
 
@@ -228,5 +249,22 @@ fn poll_protocol(
             // A head that was begun is answered with 408 by its codec; silence is not answered.
             Poll::Pending => return Poll::Ready((!wire.buffer().is_empty()).then_some(false)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<F>(_: impl FnOnce(Stream, SocketAddr, Rc<Core>, Rc<Watcher>, Guards) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_connection_takes_little_memory_while_it_rests() {
+        let task = size(|stream, peer, core, watcher, guards| {
+            task::polled(connection(stream, peer, core, watcher, guards))
+        });
+        assert!(task + size_of::<Wire>() <= 1000, "{task} and {} bytes", size_of::<Wire>());
     }
 }

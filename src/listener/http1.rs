@@ -30,7 +30,7 @@ const LINGER_BYTES: usize = 256 * 1024;
 const LAST_CALL: Duration = Duration::from_millis(500);
 
 /// A connection that carried no request for so long is at rest, and gives its memory back.
-const REST: Duration = Duration::from_secs(1);
+const REST: Duration = Duration::from_millis(100);
 
 /// How many bytes of an unwanted body are read to keep the connection.
 const DRAIN_BYTES: usize = 64 * 1024;
@@ -71,7 +71,7 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Serves requests until either side ends the connection. `head_by` is when the first head must be complete.
-    pub(super) async fn serve(self, head_by: Instant) {
+    pub(super) async fn serve(&self, head_by: Instant) {
         let mut started = Some(Started { first_byte: clock::now(), head_by });
         while let Some(times) = started {
             // Boxed, so that a connection at rest takes little memory; once for many requests.

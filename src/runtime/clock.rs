@@ -1,9 +1,12 @@
 //! Reads the monotonic clock and the calendar.
 
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use pin_project_lite::pin_project;
 
 /// How long the calendar is derived from the monotonic clock before it is read again.
 const ANCHOR: Duration = Duration::from_millis(500);
@@ -99,14 +102,26 @@ pub fn set_calendar(since_epoch: Duration) {
     CALENDAR.set(Calendar::Following(now(), since_epoch));
 }
 
+pin_project! {
+    /// A future whose polls read the clock once each. No async function: that would hold the future twice.
+    pub(crate) struct Polled<F> {
+        #[pin]
+        future: F,
+    }
+}
+
 /// Runs a future whose polls read the clock once each.
-pub(super) async fn polled<F: Future>(future: F) -> F::Output {
-    let mut future = pin!(future);
-    poll_fn(|cx| {
+pub(crate) fn polled<F: Future>(future: F) -> Polled<F> {
+    Polled { future }
+}
+
+impl<F: Future> Future for Polled<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let _ended = Ended(READING.replace(Reading::Unread));
-        future.as_mut().poll(cx)
-    })
-    .await
+        self.project().future.poll(cx)
+    }
 }
 
 /// Puts the outer reading back, also where the poll panics.

@@ -5,8 +5,9 @@ use std::io;
 
 use tokio::runtime::Handle;
 
-use super::clock::polled;
+pub(crate) use super::clock::polled;
 
+pub use tokio::task::coop::has_budget_remaining as has_budget;
 pub use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
 
 /// Starts a task on the runtime of this thread, which must run inside a `LocalSet` or local runtime.

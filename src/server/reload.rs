@@ -62,7 +62,7 @@ async fn reload(
     retired: &mut Retired<Snapshot>,
 ) -> Report {
     let inner = control.inner();
-    let begun = clock::now();
+    let begun = clock::read();
     let previous = inner.live.get();
     let compiled = {
         let (source, environment) = (Arc::clone(&inner.source), Arc::clone(&inner.environment));
@@ -89,7 +89,7 @@ async fn reload(
         }
         Err(error) => Err(Failure::Environment(format!("compiling the configuration broke down: {error}"))),
     };
-    let took = clock::since(begun);
+    let took = clock::read().saturating_duration_since(begun);
     let version = inner.live.get().version;
     let failure = match outcome {
         Ok(closed) => {

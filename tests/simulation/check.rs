@@ -35,11 +35,17 @@ pub(crate) fn faults(plan: &Plan, seen: &Seen) -> Vec<String> {
                     faults.push(format!("request {}: {why}", answer.token));
                 }
             }
-            None if answer.status != 200 => {
-                faults.push(format!("all is well again, but probe {} got {}", answer.token, answer.status));
+            None => {
+                let whole = answer.body.as_ref().is_ok_and(|body| is_body(body, answer.token));
+                if answer.status != 200 || answer.bears != Some(answer.token) || !whole {
+                    faults
+                        .push(format!("all is well again, but probe {} got {}", answer.token, answer.status));
+                }
             }
-            None => {}
         }
+    }
+    if plan.scenario != Scenario::Faulty {
+        unanswered(plan, seen, &mut faults);
     }
     for probe in PROBES {
         if !seen.answers.iter().any(|answer| answer.token == probe) {
@@ -60,6 +66,17 @@ pub(crate) fn faults(plan: &Plan, seen: &Seen) -> Vec<String> {
     budget(plan, seen, &visits, &mut faults);
     limited(plan, seen, &mut faults);
     faults
+}
+
+/// An honest client gets an answer where services do what they should. The first of a connection is asked for: behind
+/// it the gateway may end a connection, and others of it may have done worse than the one that fails.
+fn unanswered(plan: &Plan, seen: &Seen, faults: &mut Vec<String>) {
+    for client in plan.clients.iter().filter(|client| client.requests.iter().all(Request::is_honest)) {
+        let Some(first) = client.requests.first() else { continue };
+        if let Some((token, why)) = seen.failed.iter().find(|(token, _)| *token == first.token) {
+            faults.push(format!("honest request {token} got no answer: {why}"));
+        }
+    }
 }
 
 /// What an answer must be like, whoever sent it.
@@ -185,6 +202,11 @@ fn records(
         }
         if !requests.contains_key(token) && !PROBES.contains(token) {
             faults.push(format!("a record of request {token}, which nobody sent"));
+        }
+    }
+    for token in visits.keys() {
+        if !lines.contains_key(token) {
+            faults.push(format!("request {token} reached a service and has no record"));
         }
     }
     for answer in &seen.answers {

@@ -31,10 +31,35 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
+thread_local! {
+    /// Panics of this thread, whichever task they ended.
+    static PANICS: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
+
+/// Has panics counted: a task that ends by one is otherwise only missing.
+fn count_panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            PANICS.set(PANICS.get() + 1);
+            before(panic);
+        }));
+    });
+}
+
 /// Runs a world and gives what does not hold in it.
 fn judge(plan: &Plan) -> (Vec<String>, Seen) {
+    count_panics();
+    PANICS.set(0);
     match catch_unwind(AssertUnwindSafe(|| world::run(plan))) {
-        Ok(seen) => (check::faults(plan, &seen), seen),
+        Ok(seen) => {
+            let mut faults = check::faults(plan, &seen);
+            if PANICS.get() > 0 {
+                faults.push("a task panicked".to_owned());
+            }
+            (faults, seen)
+        }
         Err(_) => (vec!["the world panicked".to_owned()], Seen::default()),
     }
 }
@@ -70,7 +95,7 @@ fn report(seed: u64, plan: &Plan, faults: &[String]) {
     let whole = number("SIMULATION_SEED").is_some();
     let small = if whole { plan.clone() } else { shrunk(plan, &faults[0]) };
     let (faults, seen) = judge(&small);
-    eprintln!("cut down to {} clients and {} reloads:", small.clients.len(), small.reloads.len());
+    eprintln!("the world of {} clients and {} reloads:", small.clients.len(), small.reloads.len());
     faults.iter().for_each(|fault| eprintln!("  {fault}"));
     eprintln!("{small:#?}");
     seen.trace.iter().for_each(|line| eprintln!("  {line}"));

@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
@@ -16,6 +16,7 @@ use portcullis::runtime::clock;
 use portcullis::upstream::background::discovery::names::{Asked, Names};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::{Notify, mpsc};
+use tokio::task::coop::poll_proceed;
 
 use crate::time::{pass, pass_until};
 
@@ -77,6 +78,8 @@ struct Pipe {
     reader_gone: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    /// The other direction, whose writer learns of a reset here.
+    opposite: Weak<Mutex<Pipe>>,
 }
 
 /// One end of a connection.
@@ -136,6 +139,8 @@ impl Network {
         let room = if small { state.rng.usize(600..4000) } else { 64 * 1024 };
         let piece = if state.rng.u8(..) < 60 { state.rng.usize(1..400) } else { 64 * 1024 };
         let (one, other) = (state.pipe(room), state.pipe(room));
+        lock(&one).opposite = Arc::downgrade(&other);
+        lock(&other).opposite = Arc::downgrade(&one);
         drop(state);
         let end = |read: &Arc<Mutex<Pipe>>, write: &Arc<Mutex<Pipe>>, seed| End {
             network: Arc::clone(self),
@@ -226,6 +231,7 @@ impl State {
             reader_gone: false,
             reader: None,
             writer: None,
+            opposite: Weak::new(),
         }));
         self.pipes.insert(number, Arc::clone(&pipe));
         pipe
@@ -246,8 +252,9 @@ fn deliver(pipe: &Mutex<Pipe>, now: Instant) {
                 None => {}
             }
         }
-        (pipe.reader.take(), pipe.reset.then(|| pipe.writer.take()).flatten())
+        (pipe.reader.take(), pipe.reset.then(|| pipe.opposite.upgrade()).flatten())
     };
+    let wakers = (wakers.0, wakers.1.and_then(|opposite| lock(&opposite).writer.take()));
     wakers.0.into_iter().chain(wakers.1).for_each(Waker::wake);
 }
 
@@ -313,6 +320,8 @@ impl AsyncRead for End {
         room: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        // As a socket does: a task that finds everything ready lets others run after a while.
+        let progress = ready!(poll_proceed(cx));
         let mut pipe = lock(&this.read);
         if pipe.arrived.is_empty() {
             if pipe.reset {
@@ -331,6 +340,7 @@ impl AsyncRead for End {
         let writer = pipe.writer.take();
         drop(pipe);
         room.put_slice(&bytes);
+        progress.made_progress();
         writer.into_iter().for_each(Waker::wake);
         Poll::Ready(Ok(()))
     }
@@ -339,6 +349,7 @@ impl AsyncRead for End {
 impl AsyncWrite for End {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
+        let progress = ready!(poll_proceed(cx));
         if lock(&this.read).reset {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
@@ -367,6 +378,7 @@ impl AsyncWrite for End {
         for piece in bytes[..take].chunks(this.piece.max(take / 16)) {
             this.network.send(&this.write, Segment::Bytes(piece.to_vec()), &mut this.rng);
         }
+        progress.made_progress();
         Poll::Ready(Ok(take))
     }
 

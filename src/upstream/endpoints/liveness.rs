@@ -3,9 +3,10 @@
 //! A caller with a short timeout of its own learns little about the service: it may simply need longer than that. Such
 //! an attempt counts as a failure of the service only if both hold:
 //!
-//! - no call to the endpoint has received a response's head since the attempt began, and
+//! - no call to the endpoint has received a response's head since the attempt began, or since the last piece of its body,
+//!   and
 //! - the attempt waited at least as long as the slowest response of late took, counted from the last piece of a body that
-//!   had begun (and then at least 500 ms), or the endpoint has left attempts without a head for as long as its `response`
+//!   had begun (and then for half of the attempt's time at least), or the endpoint has left attempts without a head for as long as its `response`
 //!   timeout.
 //!
 //! Of an endpoint that has never answered nothing is known: ten times as long as the attempt waited is enough then, if
@@ -42,9 +43,6 @@ pub struct Liveness {
     unanswered: Mutex<Option<(Instant, u64)>>,
 }
 
-/// A body that pauses for less is not silent.
-const PAUSE: Duration = Duration::from_millis(500);
-
 /// How long an endpoint that has never answered may keep silent at least.
 const UNKNOWN: Duration = Duration::from_secs(1);
 
@@ -71,13 +69,12 @@ impl Liveness {
     #[cold]
     fn slower(&self, own: u64, mut seen: u64) {
         while own > seen {
+            if own >> TOOK != seen >> TOOK {
+                // Before the stretch is replaced: at no moment is the last one unknown.
+                self.before.store(seen, Ordering::Relaxed);
+            }
             match self.slowest.compare_exchange_weak(seen, own, Ordering::Relaxed, Ordering::Relaxed) {
-                Ok(_) => {
-                    if own >> TOOK != seen >> TOOK {
-                        self.before.store(seen, Ordering::Relaxed);
-                    }
-                    return;
-                }
+                Ok(_) => return,
                 Err(now) => seen = now,
             }
         }
@@ -100,11 +97,11 @@ impl Liveness {
             first
         };
         let waited = now.saturating_duration_since(since);
-        // A body may pause for longer than the heads of a quick service take.
-        let least = if since > began { PAUSE } else { Duration::ZERO };
+        // A body may pause for longer than the heads of a quick service take: one that moved until late is not silent.
+        let is_silent = waited * 2 >= now.saturating_duration_since(began);
         let silence = now.saturating_duration_since(first);
         match last {
-            Some(_) => waited >= self.slowest().max(least) || silence >= response,
+            Some(_) => (is_silent && waited >= self.slowest()) || silence >= response,
             None => silence >= response.min(waited.saturating_mul(10).max(UNKNOWN)),
         }
     }

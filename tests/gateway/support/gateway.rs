@@ -283,7 +283,9 @@ impl Gateway {
     /// The lines of `access.log` in the folder, as they stand.
     pub(crate) fn log_lines(&self) -> Vec<String> {
         let text = std::fs::read(self.folder.0.join("access.log")).unwrap_or_default();
-        String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()
+        // A line that is just being written has no end yet.
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        String::from_utf8_lossy(&text[..whole]).lines().map(str::to_owned).collect()
     }
 
     /// Waits for that many lines of the access log and gives them all, read as JSON.
