@@ -22,7 +22,7 @@ use portcullis::policy::authenticate::IdentityMap;
 use portcullis::policy::authenticate::jwt::{Jwt, Settings};
 use portcullis::policy::authorize::{Authorize, Condition, Rule};
 use portcullis::policy::chain::Chain;
-use portcullis::policy::limit::headers::{Styles, Told};
+use portcullis::policy::limit::headers::{FieldParts, Styles};
 use portcullis::policy::limit::rate_limit::{Count, Missing};
 use portcullis::policy::limit::{self, ClientIp, HeaderStyle, Limits, RateLimit};
 use portcullis::policy::{Phase, Policy};
@@ -117,7 +117,7 @@ fn memory(max_keys: usize) -> Arc<Memory> {
 fn rate_limit(style: HeaderStyle) -> Limits {
     Limits::one(RateLimit::new(limit::rate_limit::Settings {
         name: "per-client".into(),
-        told: Told::new(Some("per-client"), 60_000_000),
+        parts: FieldParts::new(Some("per-client"), 60_000_000),
         styles: Styles::of(&[style]),
         tiers: vec![(None, per_minute(Algorithm::SlidingWindow))],
         cost: None,

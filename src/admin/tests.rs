@@ -22,19 +22,19 @@ fn answered(sent: &str) -> String {
         }));
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(sent.as_bytes()).await.unwrap();
-        let mut told = String::new();
-        client.read_to_string(&mut told).await.unwrap();
-        told
+        let mut received = String::new();
+        client.read_to_string(&mut received).await.unwrap();
+        received
     })
 }
 
 #[test]
 fn requests_on_one_connection_are_answered_in_turn() {
-    let told = answered(
+    let received = answered(
         "POST /a%62 HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabcGET /b?q HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
     );
-    assert!(told.contains("content-length: 8\r\n\r\nPOST /abHTTP/1.1 200 OK"), "{told}");
-    assert!(told.ends_with("connection: close\r\n\r\nGET /b"), "{told}");
+    assert!(received.contains("content-length: 8\r\n\r\nPOST /abHTTP/1.1 200 OK"), "{received}");
+    assert!(received.ends_with("connection: close\r\n\r\nGET /b"), "{received}");
 }
 
 #[test]
@@ -46,7 +46,7 @@ fn who_does_not_ask_makes_room_for_who_does() {
         let hour = std::time::Duration::from_secs(3600);
         let bounds = Bounds { connections: 2, head_wait: hour, wait: hour, ..Bounds::SMALL };
         tokio::task::spawn_local(http::serve(listener, bounds, async |_: &Asked| {
-            Reply::text(StatusCode::OK, "told")
+            Reply::text(StatusCode::OK, "received")
         }));
         let mut crowd = Vec::new();
         for _ in 0..5 {
@@ -56,9 +56,9 @@ fn who_does_not_ask_makes_room_for_who_does() {
         }
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
-        let mut told = String::new();
-        client.read_to_string(&mut told).await.unwrap();
-        assert!(told.ends_with("\r\n\r\ntold"), "{told}");
+        let mut received = String::new();
+        client.read_to_string(&mut received).await.unwrap();
+        assert!(received.ends_with("\r\n\r\ntold"), "{received}");
         // Those that came first are the ones that were ended.
         for client in &mut crowd[..4] {
             assert!(client.read(&mut [0; 8]).await.map_or(true, |read| read == 0));
@@ -75,7 +75,7 @@ fn half_a_head_is_not_waited_for_long() {
         let (hour, moment) = (std::time::Duration::from_secs(3600), std::time::Duration::from_millis(20));
         let bounds = Bounds { head_wait: moment, wait: hour, ..Bounds::SMALL };
         tokio::task::spawn_local(http::serve(listener, bounds, async |_: &Asked| {
-            Reply::text(StatusCode::OK, "told")
+            Reply::text(StatusCode::OK, "received")
         }));
         let mut client = TcpStream::connect(address).await.unwrap();
         client.write_all(b"GET /half").await.unwrap();
@@ -85,15 +85,18 @@ fn half_a_head_is_not_waited_for_long() {
 
 #[test]
 fn head_has_the_length_and_no_body() {
-    let told = answered("HEAD /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
-    assert!(told.contains("content-length: 7\r\n") && told.ends_with("\r\n\r\n"), "{told}");
+    let received = answered("HEAD /a HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    assert!(received.contains("content-length: 7\r\n") && received.ends_with("\r\n\r\n"), "{received}");
 }
 
 #[test]
 fn what_is_no_request_is_refused_and_the_connection_closed() {
     for sent in ["GARBAGE\r\n\r\n", "GET / HTTP/1.1\r\n\r\n", "GET /%2f HTTP/1.1\r\nHost: x\r\n\r\n"] {
-        let told = answered(sent);
-        assert!(told.starts_with("HTTP/1.1 400 ") && told.contains("connection: close"), "{sent}: {told}");
+        let received = answered(sent);
+        assert!(
+            received.starts_with("HTTP/1.1 400 ") && received.contains("connection: close"),
+            "{sent}: {received}"
+        );
     }
 }
 
@@ -122,7 +125,7 @@ fn a_long_answer_keeps_no_other_waiting_and_its_next_one_waits_for_its_turn() {
             let (begin, released) = (begin.clone(), Arc::clone(&released));
             let work = move || {
                 begin.send(()).unwrap();
-                // Nobody waits here: whoever has the turn is alone.
+                // Nobody waits here: only one has the turn.
                 released.try_lock().unwrap().recv().unwrap();
                 Reply::text(StatusCode::OK, "long")
             };
@@ -134,18 +137,18 @@ fn a_long_answer_keeps_no_other_waiting_and_its_next_one_waits_for_its_turn() {
             client.write_all(head.as_bytes()).await.unwrap();
             client
         };
-        let told = async |mut client: TcpStream| {
-            let mut told = String::new();
-            client.read_to_string(&mut told).await.unwrap();
-            told
+        let received = async |mut client: TcpStream| {
+            let mut received = String::new();
+            client.read_to_string(&mut received).await.unwrap();
+            received
         };
         let (first, second) = (ask("/long").await, ask("/long").await);
-        let short = told(ask("/short").await).await;
+        let short = received(ask("/short").await).await;
         assert!(short.ends_with("\r\n\r\nshort"), "{short}");
         release.send(()).unwrap();
         release.send(()).unwrap();
         for client in [first, second] {
-            let long = told(client).await;
+            let long = received(client).await;
             assert!(long.ends_with("\r\n\r\nlong"), "{long}");
         }
         assert_eq!(begun.try_iter().count(), 2);

@@ -7,7 +7,7 @@ use super::line;
 use crate::exchange::headers::{LowerName, is_token};
 use crate::exchange::{HeaderId, Headers};
 
-/// Most header names that Connection lines may list beside the options that the gate knows.
+/// Most header names that Connection lines may list in addition to the options that the gate knows.
 const MAX_NAMED: usize = 32;
 
 /// A section in so many bytes is read without looking for its end first.
@@ -39,7 +39,7 @@ pub(super) struct Facts<'a> {
     pub(super) expects_other: bool,
 }
 
-/// What Connection lines list beside the options that the gate knows.
+/// What Connection lines list in addition to the options that the gate knows.
 type Named<'a> = SmallVec<[&'a [u8]; 4]>;
 
 /// Fills `out` with the lines that travel of the section that `window` begins with; says how long it is with its blank

@@ -67,7 +67,7 @@ impl Stream {
 
     /// Reads once into the buffer's free room; `0` is the end of the stream.
     ///
-    /// A read that fills only a part of the room tells the runtime that the socket is drained, so the next poll waits
+    /// A read that fills only a part of the room shows the runtime that the socket is drained, so the next poll waits
     /// without asking the kernel first: give more room than one answer needs.
     ///
     /// # Errors

@@ -40,10 +40,10 @@ impl Background {
         let (stop, stopped) = oneshot::channel::<()>();
         let (end, ended) = sync_channel(1);
         task::thread("upstreams", move || {
-            // Dropped last: whoever waits for it knows that no task is left.
+            // Dropped last: once its receiver sees that, no task is left.
             let _end = end;
             let _ = runtime.block_on(stopped);
-            // A file that is still being read is nobody's concern any more.
+            // A file that is still being read is not waited for.
             runtime.shutdown_background();
         })?;
         Ok(Background { tools, stop: Some(stop), ended })
@@ -58,7 +58,7 @@ impl Background {
 impl Drop for Background {
     fn drop(&mut self) {
         self.stop.take();
-        // Nothing is ever sent: this is the end of the thread, or of the patience for it.
+        // Nothing is ever sent: this is the end of the thread, or of the time that it is given.
         let _ = self.ended.recv_timeout(LAST_POLL);
     }
 }

@@ -79,7 +79,7 @@ fn unanswered(plan: &Plan, seen: &Seen, faults: &mut Vec<String>) {
     }
 }
 
-/// What an answer must be like, whoever sent it.
+/// What an answer must be like, no matter who sent it.
 fn one_answer(plan: &Plan, request: &Request, answer: &Answer, visits: &[&Visit], faults: &mut Vec<String>) {
     let token = request.token;
     if let Some(other) = answer.bears
@@ -177,7 +177,7 @@ fn composed(request: &Request, answer: &Answer) -> Result<(), String> {
     }
 }
 
-/// One record for each request, which tells what was.
+/// One record for each request, which says what happened.
 fn records(
     plan: &Plan,
     seen: &Seen,
@@ -220,7 +220,7 @@ fn records(
                 answer.token, answer.status, line["status"]
             ));
         }
-        // Whoever refuses a connection was sent nothing: the next endpoint is no further attempt.
+        // An endpoint that refuses a connection was sent nothing: the next endpoint is no further attempt.
         if plan.scenario == Scenario::Refusing && line["attempts"] != 1 && line["endpoint"].is_string() {
             faults.push(format!("request {} took {} attempts", answer.token, line["attempts"]));
         }

@@ -187,16 +187,16 @@ mod tests {
     #[test]
     fn a_refresh_leads_outside_however_it_is_written() {
         let map = map("/api/users", "");
-        for (told, mapped) in [
+        for (given, mapped) in [
             ("0; url=http://10.0.0.1:3001/x", "0; url=https://shop.example.com/api/users/x"),
             ("5;URL = '//users.internal/x'; a", "5;URL = 'https://shop.example.com/api/users/x'; a"),
             ("5, \"/x\"", "5, \"/api/users/x\""),
             ("5; http://users.internal:3001", "5; https://shop.example.com/api/users/"),
         ] {
-            assert_eq!(map.refresh(told).as_deref(), Some(mapped));
+            assert_eq!(map.refresh(given).as_deref(), Some(mapped));
         }
-        for told in ["5", "5;", "0; url=https://other.example.com/x", "0; url='"] {
-            assert_eq!(map.refresh(told), None, "{told}");
+        for given in ["5", "5;", "0; url=https://other.example.com/x", "0; url='"] {
+            assert_eq!(map.refresh(given), None, "{given}");
         }
     }
 

@@ -27,9 +27,9 @@ fn nodes_keep_their_places_in_characters() {
 
 #[test]
 fn a_fault_at_the_end_of_a_text_has_its_place_in_it() {
-    let told = findings("listen: x\nroutes:\n  /a:\n    upstream: u\n    p");
-    assert!(told.starts_with("portcullis.yaml:5:6: error: this is not YAML"), "{told}");
-    assert!(told.contains("    5 |     p\n"), "{told}");
+    let reported = findings("listen: x\nroutes:\n  /a:\n    upstream: u\n    p");
+    assert!(reported.starts_with("portcullis.yaml:5:6: error: this is not YAML"), "{reported}");
+    assert!(reported.contains("    5 |     p\n"), "{reported}");
 }
 
 #[test]

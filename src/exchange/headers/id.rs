@@ -170,7 +170,7 @@ static KEEP: [Padded; 32] = {
 };
 
 impl LowerName {
-    /// Reads the name that `bytes` begin with, up to its colon, and tells its id; `None` where that is no token, or a
+    /// Reads the name that `bytes` begin with, up to its colon, and returns its id; `None` where that is no token, or a
     /// longer one than any known name.
     // Handing it over would cost as much as reading it.
     #[inline(always)]
@@ -229,7 +229,7 @@ fn colon(bytes: &Padded) -> Option<usize> {
     })
 }
 
-/// Brings a name into lower case, and tells its id.
+/// Brings a name into lower case, and returns its id.
 #[inline]
 pub(super) fn lower(name: &mut [u8]) -> HeaderId {
     let Some(mut padded) = padded(name) else {

@@ -42,23 +42,23 @@ impl Styles {
         Styles(self.0 | other.0)
     }
 
-    /// Whether the client is told nothing.
+    /// Whether the client is parts nothing.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 }
 
 /// A limit's constant parts of the fields.
-pub struct Told {
+pub struct FieldParts {
     /// The name in draft 8, quoted (a String of RFC 9651 section 3.3.3); empty: made from limit and window.
     name: Box<[u8]>,
     /// The window in microseconds.
     window_us: u64,
 }
 
-impl Told {
+impl FieldParts {
     /// Under this name, or under one that is made of the limit and the window (`5-in-2hrs`).
-    pub fn new(name: Option<&str>, window_us: u64) -> Told {
+    pub fn new(name: Option<&str>, window_us: u64) -> FieldParts {
         let mut quoted = Vec::new();
         if let Some(name) = name {
             quoted.push(b'"');
@@ -71,7 +71,7 @@ impl Told {
             }
             quoted.push(b'"');
         }
-        Told { name: quoted.into(), window_us }
+        FieldParts { name: quoted.into(), window_us }
     }
 
     /// The window in whole seconds, rounded up.
@@ -111,7 +111,7 @@ pub(super) fn unix_time_in(micros: u64) -> u64 {
 /// Writes the fields of what the limits have said. Fields of this family that stand there already (an upstream's own
 /// limit) go, for they would contradict ours; an application's `X-RateLimit-*` fields go only where ours are written.
 pub(super) fn write<'a>(
-    of: impl Fn(&Quota) -> Option<(&'a Told, Styles)>,
+    of: impl Fn(&Quota) -> Option<(&'a FieldParts, Styles)>,
     quotas: &[Quota],
     headers: &mut Headers,
 ) {
@@ -121,16 +121,16 @@ pub(super) fn write<'a>(
     }
     headers.retain(|_, name, _| !name.starts_with(b"ratelimit"));
     if all.has(HeaderStyle::Draft8) {
-        let told = || {
-            let told =
+        let parts = || {
+            let parts =
                 |quota| of(quota).filter(|(_, styles)| styles.has(HeaderStyle::Draft8)).zip(Some(quota));
-            quotas.iter().filter_map(told).enumerate().map(|(at, ((told, _), quota))| (at, told, quota))
+            quotas.iter().filter_map(parts).enumerate().map(|(at, ((parts, _), quota))| (at, parts, quota))
         };
         headers.push_written(b"ratelimit-policy", |out| {
-            told().for_each(|(at, told, quota)| draft_8(at, told, quota, Member::Policy, out));
+            parts().for_each(|(at, parts, quota)| draft_8(at, parts, quota, Member::Policy, out));
         });
         headers.push_written(b"ratelimit", |out| {
-            told().for_each(|(at, told, quota)| draft_8(at, told, quota, Member::State, out));
+            parts().for_each(|(at, parts, quota)| draft_8(at, parts, quota, Member::State, out));
         });
     }
     if all != Styles::of(&[HeaderStyle::Draft8]) {
@@ -139,14 +139,18 @@ pub(super) fn write<'a>(
 }
 
 /// The styles that tell the strictest limit alone.
-fn write_old<'a>(of: impl Fn(&Quota) -> Option<(&'a Told, Styles)>, quotas: &[Quota], headers: &mut Headers) {
+fn write_old<'a>(
+    of: impl Fn(&Quota) -> Option<(&'a FieldParts, Styles)>,
+    quotas: &[Quota],
+    headers: &mut Headers,
+) {
     let strictest = |style| {
         let has = |quota: &&Quota| of(quota).is_some_and(|(_, styles)| styles.has(style));
         let strict = |quota: &&Quota| (quota.remaining, std::cmp::Reverse(quota.reset));
         quotas.iter().filter(has).min_by_key(strict)
     };
     let policy = |quota: &Quota, headers: &mut Headers| {
-        let window = of(quota).map_or(0, |(told, _)| told.window());
+        let window = of(quota).map_or(0, |(parts, _)| parts.window());
         headers.push_written(b"ratelimit-policy", |out| {
             push_number(out, quota.limit);
             out.extend_from_slice(b";w=");
@@ -168,7 +172,7 @@ fn write_old<'a>(of: impl Fn(&Quota) -> Option<(&'a Told, Styles)>, quotas: &[Qu
         headers.push_written(name, |out| push_number(out, number));
     };
     if let Some(quota) = strictest(HeaderStyle::Draft6) {
-        if strictest(HeaderStyle::Draft7).is_none_or(|told| told.place != quota.place) {
+        if strictest(HeaderStyle::Draft7).is_none_or(|parts| parts.place != quota.place) {
             policy(quota, headers);
         }
         number(b"ratelimit-limit", quota.limit, headers);
@@ -190,17 +194,17 @@ enum Member {
     State,
 }
 
-fn draft_8(at: usize, told: &Told, quota: &Quota, member: Member, out: &mut Vec<u8>) {
+fn draft_8(at: usize, parts: &FieldParts, quota: &Quota, member: Member, out: &mut Vec<u8>) {
     if at > 0 {
         out.extend_from_slice(b", ");
     }
-    told.name(quota.limit, out);
+    parts.name(quota.limit, out);
     match member {
         Member::Policy => {
             out.extend_from_slice(b"; q=");
             push_number(out, quota.limit);
             out.extend_from_slice(b"; w=");
-            push_number(out, told.window());
+            push_number(out, parts.window());
             if let Some(partition) = quota.partition {
                 out.extend_from_slice(b"; pk=:");
                 out.extend_from_slice(&partition);

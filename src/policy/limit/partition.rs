@@ -1,5 +1,5 @@
-//! The text that tells budgets of one limit apart without telling the key, as draft 8's `pk` carries it: base64 of the
-//! first 12 hex digits of the key's SHA-256.
+//! The text that distinguishes the budgets of one limit without showing the key, as `pk` of draft 8 carries it: base64 of the
+//! first 12 hex digits of the SHA-256 of the key.
 
 use std::sync::{Mutex, OnceLock, TryLockError};
 
@@ -45,7 +45,7 @@ impl Partitions {
     }
 }
 
-/// The text of what tells a budget apart.
+/// The text that distinguishes a budget.
 pub(super) fn partition(of: &[u8]) -> Option<Partition> {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let digest = Sha256::digest(of);

@@ -359,7 +359,7 @@ impl Policy for Limits {
         if !exchange.quotas.is_empty() {
             let of = |quota: &Quota| {
                 let limit = self.plan.limits.get(usize::from(quota.place))?;
-                Some((&limit.0.told, limit.0.styles))
+                Some((&limit.0.parts, limit.0.styles))
             };
             headers::write(of, &exchange.quotas, &mut answer.headers);
         }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use http::StatusCode;
 
-use super::headers::{Styles, Told};
+use super::headers::{FieldParts, Styles};
 use super::key::{ClientIp, KeyBytes};
 use super::partition::{Partition, Partitions, partition};
 use crate::exchange::{Error, ErrorKind, Exchange, Name};
@@ -54,8 +54,8 @@ pub struct Settings {
     /// The name its budgets are kept under: of the limit in `rate_limits`, or of the place where it is written (a
     /// text that no name can be).
     pub name: Name,
-    /// How the client is told; see [`Told`].
-    pub told: Told,
+    /// How the client is told; see [`FieldParts`].
+    pub parts: FieldParts,
     /// Which header fields it is told in.
     pub styles: Styles,
     /// Limits for those whose condition holds, in the order they are tried, and the one for all others.
@@ -233,7 +233,7 @@ impl RateLimit {
         Ok(Some(key))
     }
 
-    /// The text that tells budgets of this limit apart.
+    /// The text that distinguishes the budgets of this limit.
     pub(super) fn partition(&self, key: &[u8]) -> Option<Partition> {
         self.2.of(key, || {
             let (kind, bytes) = key.split_first()?;

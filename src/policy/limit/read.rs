@@ -11,7 +11,7 @@ use crate::policy::{Build, Env, Phase, Policy};
 use crate::store::memory::DEFAULT_MAX_KEYS;
 use crate::store::{Algorithm, Limit, Wanted};
 
-use super::headers::{HeaderStyle, Styles, Told};
+use super::headers::{FieldParts, HeaderStyle, Styles};
 use super::key::ClientIp;
 use super::plan::Limits;
 use super::rate_limit::{Count, Missing, RateLimit, Settings};
@@ -152,7 +152,7 @@ pub fn declare(
     let max_keys = usize::try_from(max_keys).unwrap_or(DEFAULT_MAX_KEYS);
     let wanted = Wanted { name: Name::clone(&name), place, max_keys, when_store_fails, lease };
     Some(Arc::new(Limits::one(RateLimit::new(Settings {
-        told: Told::new(declared, window_us),
+        parts: FieldParts::new(declared, window_us),
         styles: Styles::of(&styles),
         tiers,
         cost,

@@ -9,7 +9,7 @@ use crate::server::{Options, Source, Stdout};
 use crate::telemetry::log::Level;
 use crate::upstream::background::discovery::testing::{A, Say, Server};
 
-/// Whoever waits longer waits for ever.
+/// A longer wait would never end.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn log() -> Arc<OperatorLog> {

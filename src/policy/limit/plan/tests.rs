@@ -9,7 +9,7 @@ use super::*;
 use crate::exchange::problem::problem;
 use crate::expression::{Expression, Scope};
 use crate::policy::chain::Chain;
-use crate::policy::limit::headers::{Styles, Told};
+use crate::policy::limit::headers::{FieldParts, Styles};
 use crate::policy::limit::key::ClientIp;
 use crate::policy::limit::rate_limit::{Missing, Settings};
 use crate::policy::testing::{at_once, exchange};
@@ -99,7 +99,7 @@ fn settings(name: &str, limit: u64, store: Arc<dyn Store>) -> Settings {
         Limit { algorithm: Algorithm::default(), limit, window_us: MINUTE, burst: limit, slowest: limit };
     Settings {
         name: name.into(),
-        told: Told::new(Some(name), MINUTE),
+        parts: FieldParts::new(Some(name), MINUTE),
         styles: Styles::of(&[HeaderStyle::Draft8]),
         tiers: vec![(None, limit)],
         cost: None,
@@ -368,7 +368,7 @@ fn the_old_styles_tell_the_strictest() {
     let old = |name: &str, limit: u64, minutes: u64| {
         let window_us = minutes * MINUTE;
         let mut settings = settings(name, limit, memory(&clock));
-        settings.told = Told::new(Some(name), window_us);
+        settings.parts = FieldParts::new(Some(name), window_us);
         settings.styles = Styles::of(&[HeaderStyle::Draft7]);
         settings.tiers[0].1.window_us = window_us;
         settings
@@ -433,7 +433,7 @@ fn names_are_strings_of_structured_fields() {
         (None, 2880 * MINUTE, r#""5-in-2days""#),
     ] {
         let mut limit = settings("l", 5, memory(&Manual::new()));
-        limit.told = Told::new(name, window_us);
+        limit.parts = FieldParts::new(name, window_us);
         let answer = ask(&chain([limit]));
         let told = field(&answer, "ratelimit");
         assert_eq!(told.split("; r=").next(), Some(wanted));

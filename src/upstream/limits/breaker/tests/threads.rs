@@ -29,7 +29,7 @@ impl Scene {
         Arc::new(Scene { breaker, probing: AtomicU64::new(0), epoch, opened })
     }
 
-    /// Each change is told once: those that threads were told of lead from the first epoch to the last.
+    /// Each change is reported once: those that threads got lead from the first epoch to the last.
     fn adds_up(&self, changes: &[Change]) {
         let step = |change: &Change| match change {
             Change::Opened(opening) if opening.probe => 2,
