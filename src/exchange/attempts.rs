@@ -15,7 +15,9 @@ pub struct Attempts {
     began: Cell<Option<Instant>>,
     /// Calls whose head is still awaited.
     open: Cell<u32>,
-    /// Of the slowest call whose head has come, or that has failed.
+    /// The last call whose head has come, or that has failed.
+    last: Cell<Option<(Instant, Instant)>>,
+    /// Of the slowest call before it.
     time: Cell<Duration>,
 }
 
@@ -31,7 +33,10 @@ impl Attempts {
     /// The head of a call that began then has come, or the call has failed.
     pub fn call_ends(&self, began: Instant, now: Instant) {
         self.open.set(self.open.get().saturating_sub(1));
-        self.time.set(self.time.get().max(now.saturating_duration_since(began)));
+        // Most exchanges have one call, and their time is asked for by the log alone.
+        if let Some(before) = self.last.replace(Some((began, now))) {
+            self.time.set(self.time.get().max(length(before)));
+        }
     }
 
     /// One more attempt begins.
@@ -62,11 +67,16 @@ impl Attempts {
     /// From the first attempt of a call to the head of its response or its failure, or to `end` where that was still
     /// awaited then; the longest of several calls.
     pub fn time(&self, end: Instant) -> Duration {
+        let ended = self.last.get().map_or(Duration::ZERO, length).max(self.time.get());
         match self.began.get() {
-            Some(began) if self.open.get() > 0 => end.saturating_duration_since(began).max(self.time.get()),
-            _ => self.time.get(),
+            Some(began) if self.open.get() > 0 => end.saturating_duration_since(began).max(ended),
+            _ => ended,
         }
     }
+}
+
+fn length((began, ended): (Instant, Instant)) -> Duration {
+    ended.saturating_duration_since(began)
 }
 
 #[cfg(test)]
@@ -83,5 +93,8 @@ mod tests {
         assert_eq!((attempts.count(), attempts.time(start + 3 * second)), (1, 3 * second));
         attempts.call_ends(start, start + second);
         assert_eq!(attempts.time(start + 3 * second), second);
+        attempts.call_begins(start);
+        attempts.call_ends(start, start + second / 2);
+        assert_eq!(attempts.time(start + 3 * second), second, "the longest of several");
     }
 }
