@@ -47,7 +47,7 @@ impl<'a> Exchanging<'a> {
     }
 
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Error>> {
-        if self.broken.is_none() {
+        if self.broken.is_none() && !self.is_sent() {
             match self.upload.poll_drive(self.connection, cx) {
                 Poll::Ready(Err(Broken::Client(error))) => {
                     let failure = self.reached(Failure::of_client(error.kind()));
