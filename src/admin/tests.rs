@@ -58,7 +58,7 @@ fn who_does_not_ask_makes_room_for_who_does() {
         client.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
         let mut received = String::new();
         client.read_to_string(&mut received).await.unwrap();
-        assert!(received.ends_with("\r\n\r\ntold"), "{received}");
+        assert!(received.ends_with("\r\n\r\nreceived"), "{received}");
         // Those that came first are the ones that were ended.
         for client in &mut crowd[..4] {
             assert!(client.read(&mut [0; 8]).await.map_or(true, |read| read == 0));
