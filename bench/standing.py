@@ -12,6 +12,7 @@ from load import Failed, Wrk
 from process import NotStarted, ask
 
 CONNECTIONS = 10_000
+SETTLES = 3  # seconds
 CHUNK = 100  # connections opened at once: fewer than any listener's queue holds
 ROUTES = 10_000
 LAST_ROUTE = f"/api/v1/svc{ROUTES - 1}/items/42"
@@ -70,6 +71,7 @@ class Standing:
                 peer.process.wait_for(peer.port, path)
                 idle = peer.process.resident()
                 held = hold(peer.port, path, CONNECTIONS)
+                time.sleep(SETTLES)  # a connection is idle some time after its answer
                 full = peer.process.resident()
                 gone = sum(not waits(s) for s in held)
                 if gone:

@@ -30,7 +30,7 @@ const LINGER_BYTES: usize = 256 * 1024;
 const LAST_CALL: Duration = Duration::from_millis(500);
 
 /// A connection that carried no request for so long is at rest, and gives its memory back.
-const REST: Duration = Duration::from_millis(250);
+const REST: Duration = Duration::from_millis(40);
 
 /// How many bytes of an unwanted body are read to keep the connection.
 const DRAIN_BYTES: usize = 64 * 1024;
