@@ -73,7 +73,9 @@ mod tests {
     fn run<F: Future<Output = ()>>(test: F) {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(test);
+        // A timer that is lost then shows at once: time passes up to this one.
+        let bound = async { tokio::time::timeout(Duration::from_secs(10), test).await };
+        runtime.block_on(bound).expect("the timer ends");
     }
 
     #[test]
