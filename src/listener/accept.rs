@@ -200,18 +200,19 @@ fn serve(
         let _ = stream.send_at_once();
         let Some(pinned) = watcher.pin() else { return };
         let head_by = clock::now() + pinned.plan.limits.head_timeout;
-        let wire = Rc::new(Wire::new(stream, BytesMut::new()));
+        let facts = stream.facts(peer);
+        let wire = Rc::new(Wire::new(stream, facts, BytesMut::new()));
         let speaks_h2 = poll_fn(|cx| poll_protocol(&wire, core, head_by, cx)).await;
         drop(pinned);
         match speaks_h2 {
             Some(true) => {
                 let Ok(wire) = Rc::try_unwrap(wire) else { return };
-                let (stream, read) = wire.into_parts();
+                let (stream, facts, read) = wire.into_parts();
                 // Boxed: a connection that speaks HTTP/1 would carry its size.
-                Box::pin(http2::serve(stream, read, peer, Rc::clone(core), watcher)).await;
+                Box::pin(http2::serve(stream, read, facts, Rc::clone(core), watcher)).await;
             }
             Some(false) => {
-                let connection = http1::Connection { wire, peer, core: Rc::clone(core), watcher };
+                let connection = http1::Connection { wire, core: Rc::clone(core), watcher };
                 connection.serve(head_by).await;
             }
             None => {}

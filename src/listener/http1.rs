@@ -1,15 +1,12 @@
 //! HTTP/1 from a client: one connection, its requests one after the other (RFC 9112).
 
 use std::future::{Future, poll_fn};
-use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::Buf;
-use http::{Method, StatusCode, Version};
+use http::{Method, Version};
 
 use crate::exchange::target::authority_of;
 use crate::exchange::{Body, Error, ErrorKind, Frame, HeaderId, Headers, Response};
@@ -20,7 +17,8 @@ use crate::snapshot::{Limits, Pinned, Watcher};
 
 use super::body::ClientBody;
 use super::pace::BodyBounds;
-use super::wire::Wire;
+use super::pump::{Peer, Pump, framing};
+use super::wire::{Lent, Wire};
 
 /// How many bytes of an unwanted body are read, so that the client can read the answer before the connection ends.
 const LINGER_BYTES: usize = 256 * 1024;
@@ -44,15 +42,6 @@ enum Next {
     Linger,
 }
 
-/// What a connection does between two requests.
-#[derive(Clone, Copy)]
-enum Pause {
-    /// It reads at once what comes.
-    Short,
-    /// It holds no buffer meanwhile.
-    Rest,
-}
-
 /// When a request began.
 #[derive(Clone, Copy)]
 struct Started {
@@ -61,10 +50,37 @@ struct Started {
     head_by: Instant,
 }
 
+impl Started {
+    fn now(limits: &Limits) -> Started {
+        let first_byte = clock::now();
+        Started { first_byte, head_by: first_byte + limits.head_timeout }
+    }
+}
+
+/// The wait for a head.
+struct Awaited<'a> {
+    limits: &'a Limits,
+    /// When the last request was answered, and until when the first byte of this one is awaited.
+    answered: Instant,
+    until: Instant,
+    /// Nothing before the first byte.
+    started: Option<Started>,
+}
+
+/// What the wait for a head came to.
+enum Begun<'a> {
+    Head(RequestHead, Lent<'a>),
+    /// It cannot be read, or not in time.
+    Broken(Error),
+    /// No byte of it came while it was awaited.
+    Silence,
+    /// The client closed the connection, or the gateway is ending.
+    Gone,
+}
+
 /// A connection whose first bytes spoke HTTP/1.
 pub(super) struct Connection {
     pub(super) wire: Rc<Wire>,
-    pub(super) peer: SocketAddr,
     pub(super) core: Rc<Core>,
     pub(super) watcher: Rc<Watcher>,
 }
@@ -76,29 +92,35 @@ impl Connection {
         while let Some(times) = started {
             // Boxed, so that a connection at rest takes little memory; once for many requests.
             let Some(answered) = Box::pin(self.serve_busy(times)).await else { return };
-            let Some(limits) = self.limits() else { return };
             self.wire.release();
-            started = self.next_request(Pause::Rest, answered, answered + limits.idle, &limits).await;
+            started = self.rest(answered).await;
         }
     }
 
     /// Serves requests as long as one follows the other. Gives the moment of the last answer where none came for a
     /// while, and nothing where the connection has ended.
-    async fn serve_busy(&self, mut started: Started) -> Option<Instant> {
+    async fn serve_busy(&self, started: Started) -> Option<Instant> {
+        let (mut answered, mut until) = (started.first_byte, started.first_byte);
+        let mut started = Some(started);
         loop {
             let limits = self.limits()?;
-            let Started { first_byte, head_by } = started;
-            let head = poll_fn(|cx| self.poll_head(&limits, head_by, cx)).await;
+            let warm = self.core.keep_warm();
+            if started.is_none() && warm.is_none() {
+                return Some(answered);
+            }
+            let mut awaited = Awaited { limits: &limits, answered, until, started };
+            let begun = poll_fn(|cx| self.poll_head(&mut awaited, cx)).await;
+            let first_byte = awaited.started.map_or(answered, |started| started.first_byte);
+            drop(warm);
             // Only now: a reload may have come while nothing was asked, and a silent connection holds no snapshot.
-            let pinned = self.watcher.pin()?;
-            let next = match head {
-                Ok(Some(head)) => self.exchange(self.chosen(pinned, &head), head, first_byte).await,
-                Ok(None) => return None,
-                Err(error) => {
-                    let walk =
-                        Walk::refuse(Rc::clone(&self.core), pinned, self.peer, first_byte, error.closing());
-                    self.refuse(walk).await
+            let next = match begun {
+                Begun::Head(head, lent) => {
+                    let served = self.admit(self.watcher.pin()?, head, lent, first_byte);
+                    self.exchange(served).await
                 }
+                Begun::Broken(error) => self.refuse(self.watcher.pin()?, first_byte, error).await,
+                Begun::Silence => return Some(answered),
+                Begun::Gone => return None,
             };
             match next {
                 Next::Request => {}
@@ -108,15 +130,9 @@ impl Connection {
                     return None;
                 }
             }
-            let answered = clock::now();
-            let rests = answered + REST;
-            let until = rests.min(answered + limits.idle);
-            match self.next_request(Pause::Short, answered, until, &limits).await {
-                Some(next) => started = next,
-                // Either side may have ended it: then the next look finds that at once.
-                None if clock::read() >= until => return Some(answered),
-                None => return None,
-            }
+            answered = clock::now();
+            until = answered + REST.min(limits.idle);
+            started = None;
         }
     }
 
@@ -126,12 +142,11 @@ impl Connection {
     }
 
     /// The listener that the request is for, where several share the address.
-    fn chosen(&self, pinned: Rc<Pinned>, head: &RequestHead) -> Rc<Pinned> {
+    fn chosen(pinned: Rc<Pinned>, head: &RequestHead, target: &[u8]) -> Rc<Pinned> {
         if pinned.is_alone() {
             return pinned;
         }
-        let buffer = self.wire.buffer();
-        let host = authority_of(&buffer[head.target.clone()]);
+        let host = authority_of(target);
         pinned.for_host(host.or(head.headers.get_id(HeaderId::Host)).unwrap_or_default())
     }
 
@@ -140,66 +155,77 @@ impl Connection {
         self.core.is_draining() || self.watcher.has_left()
     }
 
-    /// Waits for the first byte of the next request; `None` where none comes until then.
-    async fn next_request(
-        &self,
-        pause: Pause,
-        answered: Instant,
-        until: Instant,
-        limits: &Limits,
-    ) -> Option<Started> {
+    /// Waits for the first byte of the next request, without a buffer; `None` where none comes.
+    async fn rest(&self, answered: Instant) -> Option<Started> {
+        let limits = self.limits()?;
         if self.wire.buffer().is_empty() {
             poll_fn(|cx| {
-                let until = if self.is_ending() { answered + LAST_CALL } else { until };
-                let begun = match pause {
-                    Pause::Short => self.wire.poll_read_head(cx).map_ok(|read| read > 0),
-                    Pause::Rest => self.wire.poll_readable(cx).map_ok(|()| true),
-                };
-                match begun {
-                    Poll::Ready(Ok(true)) => return Poll::Ready(Some(())),
-                    Poll::Ready(_) => return Poll::Ready(None),
+                let until = answered + if self.is_ending() { LAST_CALL } else { limits.idle };
+                match self.wire.poll_readable(cx) {
+                    Poll::Ready(Ok(())) => return Poll::Ready(Some(())),
+                    Poll::Ready(Err(_)) => return Poll::Ready(None),
                     Poll::Pending => {}
                 }
                 self.wire.poll_timer(until, cx).map(|()| None)
             })
             .await?;
         }
-        let first_byte = clock::now();
-        Some(Started { first_byte, head_by: first_byte + limits.head_timeout })
+        Some(Started::now(&limits))
     }
 
-    /// The next head; `None` where the client closed before it began one.
-    fn poll_head(
-        &self,
-        limits: &Limits,
-        head_by: Instant,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Option<RequestHead>, Error>> {
+    /// The next head. It is read from bytes that are lent, and what came of one that is not whole yet is kept.
+    fn poll_head<'a>(&'a self, awaited: &mut Awaited<'_>, cx: &mut Context<'_>) -> Poll<Begun<'a>> {
+        let mut kept = false;
         loop {
-            if !self.wire.buffer().is_empty() {
-                match parse_request(&self.wire.buffer(), &limits.head, Headers::new()) {
-                    Ok(Some(head)) => return Poll::Ready(Ok(Some(head))),
-                    Ok(None) => {}
-                    Err(error) => return Poll::Ready(Err(error.into())),
+            // Behind a part of a head, more of it; only the first look at what is kept needs no read.
+            let read = if kept {
+                match self.wire.poll_read_head(cx) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Begun::Gone),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Begun::Gone),
+                    Poll::Ready(Ok(_)) => self.wire.poll_lent(&self.core.read_buffer, cx),
+                    Poll::Pending => Poll::Pending,
                 }
+            } else {
+                self.wire.poll_lent(&self.core.read_buffer, cx)
+            };
+            let lent = match read {
+                Poll::Ready(Ok(lent)) if !lent.bytes().is_empty() => lent,
+                Poll::Ready(_) => return Poll::Ready(Begun::Gone),
+                Poll::Pending => return self.poll_silence(awaited, kept, cx),
+            };
+            if awaited.started.is_none() {
+                awaited.started = Some(Started::now(awaited.limits));
             }
-            match self.wire.poll_read_head(cx) {
-                Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Ok(None)),
-                Poll::Ready(Ok(_)) => {}
-                Poll::Pending => {
-                    let begun = !self.wire.buffer().is_empty();
-                    if self.is_ending() && !begun {
-                        return Poll::Ready(Ok(None));
-                    }
-                    ready!(self.wire.poll_timer(head_by, cx));
-                    let late = Error::new(ErrorKind::RequestTimeout).reason("head");
-                    return Poll::Ready(if begun { Err(late) } else { Ok(None) });
-                }
+            match parse_request(lent.bytes(), &awaited.limits.head, Headers::new()) {
+                Ok(Some(head)) => return Poll::Ready(Begun::Head(head, lent)),
+                Ok(None) => lent.used(0),
+                Err(error) => return Poll::Ready(Begun::Broken(error.into())),
             }
+            kept = true;
         }
     }
 
-    async fn exchange(&self, pinned: Rc<Pinned>, head: RequestHead, started: Instant) -> Next {
+    /// Nothing can be read now: the bounds of the wait. `begun` says whether a part of the head is there.
+    fn poll_silence(&self, awaited: &Awaited<'_>, begun: bool, cx: &mut Context<'_>) -> Poll<Begun<'static>> {
+        match &awaited.started {
+            _ if begun => {}
+            None => {
+                let until = if self.is_ending() { awaited.answered + LAST_CALL } else { awaited.until };
+                return self.wire.poll_timer(until, cx).map(|()| Begun::Silence);
+            }
+            Some(_) if self.is_ending() => return Poll::Ready(Begun::Gone),
+            Some(_) => {}
+        }
+        let head_by = awaited.started.map_or(awaited.until, |started| started.head_by);
+        ready!(self.wire.poll_timer(head_by, cx));
+        let late = || Begun::Broken(Error::new(ErrorKind::RequestTimeout).reason("head"));
+        Poll::Ready(if begun { late() } else { Begun::Gone })
+    }
+
+    /// Lets a request in, and uses up the bytes of its head.
+    fn admit(&self, pinned: Rc<Pinned>, head: RequestHead, lent: Lent<'_>, started: Instant) -> Admitted {
+        let target = &lent.bytes()[head.target.clone()];
+        let pinned = Connection::chosen(pinned, &head, target);
         let limits = pinned.plan.limits;
         self.wire.received.set(0);
         // A body of no bytes is none: nobody has to read it before the next request, and nothing is to be asked for.
@@ -219,22 +245,22 @@ impl Connection {
             keep_alive: head.keep_alive,
             was_head: head.method == Method::HEAD,
         };
-        let mut walk = {
-            let mut buffer = self.wire.buffer();
-            let arrived = Arrived {
-                peer: self.peer,
-                started,
-                method: head.method,
-                target: &buffer[head.target],
-                version: head.version,
-                headers: head.headers,
-                body,
-            };
-            let walk = Walk::admit(Rc::clone(&self.core), pinned, arrived);
-            // Only stepped over: taking the head out would share the buffer between two owners.
-            buffer.advance(head.len);
-            walk
+        let arrived = Arrived {
+            connection: &self.wire.facts,
+            started,
+            method: head.method,
+            target,
+            version: head.version,
+            headers: head.headers,
+            body,
         };
+        let walk = Walk::admit(Rc::clone(&self.core), pinned, arrived);
+        lent.used(head.len);
+        Admitted { walk, peer, limits }
+    }
+
+    async fn exchange(&self, admitted: Admitted) -> Next {
+        let Admitted { mut walk, peer, limits } = admitted;
         let answer = {
             let mut serve = pin!(walk.serve());
             poll_fn(|cx| {
@@ -252,7 +278,9 @@ impl Connection {
     }
 
     /// Answers a head that could not be read, and ends the connection.
-    async fn refuse(&self, mut walk: Walk) -> Next {
+    async fn refuse(&self, pinned: Rc<Pinned>, started: Instant, error: Error) -> Next {
+        let (core, facts) = (Rc::clone(&self.core), &self.wire.facts);
+        let mut walk = Walk::refuse(core, pinned, facts, started, error.closing());
         let limits = *walk.limits();
         let answer = walk.serve().await;
         self.wire.body_done.set(false);
@@ -275,7 +303,7 @@ impl Connection {
         encode::response_head(self.wire.out().small(), answer.status, &answer.headers, framing, connection);
         let mut body =
             if peer.was_head || framing == Framing::None { Body::Empty } else { answer.body.take() };
-        let mut pump = Pump { wire: &self.wire, framing, ended: false, broken: None, sent: 0, stalled: None };
+        let mut pump = Pump::new(&self.wire, framing);
         let sent = poll_fn(|cx| pump.poll(&mut body, limits, cx)).await;
         walk.sent(pump.sent);
         walk.received(self.wire.received.get());
@@ -332,106 +360,9 @@ impl Connection {
     }
 }
 
-/// What the answer must know of the one who asked.
-#[derive(Clone, Copy)]
-struct Peer {
-    version: Version,
-    keep_alive: bool,
-    was_head: bool,
-}
-
-/// How the answer's end is told (RFC 9112 section 6.3).
-fn framing(answer: &Response, peer: Peer) -> Framing {
-    let none = answer.status.is_informational()
-        || matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-        || (peer.was_head && answer.headers.has_id(HeaderId::ContentLength));
-    match answer.body.length() {
-        _ if none => Framing::None,
-        Some(0) | None if peer.was_head => Framing::None,
-        Some(length) => Framing::Length(length),
-        None if peer.version == Version::HTTP_10 => Framing::UntilClose,
-        None => Framing::Chunked,
-    }
-}
-
-/// Moves an answer's body into the socket, at the pace of the slower side.
-struct Pump<'a> {
-    wire: &'a Wire,
-    framing: Framing,
-    ended: bool,
-    broken: Option<Error>,
-    sent: u64,
-    /// How much had been written when the client stopped taking more, and when that was.
-    stalled: Option<(u64, Instant)>,
-}
-
-impl Pump<'_> {
-    fn poll(&mut self, body: &mut Body, limits: &Limits, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        loop {
-            while !self.ended && self.wire.out().has_room() {
-                match body.poll_frame(cx) {
-                    Poll::Ready(Some(Ok(frame))) => self.push(frame),
-                    // What came before it broke is still passed on; that it is not whole shows in its missing end.
-                    Poll::Ready(Some(Err(error))) => {
-                        self.broken = Some(error);
-                        self.ended = true;
-                    }
-                    Poll::Ready(None) => self.end(None),
-                    Poll::Pending if self.wire.out().is_empty() => {
-                        // The service is silent: it has a limit of its own; a client that leaves ends it at once.
-                        ready!(self.wire.poll_gone(cx));
-                        return Poll::Ready(Err(Error::new(ErrorKind::ClientClosed)));
-                    }
-                    Poll::Pending => break,
-                }
-            }
-            match self.wire.poll_flush(cx) {
-                Poll::Ready(Ok(())) if self.ended => {
-                    return Poll::Ready(self.broken.take().map_or(Ok(()), Err));
-                }
-                Poll::Ready(Ok(())) => self.stalled = None,
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(gone(error))),
-                Poll::Pending => {
-                    let written = self.wire.out().written();
-                    let (at, since) = self.stalled.unwrap_or_else(|| (written, clock::now()));
-                    let since = if at == written { since } else { clock::now() };
-                    self.stalled = Some((written, since));
-                    ready!(self.wire.poll_timer(since + limits.idle, cx));
-                    return Poll::Ready(Err(Error::new(ErrorKind::ClientClosed).reason("stalled")));
-                }
-            }
-        }
-    }
-
-    fn push(&mut self, frame: Frame) {
-        let mut out = self.wire.out();
-        match frame {
-            // A chunk of no bytes would be the end.
-            Frame::Data(data) if data.is_empty() => {}
-            Frame::Data(data) => {
-                self.sent += data.len() as u64;
-                if self.framing == Framing::Chunked {
-                    encode::chunk_head(out.small(), data.len());
-                    out.push(data, b"\r\n");
-                } else {
-                    out.push(data, b"");
-                }
-            }
-            Frame::Trailers(trailers) => {
-                drop(out);
-                self.end(Some(&trailers));
-            }
-        }
-    }
-
-    fn end(&mut self, trailers: Option<&Headers>) {
-        self.ended = true;
-        if self.framing == Framing::Chunked {
-            encode::last_chunk(self.wire.out().small(), trailers);
-        }
-    }
-}
-
-fn gone(error: io::Error) -> Error {
-    Error::new(ErrorKind::ClientClosed).reason("write").source(error)
+/// A request that was let in.
+struct Admitted {
+    walk: Walk,
+    peer: Peer,
+    limits: Limits,
 }

@@ -10,5 +10,6 @@ pub mod handoff;
 mod http1;
 mod http2;
 mod pace;
+mod pump;
 mod streams;
 mod wire;

@@ -1,14 +1,14 @@
 //! A client's connection as the two sides of an exchange share it: one reads the request's body, the other watches
 //! for the client and writes the answer. Both are polled by the same task, so the borrows never meet.
 
-use std::cell::{Cell, RefCell, RefMut};
+use std::cell::{Cell, Ref, RefCell, RefMut};
 use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 
-use crate::net::{Outbox, Stream, Timer};
+use crate::net::{Facts, Outbox, ReadBuffer, Stream, Timer};
 use crate::runtime::clock;
 
 /// Room for the head of a request; most fit into one read of it.
@@ -29,7 +29,10 @@ const READ_AHEAD: usize = 16 * 1024;
 
 /// A client's connection.
 pub(super) struct Wire {
+    /// What is known of the connection.
+    pub(super) facts: Facts,
     stream: RefCell<Stream>,
+    /// What was read and is not used yet.
     read: RefCell<BytesMut>,
     out: RefCell<Outbox>,
     timer: RefCell<Timer>,
@@ -46,8 +49,9 @@ pub(super) struct Wire {
 }
 
 impl Wire {
-    pub(super) fn new(stream: Stream, read: BytesMut) -> Wire {
+    pub(super) fn new(stream: Stream, facts: Facts, read: BytesMut) -> Wire {
         Wire {
+            facts,
             stream: RefCell::new(stream),
             read: RefCell::new(read),
             out: RefCell::new(Outbox::new()),
@@ -89,7 +93,22 @@ impl Wire {
         self.stream.borrow().poll_readable(cx)
     }
 
-    /// Reads a piece of a head.
+    /// The bytes at hand: those that are kept, or a read into a buffer that other connections use too. No bytes are the
+    /// end of the stream.
+    pub(super) fn poll_lent<'a>(
+        &'a self,
+        buffer: &'a RefCell<ReadBuffer>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<Lent<'a>>> {
+        let kept = self.read.borrow_mut();
+        if !kept.is_empty() {
+            return Poll::Ready(Ok(Lent { kept, read: None }));
+        }
+        let read = ready!(self.stream.borrow_mut().poll_read_lent(&mut buffer.borrow_mut(), cx))?;
+        Poll::Ready(Ok(Lent { kept, read: Some((buffer.borrow(), read)) }))
+    }
+
+    /// Reads a piece of a head behind what is kept of it.
     pub(super) fn poll_read_head(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         self.poll_read(HEAD_ROOM, cx)
     }
@@ -159,7 +178,94 @@ impl Wire {
     }
 
     /// Takes the connection apart, for a protocol that reads it in its own way.
-    pub(super) fn into_parts(self) -> (Stream, BytesMut) {
-        (self.stream.into_inner(), self.read.into_inner())
+    pub(super) fn into_parts(self) -> (Stream, Facts, BytesMut) {
+        (self.stream.into_inner(), self.facts, self.read.into_inner())
+    }
+}
+
+/// Bytes of a client that are used at once, or kept for later. Not held across a wait: others need the buffer.
+pub(super) struct Lent<'a> {
+    kept: RefMut<'a, BytesMut>,
+    /// The buffer they were read into and how many they are, where they are not kept.
+    read: Option<(Ref<'a, ReadBuffer>, usize)>,
+}
+
+impl Lent<'_> {
+    /// The bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        match &self.read {
+            Some((buffer, len)) => buffer.bytes(*len),
+            None => &self.kept,
+        }
+    }
+
+    /// Keeps all but the first bytes, which have been used.
+    pub(super) fn used(mut self, len: usize) {
+        match &self.read {
+            Some((_, read)) if len == *read => {}
+            Some((buffer, read)) => self.kept.extend_from_slice(&buffer.bytes(*read)[len..]),
+            // Nothing is left: the memory goes back, and the next head is lent.
+            None if len == self.kept.len() => *self.kept = BytesMut::new(),
+            // Only stepped over: taking them out would share the buffer between two owners.
+            None => self.kept.advance(len),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+
+    use crate::net::Detached;
+
+    use super::*;
+
+    fn pair() -> (TcpStream, Wire) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, peer) = listener.accept().unwrap();
+        let stream = Detached::new(accepted).unwrap().attach().unwrap();
+        let facts = stream.facts(peer);
+        (client, Wire::new(stream, facts, BytesMut::new()))
+    }
+
+    async fn lent<'a>(wire: &'a Wire, buffer: &'a RefCell<ReadBuffer>) -> Lent<'a> {
+        std::future::poll_fn(|cx| wire.poll_lent(buffer, cx)).await.unwrap()
+    }
+
+    #[test]
+    fn what_is_not_used_is_kept_while_others_read_into_the_same_buffer() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let buffer = RefCell::default();
+            let ((mut one, first), (mut two, second)) = (pair(), pair());
+            one.write_all(b"one and more").unwrap();
+            let bytes = lent(&first, &buffer).await;
+            assert_eq!(bytes.bytes(), b"one and more");
+            bytes.used(4);
+            two.write_all(b"TWO").unwrap();
+            let bytes = lent(&second, &buffer).await;
+            assert_eq!(bytes.bytes(), b"TWO");
+            bytes.used(3);
+            assert!(second.buffer().is_empty() && second.buffer().capacity() == 0, "nothing is kept");
+            let bytes = lent(&first, &buffer).await;
+            assert_eq!(bytes.bytes(), b"and more", "kept by its connection");
+            bytes.used(4);
+            lent(&first, &buffer).await.used(4);
+            assert_eq!(first.buffer().capacity(), 0, "the memory of a part goes back with its end");
+            drop(one);
+            assert!(lent(&first, &buffer).await.bytes().is_empty(), "the end of the stream");
+        });
+    }
+
+    #[test]
+    fn the_facts_of_a_connection_are_both_addresses() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _entered = runtime.enter();
+        let (client, wire) = pair();
+        assert_eq!(wire.facts.peer, client.local_addr().unwrap());
+        assert_eq!(wire.facts.local, client.peer_addr().ok());
+        assert!(wire.facts.tls.is_none());
     }
 }

@@ -10,6 +10,8 @@ use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use super::facts::{Facts, TlsFacts};
+
 /// A connection that is no socket of the system: the two ends meet in memory.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {
     /// Ready once there is something to read, the end included. As with a socket, it shares the one waker of reads.
@@ -23,6 +25,11 @@ pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {
 
     /// Says that nothing more will be written.
     fn finish_writing(&self);
+
+    /// What its handshake agreed on; nothing on a connection without TLS.
+    fn tls(&self) -> Option<TlsFacts> {
+        None
+    }
 }
 
 /// A connection, of the system's network or of one in memory.
@@ -62,6 +69,14 @@ impl Stream {
         match &self.0 {
             Kind::Tcp(stream) => stream.set_nodelay(true),
             Kind::Memory(_) => Ok(()),
+        }
+    }
+
+    /// What is known of a connection that was accepted from an address.
+    pub fn facts(&self, peer: SocketAddr) -> Facts {
+        match &self.0 {
+            Kind::Tcp(stream) => Facts { peer, local: stream.local_addr().ok(), tls: None },
+            Kind::Memory(stream) => Facts { peer, local: None, tls: stream.tls().map(Box::new) },
         }
     }
 

@@ -15,14 +15,15 @@ use crate::exchange::{
     Body, Client, Error, ErrorKind, Exchange, HeaderId, Headers, Record, Request, RequestId, Scheme, Target,
 };
 use crate::http1::valid_host;
+use crate::net::Facts;
 use crate::snapshot::{ListenerPlan, Pinned};
 
 use super::{Core, Walk};
 
 /// A request as a codec gives it.
 pub struct Arrived<'a> {
-    /// The other end of the socket.
-    pub peer: SocketAddr,
+    /// The connection that it came on.
+    pub connection: &'a Facts,
     /// When the head's first byte was seen.
     pub started: Instant,
     /// The method.
@@ -42,7 +43,7 @@ impl Walk {
     pub fn admit(core: Rc<Core>, pinned: Rc<Pinned>, arrived: Arrived<'_>) -> Walk {
         let plan = &pinned.plan;
         let mut headers = arrived.headers;
-        let client = client(plan, arrived.peer, &headers);
+        let client = client(plan, arrived.connection, &headers);
         let given = if client.trusted {
             headers.get_id(HeaderId::XRequestId).and_then(RequestId::given)
         } else {
@@ -76,11 +77,11 @@ impl Walk {
     pub fn refuse(
         core: Rc<Core>,
         pinned: Rc<Pinned>,
-        peer: SocketAddr,
+        connection: &Facts,
         started: Instant,
         error: Error,
     ) -> Walk {
-        let client = client(&pinned.plan, peer, &Headers::new());
+        let client = client(&pinned.plan, connection, &Headers::new());
         let request = Request {
             method: Method::from_bytes(b"-").unwrap_or_default(),
             target: Target::default(),
@@ -126,10 +127,12 @@ impl Walk {
 }
 
 /// The client as the network tells: behind trusted proxies, the first address from the right that is not one of them.
-fn client(plan: &ListenerPlan, peer: SocketAddr, headers: &Headers) -> Client {
+fn client(plan: &ListenerPlan, connection: &Facts, headers: &Headers) -> Client {
+    let peer = connection.peer;
+    let scheme = if connection.tls.is_some() { Scheme::Https } else { Scheme::Http };
     let peer_ip = peer.ip().to_canonical();
     if plan.trusted_proxies.is_empty() || !plan.trusts(peer_ip) {
-        return Client { peer, ip: peer_ip, trusted: false, scheme: Scheme::Http };
+        return Client { peer, ip: peer_ip, trusted: false, scheme };
     }
     let mut ip = peer_ip;
     let lines: SmallVec<[&[u8]; 4]> = headers.all_id(HeaderId::XForwardedFor).collect();
@@ -140,9 +143,12 @@ fn client(plan: &ListenerPlan, peer: SocketAddr, headers: &Headers) -> Client {
             break;
         }
     }
-    let https =
-        headers.get_id(HeaderId::XForwardedProto).is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"));
-    Client { peer, ip, trusted: true, scheme: if https { Scheme::Https } else { Scheme::Http } }
+    let scheme = match headers.get_id(HeaderId::XForwardedProto) {
+        Some(proto) if proto.eq_ignore_ascii_case(b"https") => Scheme::Https,
+        Some(_) => Scheme::Http,
+        None => scheme,
+    };
+    Client { peer, ip, trusted: true, scheme }
 }
 
 /// An address as proxies write it: bare, in brackets, or with a port.

@@ -8,9 +8,13 @@ use std::time::{Duration, Instant};
 
 use super::shed::Shed;
 use crate::exchange::{CoreId, RequestId};
+use crate::net::ReadBuffer;
 use crate::runtime::{clock, random};
 use crate::telemetry::CoreLog;
 use crate::telemetry::metrics::Metrics;
+
+/// How many idle connections of a core keep their buffers for a while, because their next request may be on its way.
+const MAX_WARM: usize = 128;
 
 /// One thread, one runtime, and what is theirs alone.
 pub struct Core {
@@ -22,7 +26,10 @@ pub struct Core {
     pub metrics: Arc<Metrics>,
     /// What the process has to do.
     pub shed: Arc<Shed>,
+    /// Where its connections read heads, one after the other.
+    pub read_buffer: RefCell<ReadBuffer>,
     random: RefCell<random::Rng>,
+    warm: Cell<usize>,
     draining: Cell<bool>,
     cut_off: Cell<Option<&'static str>>,
     date: RefCell<Option<(Instant, String)>>,
@@ -43,6 +50,8 @@ impl Core {
             log,
             metrics,
             shed: Arc::default(),
+            read_buffer: RefCell::default(),
+            warm: Cell::new(0),
             random: RefCell::new(random::generator()),
             draining: Cell::new(false),
             cut_off: Cell::new(None),
@@ -122,10 +131,30 @@ impl Core {
         Entered { core: Rc::clone(self), at }
     }
 
+    /// Lets an idle connection keep its buffers for a while, until the guard is dropped; `None` where as many as may do so
+    /// already. So what idle connections hold is bounded, however many there are.
+    pub fn keep_warm(&self) -> Option<Warm<'_>> {
+        let warm = self.warm.get();
+        if warm >= MAX_WARM {
+            return None;
+        }
+        self.warm.set(warm + 1);
+        Some(Warm(&self.warm))
+    }
+
     /// How many connections are open on this core.
     pub fn open(&self) -> usize {
         let connections = self.connections.borrow();
         connections.wakers.len() - connections.free.len()
+    }
+}
+
+/// An idle connection that keeps its buffers.
+pub struct Warm<'c>(&'c Cell<usize>);
+
+impl Drop for Warm<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 
@@ -140,5 +169,19 @@ impl Drop for Entered {
         let mut connections = self.core.connections.borrow_mut();
         connections.wakers[self.at] = None;
         connections.free.push(self.at);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn so_many_idle_connections_keep_their_buffers_and_no_more() {
+        let core = Core::new(CoreId(0), None, Metrics::new(1));
+        let mut warm: Vec<Warm<'_>> = (0..MAX_WARM).map(|_| core.keep_warm().unwrap()).collect();
+        assert!(core.keep_warm().is_none());
+        warm.pop();
+        assert!(core.keep_warm().is_some());
     }
 }

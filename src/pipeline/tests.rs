@@ -7,6 +7,7 @@ use http::{Method, StatusCode, Version};
 use super::*;
 use crate::config::load_text;
 use crate::exchange::{Body, CoreId, Headers};
+use crate::net::Facts;
 use crate::snapshot::ListenerPlan;
 use crate::snapshot::compile::{Environment, compile, vocabulary};
 
@@ -25,7 +26,7 @@ fn answer(yaml: &str, target: &str, spoil: impl FnOnce(&mut ListenerPlan)) -> (R
     let mut headers = Headers::new();
     headers.append("host", b"gw.test").unwrap();
     let arrived = Arrived {
-        peer: "192.0.2.1:4000".parse().unwrap(),
+        connection: &Facts::plain("192.0.2.1:4000".parse().unwrap()),
         started: Instant::now(),
         method: Method::GET,
         target: target.as_bytes(),

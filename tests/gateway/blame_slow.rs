@@ -103,7 +103,9 @@ fn slow_uploads_do_not_lower_an_adaptive_limit() {
             });
         }
     });
-    assert_eq!(upstream(&gateway)["limit"], 8, "the clients were slow, the service was not");
+    // A busy machine may cost a step or two; the time of the uploads would cost nearly all of them.
+    let limit = upstream(&gateway)["limit"].as_u64().unwrap();
+    assert!(limit >= 5, "{limit}: the clients were slow, the service was not");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use clap::Args;
 use crate::config::{HostPattern, nearest};
 use crate::exchange::{Body, CoreId, Error, HeaderId, Headers, Name};
 use crate::http1::parse_request;
+use crate::net::Facts;
 use crate::pipeline::{Arrived, Core, Walk};
 use crate::runtime::clock;
 use crate::server::Source;
@@ -99,7 +100,7 @@ fn tell(arguments: &Arguments, snapshot: &Arc<Snapshot>, environment: &Environme
     match parse_request(head.as_bytes(), &plan.limits.head, Headers::new()) {
         Ok(Some(read)) => {
             let arrived = Arrived {
-                peer: SocketAddr::new(arguments.client_ip, 0),
+                connection: &Facts::plain(SocketAddr::new(arguments.client_ip, 0)),
                 started: clock::now(),
                 method: read.method,
                 target: &head.as_bytes()[read.target],

@@ -11,7 +11,6 @@ mod stall;
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
@@ -24,7 +23,7 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 
 use crate::exchange::{Body, HeaderId, Response};
-use crate::net::{Stream, Timer};
+use crate::net::{Facts, Stream, Timer};
 use crate::pipeline::{Arrived, Core, Walk};
 use crate::runtime::clock;
 use crate::snapshot::Watcher;
@@ -54,7 +53,7 @@ const PENDING_RESETS: usize = 20;
 pub(super) async fn serve(
     stream: Stream,
     read: BytesMut,
-    peer: SocketAddr,
+    facts: Facts,
     core: Rc<Core>,
     watcher: Rc<Watcher>,
 ) {
@@ -64,9 +63,10 @@ pub(super) async fn serve(
     let streams = Rc::new(Streams::default());
     let service = service_fn({
         let (core, watcher, streams) = (Rc::clone(&core), Rc::clone(&watcher), Rc::clone(&streams));
+        let facts = Rc::new(facts);
         move |request| {
             let guard = streams.enter();
-            stream_of(request, peer, Rc::clone(&core), Rc::clone(&watcher), guard)
+            stream_of(request, Rc::clone(&facts), Rc::clone(&core), Rc::clone(&watcher), guard)
         }
     });
     let tasks = StreamTasks { streams: Rc::clone(&streams), idle: limits.idle };
@@ -120,7 +120,7 @@ pub(super) async fn serve(
 
 async fn stream_of(
     request: http::Request<Incoming>,
-    peer: SocketAddr,
+    facts: Rc<Facts>,
     core: Rc<Core>,
     watcher: Rc<Watcher>,
     guard: Guard,
@@ -131,7 +131,7 @@ async fn stream_of(
     let received = Rc::new(Cell::new(0));
     let (head, body) = request.into_parts();
     let walk = match lines(&head, &limits) {
-        Err(error) => Walk::refuse(core, pinned, peer, started, error),
+        Err(error) => Walk::refuse(core, pinned, &facts, started, error),
         Ok(headers) => {
             let pinned = pinned.for_host(headers.get_id(HeaderId::Host).unwrap_or_default());
             let limits = pinned.plan.limits;
@@ -152,7 +152,7 @@ async fn stream_of(
                 }))
             };
             let arrived = Arrived {
-                peer,
+                connection: &facts,
                 started,
                 method: head.method.clone(),
                 target: target.as_bytes(),
