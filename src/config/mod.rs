@@ -70,7 +70,7 @@ pub use suggest::nearest;
 pub use text::Text;
 pub use units::{duration, duration_text};
 pub use upstream::{
-    Balance, Breaker, Concurrency, Discover, Endpoint, Endpoints, Health, Hedge, Outliers, Probe, Retry,
+    AnswerLimits, Balance, Breaker, Concurrency, Discover, Endpoint, Endpoints, Health, Hedge, Outliers, Probe, Retry,
     RetryOn, Timeouts, Upstream, UpstreamSettings,
 };
 pub use url::{Host, HostPattern, Url};

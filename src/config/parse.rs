@@ -76,7 +76,14 @@ struct Frame {
 
 enum Open {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, seen: HashMap<String, Span>, key: Option<(String, Text)> },
+    Map { entries: Vec<Entry>, seen: HashMap<String, Span>, key: Option<MapKey> },
+}
+
+/// A key whose value has not come yet.
+enum MapKey {
+    Named(String, Text),
+    /// A merge key of YAML 1.1 (`<<`), which has been reported: its value is dropped.
+    Merge,
 }
 
 /// The text of the file by character index, which is how marks count.
@@ -218,7 +225,8 @@ impl Builder<'_> {
         match &mut frame.open {
             Open::List(items) => items.push(node),
             Open::Map { entries, seen, key } => match key.take() {
-                Some((text, key_text)) => {
+                Some(MapKey::Merge) => {}
+                Some(MapKey::Named(text, key_text)) => {
                     let first = seen.get(&text).copied();
                     if let Some(first) = first {
                         let what = format!("the key {} is written twice", quoted(&text));
@@ -233,7 +241,14 @@ impl Builder<'_> {
                         });
                     }
                 }
-                None => *key = Some(key_of(node)?),
+                None if is_merge_key(&node) => {
+                    self.problems.push(merging(node.span));
+                    *key = Some(MapKey::Merge);
+                }
+                None => {
+                    let (text, written) = key_of(node)?;
+                    *key = Some(MapKey::Named(text, written));
+                }
             },
         }
         Ok(())
@@ -242,6 +257,16 @@ impl Builder<'_> {
 
 fn too_deep(span: Span) -> Diagnostic {
     Diagnostic::error(span, format!("nested more than {MAX_DEPTH} deep"))
+}
+
+/// Whether a key is the merge key of YAML 1.1; in quotes it is a text like any other.
+fn is_merge_key(node: &Node) -> bool {
+    matches!(&node.value, Value::Scalar(scalar) if scalar.style() == Style::Plain && scalar.raw() == "<<")
+}
+
+fn merging(span: Span) -> Diagnostic {
+    Diagnostic::error(span, "`<<` is a YAML merge key, and maps are not merged here")
+        .help("write the keys out; an alias can stand for a whole value, as in `timeouts: *slow`")
 }
 
 fn key_of(node: Node) -> Result<(String, Text), Diagnostic> {

@@ -8,7 +8,7 @@ mod bytes;
 use std::fmt;
 
 pub use bytes::percent_decode;
-use bytes::{Class, class, escape_at, plain_length};
+use bytes::{Class, class, escape_at, escaped, plain_length};
 
 use super::error::Error;
 use super::kind::ErrorKind;
@@ -16,7 +16,8 @@ use super::kind::ErrorKind;
 /// A normalised request target: the path, then `?` and the query as they were sent.
 ///
 /// The path starts with `/` (only the asterisk-form does not), holds no `//`, no dot segment and no escape of an
-/// unreserved character; other escapes stand exactly as they came. Normalising it again changes nothing.
+/// unreserved character; other escapes stand exactly as they came, and what browsers leave unencoded is encoded (`[`, `]`,
+/// `^`, `|`). Normalising it again changes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Target {
     text: String,
@@ -385,7 +386,8 @@ fn push_segment(out: &mut Vec<u8>, raw: &[u8], last: bool, rules: PathRules) -> 
     Ok(held)
 }
 
-/// Copies a segment with its unreserved characters decoded and everything unsafe refused.
+/// Copies a segment with its unreserved characters decoded, what browsers leave unencoded encoded, and everything unsafe
+/// refused.
 fn decode_unreserved(out: &mut Vec<u8>, raw: &[u8]) -> Result<bool, TargetError> {
     let mut encoded_slash = false;
     let mut at = 0;
@@ -393,6 +395,7 @@ fn decode_unreserved(out: &mut Vec<u8>, raw: &[u8]) -> Result<bool, TargetError>
         at += 1;
         match class(byte) {
             Class::Unreserved | Class::Delimiter | Class::Semicolon => out.push(byte),
+            Class::Unescaped => out.extend_from_slice(&escaped(byte)),
             Class::Percent => {
                 let decoded = escape_at(raw, at - 1).ok_or(TargetError::Escape)?;
                 match class(decoded) {
