@@ -16,7 +16,7 @@ mod aggregate_order;
 mod aggregate_paths;
 mod aggregate_table;
 mod aggregate_told;
-mod answer_limits;
+mod answers;
 mod authorize;
 mod blame;
 mod blame_slow;

@@ -68,11 +68,14 @@ fn of_content(name: &[u8]) -> bool {
             | b"content-digest"
             | b"content-encoding"
             | b"content-length"
+            | b"content-md5"
             | b"content-range"
             | b"content-type"
             | b"digest"
             | b"etag"
             | b"repr-digest"
+            | b"signature"
+            | b"signature-input"
     )
 }
 
