@@ -6,6 +6,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span as Mark}
 
 use super::diagnostic::Diagnostic;
 use super::document::{Entry, Node, Scalar, Style, Value};
+use super::merge::{self, Merge};
 use super::span::{FileId, Span, Spanned};
 use super::text::{Text, quoted};
 
@@ -76,14 +77,14 @@ struct Frame {
 
 enum Open {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, seen: HashMap<String, Span>, key: Option<MapKey> },
+    Map { entries: Vec<Entry>, seen: HashMap<String, Span>, key: Option<MapKey>, merge: Option<Merge> },
 }
 
 /// A key whose value has not come yet.
 enum MapKey {
     Named(String, Text),
-    /// A merge key of YAML 1.1 (`<<`), which has been reported: its value is dropped.
-    Merge,
+    /// The merge key, at this place.
+    Merge(Span),
 }
 
 /// The text of the file by character index, which is how marks count.
@@ -164,7 +165,8 @@ impl Builder<'_> {
                 self.open(span, anchor, tag.is_some(), Open::List(Vec::new()))
             }
             Event::MappingStart(anchor, tag) => {
-                let open = Open::Map { entries: Vec::new(), seen: HashMap::default(), key: None };
+                let seen = HashMap::default();
+                let open = Open::Map { entries: Vec::new(), seen, key: None, merge: None };
                 self.open(span, anchor, tag.is_some(), open)
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
@@ -196,7 +198,8 @@ impl Builder<'_> {
         let Some(frame) = self.stack.pop() else { return Ok(()) };
         let value = match frame.open {
             Open::List(items) => Value::List(items),
-            Open::Map { entries, .. } => Value::Map(entries),
+            Open::Map { entries, merge: None, .. } => Value::Map(entries),
+            Open::Map { entries, merge: Some(merge), .. } => Value::Map(merge.into(entries)),
         };
         let node = Node { span: frame.span, value };
         // Only an anchored node is counted anew: the walk over every node at every level would be quadratic.
@@ -224,8 +227,18 @@ impl Builder<'_> {
         frame.height = frame.height.max(height);
         match &mut frame.open {
             Open::List(items) => items.push(node),
-            Open::Map { entries, seen, key } => match key.take() {
-                Some(MapKey::Merge) => {}
+            Open::Map { entries, seen, key, merge } => match key.take() {
+                Some(MapKey::Merge(key)) => {
+                    let new = Merge { key, at: entries.len(), value: node };
+                    self.problems.extend(new.problem());
+                    if let Some(first) = merge {
+                        let problem = Diagnostic::error(key, "the merge key `<<` is written twice")
+                            .help("write one, with a list: `<<: [*a, *b]`");
+                        self.problems.push(problem.note(first.key, "first written here"));
+                    } else {
+                        *merge = Some(new);
+                    }
+                }
                 Some(MapKey::Named(text, key_text)) => {
                     let first = seen.get(&text).copied();
                     if let Some(first) = first {
@@ -241,10 +254,7 @@ impl Builder<'_> {
                         });
                     }
                 }
-                None if is_merge_key(&node) => {
-                    self.problems.push(merging(node.span));
-                    *key = Some(MapKey::Merge);
-                }
+                None if merge::is_key(&node) => *key = Some(MapKey::Merge(node.span)),
                 None => {
                     let (text, written) = key_of(node)?;
                     *key = Some(MapKey::Named(text, written));
@@ -257,16 +267,6 @@ impl Builder<'_> {
 
 fn too_deep(span: Span) -> Diagnostic {
     Diagnostic::error(span, format!("nested more than {MAX_DEPTH} deep"))
-}
-
-/// Whether a key is the merge key of YAML 1.1; in quotes it is a text like any other.
-fn is_merge_key(node: &Node) -> bool {
-    matches!(&node.value, Value::Scalar(scalar) if scalar.style() == Style::Plain && scalar.raw() == "<<")
-}
-
-fn merging(span: Span) -> Diagnostic {
-    Diagnostic::error(span, "`<<` is a YAML merge key, and maps are not merged here")
-        .help("write the keys out; an alias can stand for a whole value, as in `timeouts: *slow`")
 }
 
 fn key_of(node: Node) -> Result<(String, Text), Diagnostic> {

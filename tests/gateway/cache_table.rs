@@ -191,8 +191,11 @@ fn every_row_of_how_long() {
 fn played(rows: &[Vec<&'static str>], asked: usize) {
     let mut stage = Stage::set(rows.iter().map(|row| Cell::read(row[1]).settings));
     for (at, row) in rows.iter().enumerate() {
-        let (request, reply, then) =
-            (Cell::read(if asked > 0 { row[1] } else { "" }), Cell::read(row[1 + asked]), Cell::read(row[2 + asked]));
+        let (request, reply, then) = (
+            Cell::read(if asked > 0 { row[1] } else { "" }),
+            Cell::read(row[1 + asked]),
+            Cell::read(row[2 + asked]),
+        );
         let now = SystemTime::now();
         let answered = || reply.reply(now, "first");
         stage.script.set([answered(), Reply { body: "next", ..answered() }]);

@@ -39,7 +39,15 @@ fn waits() -> Waits {
     let long = Duration::from_secs(60);
     let started = Instant::now();
     let limits = crate::config::AnswerLimits::default();
-    Waits { deadline: started + long, whole: false, response: long, idle: long, upload_rate: 4096, limits, started }
+    Waits {
+        deadline: started + long,
+        whole: false,
+        response: long,
+        idle: long,
+        upload_rate: 4096,
+        limits,
+        started,
+    }
 }
 
 #[test]
