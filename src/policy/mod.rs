@@ -79,7 +79,7 @@ pub trait Policy: Any + Send + Sync {
         Step::Continue
     }
 
-    /// Whether the action has to be run once more, since nobody can use its answer; it has changed the request then.
+    /// Whether the action has to be run once more, since its answer is of no use; the policy has changed the request then.
     /// Asked of every policy of an exchange that noted something in `cached`, before the answer goes out.
     fn asks_anew(&self, exchange: &mut Exchange, answer: &Response) -> bool {
         let _ = (exchange, answer);

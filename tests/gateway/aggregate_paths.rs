@@ -1,4 +1,4 @@
-//! Values with slashes in the paths of sources: `%2F` where the route keeps it, and a failure that is told elsewhere.
+//! Values with slashes in the paths of sources: `%2F` where the route keeps it, and a failure with its reason elsewhere.
 
 use serde_json::json;
 

@@ -35,7 +35,7 @@ impl Script {
             let mut lines = borrowed(&reply.lines);
             let length = lines.iter().position(|(name, _)| *name == "content-length");
             if let Some(at) = length {
-                // Told of a HEAD: the content is as long.
+                // The length that the page names.
                 let length = lines.remove(at).1.parse().unwrap();
                 return turn.answer(reply.status, &lines, "x".repeat(length));
             }

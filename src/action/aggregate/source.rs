@@ -203,8 +203,8 @@ impl Source {
             if templates.any(|template| template.references().any(is_said)) {
                 return match error {
                     TargetError::EncodedSlash if !self.path_rules.encoded_slash_keep => {
-                        let mend = "the route lets it through with `path: { encoded_slash: keep }`";
-                        absent(&format_args!("{error}: {mend}"))
+                        let help = "the route lets it through with `path: { encoded_slash: keep }`";
+                        absent(&format_args!("{error}: {help}"))
                     }
                     _ => absent(&error),
                 };
