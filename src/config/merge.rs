@@ -36,7 +36,7 @@ impl Merge {
 
     /// The entries of the map with those that it merges, which stand in the place of the key. What the map says itself wins,
     /// then the first of several maps.
-    pub(super) fn into(self, mut own: Vec<Entry>) -> Vec<Entry> {
+    pub(super) fn added_to(self, mut own: Vec<Entry>) -> Vec<Entry> {
         let behind = own.split_off(self.at.min(own.len()));
         let maps = match self.value.value {
             Value::Map(entries) => vec![entries],

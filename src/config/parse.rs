@@ -77,7 +77,7 @@ struct Frame {
 
 enum Open {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, seen: HashMap<String, Span>, key: Option<MapKey>, merge: Option<Merge> },
+    Map { entries: Vec<Entry>, seen: HashMap<String, Span>, key: Option<MapKey>, merge: Option<Box<Merge>> },
 }
 
 /// A key whose value has not come yet.
@@ -199,7 +199,7 @@ impl Builder<'_> {
         let value = match frame.open {
             Open::List(items) => Value::List(items),
             Open::Map { entries, merge: None, .. } => Value::Map(entries),
-            Open::Map { entries, merge: Some(merge), .. } => Value::Map(merge.into(entries)),
+            Open::Map { entries, merge: Some(merge), .. } => Value::Map(merge.added_to(entries)),
         };
         let node = Node { span: frame.span, value };
         // Only an anchored node is counted anew: the walk over every node at every level would be quadratic.
@@ -236,7 +236,7 @@ impl Builder<'_> {
                             .help("write one, with a list: `<<: [*a, *b]`");
                         self.problems.push(problem.note(first.key, "first written here"));
                     } else {
-                        *merge = Some(new);
+                        *merge = Some(Box::new(new));
                     }
                 }
                 Some(MapKey::Named(text, key_text)) => {
