@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use portcullis::config::{Loaded, Test, Text, load, load_text};
+use portcullis::config::{Action, Loaded, Test, Text, load, load_text};
 use portcullis::snapshot::compile::{Environment, compile, vocabulary};
 
 /// The environment of every case.
@@ -101,6 +101,50 @@ fn a_path_that_is_not_there_is_named() {
     assert!(loaded.unreadable && loaded.config.is_none());
     assert!(loaded.diagnostics.has_errors());
     assert!(seen(&loaded).contains("`/nowhere/portcullis.yaml` does not exist"), "{}", seen(&loaded));
+}
+
+#[test]
+fn a_merge_key_means_the_keys_that_it_takes() {
+    let upstreams = |yaml: &str| {
+        let routes =
+            "routes: { /a: { upstream: a }, /b: { upstream: b }, /c: { upstream: c }, /d: { upstream: d } }";
+        let loaded = text(&format!("listen: 127.0.0.1:8080\n{routes}\nupstreams:\n{yaml}"));
+        assert!(loaded.diagnostics.is_empty(), "{}", seen(&loaded));
+        let config = loaded.config.expect("it was read");
+        config.upstreams.into_iter().map(|upstream| upstream.settings).collect::<Vec<_>>()
+    };
+    let merged = upstreams(
+        "  a: &a { url: 'http://a.test', timeouts: &slow { connect: 2s, response: 9s }, balance: random }
+  b: { <<: *a, url: 'http://b.test' }
+  c: &c { url: 'http://c.test', <<: [{ balance: round_robin }, *a], timeouts: { <<: *slow, response: 1s } }
+  d: { <<: *c }\n",
+    );
+    let written = upstreams(
+        "  a: { url: 'http://a.test', timeouts: { connect: 2s, response: 9s }, balance: random }
+  b: { url: 'http://b.test', timeouts: { connect: 2s, response: 9s }, balance: random }
+  c: { url: 'http://c.test', timeouts: { connect: 2s, response: 1s }, balance: round_robin }
+  d: { url: 'http://c.test', timeouts: { connect: 2s, response: 1s }, balance: round_robin }\n",
+    );
+    assert_eq!(merged, written);
+}
+
+#[test]
+fn what_is_merged_stands_in_the_place_of_the_merge_key() {
+    let loaded = text(
+        "
+listen: 127.0.0.1:8080
+upstreams: { u: { url: 'http://u.test' } }
+routes:
+  /a: { aggregate: { sources: &more { x: { upstream: u, path: /x }, y: { upstream: u, path: /y } } } }
+  /b: { aggregate: { sources: { first: { upstream: u, path: / }, <<: *more, y: { upstream: u, path: /z }, last: { upstream: u, path: / } } } }
+",
+    );
+    assert!(loaded.diagnostics.is_empty(), "{}", seen(&loaded));
+    let config = loaded.config.expect("it was read");
+    let Action::Aggregate(node) = &config.routes[1].alternatives[0].action.value else { panic!() };
+    let sources = node.get("sources").expect("they are there").entries();
+    let keys: Vec<&str> = sources.iter().map(|entry| entry.key.value.as_str()).collect();
+    assert_eq!(keys, ["first", "x", "y", "last"]);
 }
 
 /// What a header of a route's `match` must be, and which of its bytes no template may read.

@@ -14,7 +14,8 @@ const ALL: [PathRules; 4] = [
     PathRules::KEEP,
 ];
 
-/// Escapes of unreserved characters as what they stand for, all others as they are.
+/// Escapes of unreserved characters as what they stand for, all others as they are, and what browsers leave unencoded
+/// as its escape.
 fn plain(path: &str) -> String {
     let mut out = String::new();
     let mut rest = path;
@@ -26,7 +27,10 @@ fn plain(path: &str) -> String {
                 rest = &rest[3..];
             }
             None => {
-                out.push(letter);
+                match letter {
+                    '[' | ']' | '^' | '|' => out.push_str(&format!("%{:02X}", u32::from(letter))),
+                    letter => out.push(letter),
+                }
                 rest = &rest[letter.len_utf8()..];
             }
         }

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use crate::cache::Cache;
 use crate::config::{Field, Target};
+use crate::exchange::target::PathRules;
 use crate::exchange::{Error, Exchange, Name, Response};
 use crate::expression::Scope;
 use crate::shaping::Shape;
@@ -63,6 +64,8 @@ pub struct Env<'a> {
     pub timeout: Duration,
     /// The numbers of the process.
     pub metrics: &'a Metrics,
+    /// What a path may hold, for paths that the action makes.
+    pub path_rules: PathRules,
     /// The shape that the route's policies ask for, where the action applies it itself.
     pub shape: Option<Arc<Shape>>,
     /// The store of answers.

@@ -6,22 +6,29 @@ use crate::exchange::headers::valid_name;
 use crate::exchange::{HeaderId, Headers};
 
 /// The largest number of seconds that anybody means (RFC 9111 section 1.2.2).
-const MANY: u64 = 1 << 31;
+pub const MANY: u64 = 1 << 31;
 
 /// `Cache-Control` (RFC 9111 section 5.2). Names in any case, values bare or quoted; what is said twice counts in its
 /// stricter form, and what cannot be read counts as the strictest. Unknown directives mean nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct CacheControl {
-    /// It must not be kept.
+    /// It must not be kept. Also where a part of the line cannot be read.
     pub no_store: bool,
+    /// A cache that knows its status may keep it though it says `no-store` (section 5.2.2.3).
+    pub must_understand: bool,
+    /// A part of the line cannot be read, so that what it says is not known.
+    pub broken: bool,
     /// It must not be given without asking first. Also where it names fields.
     pub no_cache: bool,
     /// It is for one client alone. Also where it names fields.
     pub private: bool,
     /// It may be kept where it otherwise might not.
     pub public: bool,
-    /// It must not be given once it is stale: `must-revalidate`, or `proxy-revalidate`, which a gateway obeys as well.
+    /// It must not be given once it is stale.
     pub must_revalidate: bool,
+    /// The same, for caches that serve several clients. Unlike `must-revalidate` it does not allow to keep what was
+    /// asked for with credentials (section 3.5).
+    pub proxy_revalidate: bool,
     /// Of a request: it is to be answered from what is kept, or not at all.
     pub only_if_cached: bool,
     /// Seconds that it is fresh, from when it was made.
@@ -50,16 +57,22 @@ impl CacheControl {
     fn take(&mut self, directive: &Directive<'_>) {
         let name = directive.name;
         let is = |word: &str| name.eq_ignore_ascii_case(word.as_bytes());
-        if directive.broken || is("no-store") {
+        if directive.broken {
+            (self.broken, self.no_store) = (true, true);
+        } else if is("no-store") {
             self.no_store = true;
+        } else if is("must-understand") {
+            self.must_understand = true;
         } else if is("no-cache") {
             self.no_cache = true;
         } else if is("private") {
             self.private = true;
         } else if is("public") {
             self.public = true;
-        } else if is("must-revalidate") || is("proxy-revalidate") {
+        } else if is("must-revalidate") {
             self.must_revalidate = true;
+        } else if is("proxy-revalidate") {
+            self.proxy_revalidate = true;
         } else if is("only-if-cached") {
             self.only_if_cached = true;
         } else if is("max-age") {
@@ -71,6 +84,17 @@ impl CacheControl {
         } else if is("stale-while-revalidate") {
             shorter(&mut self.stale_while_revalidate, directive);
         }
+    }
+
+    /// Whether a cache must not keep the answer, whose status it understands (RFC 9111 sections 3 and 5.2.2.3).
+    pub fn forbids_keeping(&self) -> bool {
+        self.no_store && (self.broken || !self.must_understand)
+    }
+
+    /// Whether a cache that serves several clients must not give the answer once it is stale (RFC 9111 section 4.2.4);
+    /// `s-maxage` forbids it as `proxy-revalidate` does (section 5.2.2.10).
+    pub fn forbids_stale(&self) -> bool {
+        self.no_cache || self.must_revalidate || self.proxy_revalidate || self.s_maxage.is_some()
     }
 
     /// For how long an answer with this head is fresh, counted from when it was made (RFC 9111 section 4.2.1): what is
@@ -89,20 +113,29 @@ impl CacheControl {
     }
 }
 
-/// How old an answer is that has come just now, `waited` after it was asked for (RFC 9111 section 4.2.3).
+/// How old an answer is that has come just now, `waited` after it was asked for (RFC 9111 section 4.2.3): what it says
+/// of its age, and the time it was on its way, or what its `Date` shows where that is more. Of several ages the first
+/// counts; one that is no number says nothing (section 5.1).
 pub fn age(headers: &Headers, now: SystemTime, waited: Duration) -> Duration {
     let told = headers.get("age").and_then(|value| {
         let first = value.split(|byte| *byte == b',').next()?;
         number(first.trim_ascii())
     });
-    let told = told.map_or(Duration::ZERO, |seconds| Duration::from_secs(seconds).saturating_add(waited));
-    let apparent = date(headers).and_then(|date| now.duration_since(date).ok()).unwrap_or_default();
-    // `Date` has whole seconds: of less than two nothing can be told.
-    if apparent < Duration::from_secs(2) { told } else { told.max(apparent) }
+    let corrected = Duration::from_secs(told.unwrap_or_default()).saturating_add(waited);
+    // `Date` has whole seconds, and so has what is compared with it.
+    let apparent = date(headers).map_or(0, |date| seconds(now).saturating_sub(seconds(date)));
+    corrected.max(Duration::from_secs(apparent))
 }
 
-fn date(headers: &Headers) -> Option<SystemTime> {
-    http_date(headers.get_id(HeaderId::Date)?)
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+/// When an answer was made, where its one `Date` can be read.
+pub fn date(headers: &Headers) -> Option<SystemTime> {
+    let mut lines = headers.all_id(HeaderId::Date);
+    let first = http_date(lines.next()?)?;
+    lines.next().is_none().then_some(first)
 }
 
 /// A date of HTTP, in any of its three forms (RFC 9110 section 5.6.7).

@@ -223,6 +223,11 @@ impl Node {
         if let Value::Map(entries) = &self.value { entries } else { &[] }
     }
 
+    /// The same, taken out; `None` where it is no map.
+    pub(super) fn into_entries(self) -> Option<Vec<Entry>> {
+        if let Value::Map(entries) = self.value { Some(entries) } else { None }
+    }
+
     /// Its items, where it is a list.
     pub fn items(&self) -> &[Node] {
         if let Value::List(items) = &self.value { items } else { &[] }

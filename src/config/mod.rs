@@ -19,6 +19,7 @@ mod json;
 mod kind;
 mod listener;
 mod load;
+mod merge;
 mod model;
 mod names;
 mod open;
@@ -70,8 +71,8 @@ pub use suggest::nearest;
 pub use text::Text;
 pub use units::{duration, duration_text};
 pub use upstream::{
-    Balance, Breaker, Concurrency, Discover, Endpoint, Endpoints, Health, Hedge, Outliers, Probe, Retry,
-    RetryOn, Timeouts, Upstream, UpstreamSettings,
+    AnswerLimits, Balance, Breaker, Concurrency, Discover, Endpoint, Endpoints, Health, Hedge, Outliers,
+    Probe, Retry, RetryOn, Timeouts, Upstream, UpstreamSettings,
 };
 pub use url::{Host, HostPattern, Url};
 pub use web_origin::OriginPattern;

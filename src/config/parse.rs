@@ -6,6 +6,7 @@ use saphyr_parser::{Event, Marker, Parser, ScalarStyle, ScanError, Span as Mark}
 
 use super::diagnostic::Diagnostic;
 use super::document::{Entry, Node, Scalar, Style, Value};
+use super::merge::{self, Merge};
 use super::span::{FileId, Span, Spanned};
 use super::text::{Text, quoted};
 
@@ -76,7 +77,14 @@ struct Frame {
 
 enum Open {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, seen: HashMap<String, Span>, key: Option<(String, Text)> },
+    Map { entries: Vec<Entry>, seen: HashMap<String, Span>, key: Option<MapKey>, merge: Option<Box<Merge>> },
+}
+
+/// A key whose value has not come yet.
+enum MapKey {
+    Named(String, Text),
+    /// The merge key, at this place.
+    Merge(Span),
 }
 
 /// The text of the file by character index, which is how marks count.
@@ -157,7 +165,8 @@ impl Builder<'_> {
                 self.open(span, anchor, tag.is_some(), Open::List(Vec::new()))
             }
             Event::MappingStart(anchor, tag) => {
-                let open = Open::Map { entries: Vec::new(), seen: HashMap::default(), key: None };
+                let seen = HashMap::default();
+                let open = Open::Map { entries: Vec::new(), seen, key: None, merge: None };
                 self.open(span, anchor, tag.is_some(), open)
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
@@ -189,7 +198,8 @@ impl Builder<'_> {
         let Some(frame) = self.stack.pop() else { return Ok(()) };
         let value = match frame.open {
             Open::List(items) => Value::List(items),
-            Open::Map { entries, .. } => Value::Map(entries),
+            Open::Map { entries, merge: None, .. } => Value::Map(entries),
+            Open::Map { entries, merge: Some(merge), .. } => Value::Map(merge.added_to(entries)),
         };
         let node = Node { span: frame.span, value };
         // Only an anchored node is counted anew: the walk over every node at every level would be quadratic.
@@ -217,8 +227,19 @@ impl Builder<'_> {
         frame.height = frame.height.max(height);
         match &mut frame.open {
             Open::List(items) => items.push(node),
-            Open::Map { entries, seen, key } => match key.take() {
-                Some((text, key_text)) => {
+            Open::Map { entries, seen, key, merge } => match key.take() {
+                Some(MapKey::Merge(key)) => {
+                    let new = Merge { key, at: entries.len(), value: node };
+                    self.problems.extend(new.problem());
+                    if let Some(first) = merge {
+                        let problem = Diagnostic::error(key, "the merge key `<<` is written twice")
+                            .help("write one, with a list: `<<: [*a, *b]`");
+                        self.problems.push(problem.note(first.key, "first written here"));
+                    } else {
+                        *merge = Some(Box::new(new));
+                    }
+                }
+                Some(MapKey::Named(text, key_text)) => {
                     let first = seen.get(&text).copied();
                     if let Some(first) = first {
                         let what = format!("the key {} is written twice", quoted(&text));
@@ -233,7 +254,11 @@ impl Builder<'_> {
                         });
                     }
                 }
-                None => *key = Some(key_of(node)?),
+                None if merge::is_key(&node) => *key = Some(MapKey::Merge(node.span)),
+                None => {
+                    let (text, written) = key_of(node)?;
+                    *key = Some(MapKey::Named(text, written));
+                }
             },
         }
         Ok(())

@@ -34,6 +34,8 @@ pub struct UpstreamSettings {
     pub absent_after: Duration,
     /// How long calls may take.
     pub timeouts: Timeouts,
+    /// How large the head of an answer may be.
+    pub limits: AnswerLimits,
     /// Who gets the next call.
     pub balance: Balance,
     /// What is tried again.
@@ -60,6 +62,7 @@ impl UpstreamSettings {
             endpoints: Endpoints::one(url),
             absent_after: UpstreamSettings::ABSENT_AFTER,
             timeouts: Timeouts::default(),
+            limits: AnswerLimits::default(),
             balance: Balance::LeastRequest,
             retry: Retry::default(),
             breaker: Breaker::default(),
@@ -103,6 +106,29 @@ impl Default for Timeouts {
     }
 }
 
+/// How large the head of an answer may be: it is held in memory whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerLimits {
+    /// Bytes, status line included.
+    pub head: u32,
+    /// Lines.
+    pub headers: u32,
+}
+
+impl AnswerLimits {
+    /// The most that `head` may be, in bytes.
+    pub const MAX_HEAD: u32 = 1 << 20;
+    /// The most that `headers` may be.
+    pub const MAX_HEADERS: u32 = 10_000;
+}
+
+impl Default for AnswerLimits {
+    /// Heads of answers are larger than those of requests, for their many cookies.
+    fn default() -> Self {
+        Self { head: 64 << 10, headers: 256 }
+    }
+}
+
 const UPSTREAM: &[Key] = &[
     Key::optional(
         "absent_after",
@@ -117,6 +143,7 @@ const UPSTREAM: &[Key] = &[
     ),
     Key::optional("discover", endpoints::discover_schema, "Where it is said to be, in place of `url`"),
     Key::optional("timeouts", timeouts_schema, "How long a call may take"),
+    Key::optional("limits", limits_schema, "How large the head of an answer may be"),
     Key::optional("balance", resilience::balance_schema, "Who gets the next call (default least_request)"),
     Key::optional("retry", resilience::retry_schema, "What is tried again"),
     Key::optional("breaker", resilience::breaker_schema, "When the service is left alone"),
@@ -134,6 +161,15 @@ const TIMEOUTS: &[Key] = &[
     Key::optional("response", shape::duration, "From the request sent to the answer's head (default 15s)"),
     Key::optional("idle", shape::duration, "The longest gap in a body or tunnel (default 60s)"),
 ];
+
+const LIMITS: &[Key] = &[
+    Key::optional("head", shape::size, "Size of an answer's head (default 64KiB, at most 1MiB)"),
+    Key::optional("headers", shape::integer, "Number of its headers (default 256)"),
+];
+
+fn limits_schema() -> Schema {
+    shape::object(LIMITS)
+}
 
 fn timeouts_schema() -> Schema {
     shape::object(TIMEOUTS)
@@ -155,6 +191,7 @@ pub(super) fn read(field: Field<'_>) -> Vec<Upstream> {
             let settings = UpstreamSettings {
                 absent_after: section.read("absent_after", absent_after, |f| f.duration()),
                 timeouts: section.read("timeouts", Timeouts::default(), timeouts),
+                limits: section.read("limits", AnswerLimits::default(), limits),
                 balance: section.read("balance", Balance::LeastRequest, resilience::balance),
                 retry: section.read("retry", Retry::default(), resilience::retry),
                 breaker: section.read("breaker", Breaker::default(), resilience::breaker),
@@ -184,4 +221,23 @@ fn timeouts(field: Field<'_>) -> Option<Timeouts> {
         response: section.get("response").and_then(|f| f.positive_duration()),
         idle: section.read("idle", default.idle, |f| f.positive_duration()),
     })
+}
+
+fn limits(field: Field<'_>) -> Option<AnswerLimits> {
+    let section = Section::open(field, LIMITS)?;
+    let default = AnswerLimits::default();
+    let most = u64::from(AnswerLimits::MAX_HEADERS);
+    let headers = |field: Field<'_>| u32::try_from(field.integer(1..=most)?).ok();
+    Some(AnswerLimits {
+        head: section.read("head", default.head, head_size),
+        headers: section.read("headers", default.headers, headers),
+    })
+}
+
+fn head_size(field: Field<'_>) -> Option<u32> {
+    let size = u32::try_from(field.size()?).ok().filter(|size| *size <= AnswerLimits::MAX_HEAD);
+    if size.is_none() {
+        field.error("a head is held in memory whole: this is too much", "the most is `1MiB`");
+    }
+    size
 }

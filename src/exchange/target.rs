@@ -4,19 +4,17 @@
 //! read one request as two different paths. What cannot be brought into one form safely is refused.
 
 mod bytes;
-
-use std::fmt;
+mod refused;
 
 pub use bytes::percent_decode;
-use bytes::{Class, class, escape_at, plain_length};
-
-use super::error::Error;
-use super::kind::ErrorKind;
+use bytes::{Class, class, escape_at, escaped, plain_length};
+pub use refused::TargetError;
 
 /// A normalised request target: the path, then `?` and the query as they were sent.
 ///
 /// The path starts with `/` (only the asterisk-form does not), holds no `//`, no dot segment and no escape of an
-/// unreserved character; other escapes stand exactly as they came. Normalising it again changes nothing.
+/// unreserved character; other escapes stand exactly as they came, and what browsers leave unencoded is encoded (`[`, `]`,
+/// `^`, `|`). Normalising it again changes nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Target {
     text: String,
@@ -60,76 +58,6 @@ impl PathRules {
             encoded_slash_keep: self.encoded_slash_keep || other.encoded_slash_keep,
             semicolon_keep: self.semicolon_keep || other.semicolon_keep,
         }
-    }
-}
-
-/// Why a target is refused; every one of them is a malformed request (400).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TargetError {
-    /// Neither origin-form, absolute-form nor asterisk-form (RFC 9112 section 3.2).
-    Form,
-    /// The authority of an absolute-form target is empty or holds what no host and port can.
-    Authority,
-    /// The authority names a user (`user@host`).
-    UserInfo,
-    /// A raw character that RFC 3986 does not allow in this place.
-    Character,
-    /// A raw byte above 0x7F.
-    NonAscii,
-    /// A control byte, raw or (in the path) encoded.
-    Control,
-    /// A `#`: fragments never travel.
-    Fragment,
-    /// A backslash in the path, raw or encoded.
-    Backslash,
-    /// `%` without two hexadecimal digits in the path.
-    Escape,
-    /// `%2F` in the path where it is not kept, or one that hides a dot segment.
-    EncodedSlash,
-    /// A `;` in the path where it is not kept.
-    Semicolon,
-    /// The path climbs above its root.
-    Climb,
-    /// A dot segment with parameters, as in `..;x`.
-    DotParameters,
-    /// A segment inside the path that is nothing but parameters, as in `/;x/admin`.
-    BareParameters,
-}
-
-impl TargetError {
-    /// A short text that a client may see.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Form => "request target is neither a path nor an http URL",
-            Self::Authority => "invalid authority in request target",
-            Self::UserInfo => "user information in request target",
-            Self::Character => "character not allowed in request target",
-            Self::NonAscii => "non-ASCII byte in request target",
-            Self::Control => "control character in request target",
-            Self::Fragment => "fragment in request target",
-            Self::Backslash => "backslash in path",
-            Self::Escape => "invalid percent-encoding in path",
-            Self::EncodedSlash => "encoded slash in path",
-            Self::Semicolon => "semicolon in path",
-            Self::Climb => "path climbs above its root",
-            Self::DotParameters => "dot segment with parameters in path",
-            Self::BareParameters => "empty segment with parameters in path",
-        }
-    }
-}
-
-impl fmt::Display for TargetError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.reason())
-    }
-}
-
-impl std::error::Error for TargetError {}
-
-/// A target that breaks the rules of the edge is refused, and the client told why.
-impl From<TargetError> for Error {
-    fn from(error: TargetError) -> Error {
-        Error::new(ErrorKind::MalformedRequest).reason("target").detail(error.reason())
     }
 }
 
@@ -385,7 +313,8 @@ fn push_segment(out: &mut Vec<u8>, raw: &[u8], last: bool, rules: PathRules) -> 
     Ok(held)
 }
 
-/// Copies a segment with its unreserved characters decoded and everything unsafe refused.
+/// Copies a segment with its unreserved characters decoded, what browsers leave unencoded encoded, and everything unsafe
+/// refused.
 fn decode_unreserved(out: &mut Vec<u8>, raw: &[u8]) -> Result<bool, TargetError> {
     let mut encoded_slash = false;
     let mut at = 0;
@@ -393,6 +322,7 @@ fn decode_unreserved(out: &mut Vec<u8>, raw: &[u8]) -> Result<bool, TargetError>
         at += 1;
         match class(byte) {
             Class::Unreserved | Class::Delimiter | Class::Semicolon => out.push(byte),
+            Class::Unescaped => out.extend_from_slice(&escaped(byte)),
             Class::Percent => {
                 let decoded = escape_at(raw, at - 1).ok_or(TargetError::Escape)?;
                 match class(decoded) {

@@ -55,7 +55,17 @@ impl Walk {
         let answer = match (early, miss) {
             (Ok(Some(answer)), _) => Ok(answer),
             (Ok(None), Some(miss)) => Err(miss),
-            (Ok(None), None) => rule.action.run(exchange).await,
+            (Ok(None), None) => {
+                let mut answer = rule.action.run(exchange).await;
+                // What was kept, and asked about, may turn out to be of no use.
+                if exchange.cached.is_some()
+                    && matches!(&answer, Ok(answer) if rule.policies.asks_anew(exchange, answer))
+                {
+                    drop(answer);
+                    answer = Box::pin(rule.action.run(exchange)).await;
+                }
+                answer
+            }
             (Err(error), _) => Err(error),
         };
         let mut answer = answer.unwrap_or_else(|error| told(exchange, &error));

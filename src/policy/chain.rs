@@ -61,6 +61,11 @@ impl Chain {
         (self.policies.len(), Ok(None))
     }
 
+    /// Whether a policy wants the action to be run once more, as [`Policy::asks_anew`] says.
+    pub fn asks_anew(&self, exchange: &mut Exchange, answer: &Response) -> bool {
+        self.policies.iter().any(|policy| policy.asks_anew(exchange, answer))
+    }
+
     /// Tells the policies that the client has left before there was an answer.
     pub fn abandoned(&self, exchange: &mut Exchange) {
         self.policies.iter().for_each(|policy| policy.on_abandon(exchange));

@@ -79,6 +79,13 @@ pub trait Policy: Any + Send + Sync {
         Step::Continue
     }
 
+    /// Whether the action has to be run once more, since its answer is of no use; the policy has changed the request then.
+    /// Asked of every policy of an exchange that noted something in `cached`, before the answer goes out.
+    fn asks_anew(&self, exchange: &mut Exchange, answer: &Response) -> bool {
+        let _ = (exchange, answer);
+        false
+    }
+
     /// Looks at the answer on its way out; runs for every policy that was entered, also when the answer is an error.
     fn on_response<'a>(&'a self, exchange: &'a mut Exchange, answer: &'a mut Response) -> Step<'a> {
         let _ = (exchange, answer);

@@ -66,7 +66,7 @@ fn the_conditions_of_the_client_are_judged_by_what_comes_of_it() {
     for (name, value, status) in [
         ("If-None-Match", "\"v1\"", 304),
         ("If-None-Match", "\"v0\"", 200),
-        ("If-Modified-Since", "Fri, 01 Jan 2100 00:00:00 GMT", 200),
+        ("If-Modified-Since", "Wed, 01 Jan 2025 00:00:00 GMT", 200),
     ] {
         let answer = client.request("GET", "/a", &[(name, value)], b"");
         assert_eq!(

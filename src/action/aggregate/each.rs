@@ -45,7 +45,7 @@ pub(super) async fn each(line: &Line<'_>, for_each: &ForEach, ground: Ground<'_>
             while let Some((item, call)) = running.get_mut(at) {
                 match call.as_mut().poll(cx) {
                     Poll::Pending => at += 1,
-                    Poll::Ready(Err(unasked)) => return Poll::Ready(Err(unasked)),
+                    Poll::Ready(Err(unasked)) => return Poll::Ready(Err(named(unasked, *item))),
                     Poll::Ready(Ok(answer)) => {
                         given[*item] = Some(answer);
                         drop(running.swap_remove(at));
@@ -73,4 +73,14 @@ pub(super) async fn each(line: &Line<'_>, for_each: &ForEach, ground: Ground<'_>
         }
     }
     Ok(Given { status: StatusCode::OK, said, body: Carried::List(items), origin })
+}
+
+/// A failure with the item that it came of, counted from 0 as in CEL.
+fn named(unasked: Unasked, item: usize) -> Unasked {
+    match unasked {
+        Unasked::Failed(Failure { fault, why }) => {
+            Unasked::Failed(Failure { fault, why: format!("item {item}: {why}") })
+        }
+        refused @ Unasked::Refused(_) => refused,
+    }
 }

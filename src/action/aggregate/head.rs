@@ -71,11 +71,11 @@ pub(super) fn cache_control(
         }
         no_cache |= told.no_cache;
         private |= told.private;
-        must_revalidate |= told.must_revalidate;
+        must_revalidate |= told.must_revalidate || told.proxy_revalidate;
         match told.max_age.or(told.s_maxage) {
             Some(max_age) => {
                 // What `Date` tells has the time in the cache in it already.
-                let age = age(&said.headers, now, Duration::from_secs(said.age)).as_secs().max(said.age);
+                let age = age(&said.headers, now, Duration::from_secs(said.age)).as_secs();
                 let left = if origin == Origin::Stale { 0 } else { max_age.saturating_sub(age) };
                 least = Some(least.map_or(left, |least| least.min(left)));
             }

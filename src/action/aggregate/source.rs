@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 
 use crate::cache::Cache;
-use crate::exchange::target::PathRules;
+use crate::exchange::target::{PathRules, TargetError};
 use crate::exchange::{Body, Error, ErrorKind, Exchange, HeaderId, Headers, Name, Request, Target};
 use crate::expression::{EvalError, Expression, Ground, JsonTemplate, Reference, Template, encode_value};
 use crate::telemetry::metrics::SourceMetrics;
@@ -26,6 +26,8 @@ pub struct Source {
     pub upstream: Arc<Upstream>,
     /// How it asks.
     pub ask: Ask,
+    /// What its path may hold.
+    pub path_rules: PathRules,
     /// The sources it waits for, as their places among the sources.
     pub needs: Vec<usize>,
     /// Whether another source or the shape reads what it says.
@@ -196,12 +198,16 @@ impl Source {
     }
 
     fn target(&self, text: &str) -> Result<Target, Unasked> {
-        // A `;` here is the configuration's own, or came in a path that the route keeps it in.
-        let rules = PathRules { semicolon_keep: true, ..PathRules::default() };
-        Target::from_rewritten(text, rules).map_err(|error| {
+        Target::from_rewritten(text, self.path_rules).map_err(|error| {
             let mut templates = self.ask.query.iter().map(|(_, value)| value).chain([&self.ask.path]);
             if templates.any(|template| template.references().any(is_said)) {
-                return absent(&error);
+                return match error {
+                    TargetError::EncodedSlash if !self.path_rules.encoded_slash_keep => {
+                        let help = "the route lets it through with `path: { encoded_slash: keep }`";
+                        absent(&format_args!("{error}: {help}"))
+                    }
+                    _ => absent(&error),
+                };
             }
             Unasked::Refused(self.refusal(&error))
         })

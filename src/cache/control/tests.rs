@@ -17,6 +17,7 @@ fn directives_are_read_in_every_form() {
     let none = CacheControl::default();
     let aged = |seconds| CacheControl { max_age: Some(seconds), ..none };
     let no_store = CacheControl { no_store: true, ..none };
+    let broken = CacheControl { broken: true, ..no_store };
     for (value, expected) in [
         ("", none),
         (" , ,", none),
@@ -36,18 +37,19 @@ fn directives_are_read_in_every_form() {
         ("max-age=1.5", aged(0)),
         ("max-age=99999999999999999999999", aged(MANY)),
         // Written with the wrong mark between them: whatever else it says, it says it.
-        ("max-age=60;no-store", no_store),
-        ("private; max-age=60", no_store),
-        ("public;foo, max-age=60", CacheControl { max_age: Some(60), ..no_store }),
+        ("max-age=60;no-store", broken),
+        ("private; max-age=60", broken),
+        ("public;foo, max-age=60", CacheControl { max_age: Some(60), ..broken }),
         ("foo=\"a;b\", max-age=60", aged(60)),
         ("no-store", no_store),
         ("No-Store=anything", no_store),
         ("x-no-store, no-storex", none),
         ("no-cache=\"x-a, x-b\"", CacheControl { no_cache: true, ..none }),
         ("private=\"set-cookie\"", CacheControl { private: true, ..none }),
-        ("x=\"never ends, max-age=60", no_store),
+        ("x=\"never ends, max-age=60", broken),
         ("must-revalidate", CacheControl { must_revalidate: true, ..none }),
-        ("proxy-revalidate", CacheControl { must_revalidate: true, ..none }),
+        ("proxy-revalidate", CacheControl { proxy_revalidate: true, ..none }),
+        ("must-understand, no-store", CacheControl { must_understand: true, ..no_store }),
         ("only-if-cached", CacheControl { only_if_cached: true, ..none }),
         ("public, s-maxage=1", CacheControl { public: true, s_maxage: Some(1), ..none }),
         (
@@ -97,14 +99,39 @@ fn an_age_is_what_is_told_and_what_the_date_shows() {
     let at = |lines: &[(&str, &str)], waited| {
         age(&head(lines), noon() + Duration::from_secs(60), Duration::from_secs(waited)).as_secs()
     };
-    assert_eq!(at(&[], 3), 0);
+    assert_eq!(at(&[], 3), 3);
     assert_eq!(at(&[("age", "10")], 3), 13);
     assert_eq!(at(&[("age", "10, 20")], 0), 10);
-    assert_eq!(at(&[("age", "x")], 3), 0);
+    assert_eq!(at(&[("age", "10"), ("age", "20")], 0), 10);
+    assert_eq!(at(&[("age", "x")], 3), 3);
+    assert_eq!(at(&[("age", "-5")], 3), 3);
+    assert_eq!(at(&[("age", "99999999999999999999")], 3), MANY + 3);
     assert_eq!(at(&[("date", NOON)], 0), 60);
     assert_eq!(at(&[("date", NOON), ("age", "100")], 0), 100);
     assert_eq!(at(&[("date", NOON), ("age", "1")], 0), 60);
-    // A clock that goes before ours, or the rest of a second, makes nothing old.
+    assert_eq!(at(&[("date", NOON), ("age", "59")], 2), 61);
+    // A clock that goes before ours makes nothing old, and a date that cannot be read says nothing.
     assert_eq!(at(&[("date", LATER)], 0), 0);
-    assert_eq!(at(&[("date", "Wed, 25 Nov 2026 12:00:59 GMT")], 0), 0);
+    assert_eq!(at(&[("date", "yesterday")], 0), 0);
+    assert_eq!(at(&[("date", NOON), ("date", NOON)], 0), 0);
+    assert_eq!(at(&[("date", "Wed, 25 Nov 2026 12:00:59 GMT")], 0), 1);
+    let almost = noon() + Duration::from_millis(999);
+    assert_eq!(age(&head(&[("date", NOON)]), almost, Duration::ZERO).as_secs(), 0);
+}
+
+#[test]
+fn what_forbids_what() {
+    for (value, keeping, stale) in [
+        ("max-age=1", false, false),
+        ("no-store", true, false),
+        ("no-store, must-understand", false, false),
+        ("must-understand, foo;bar", true, false),
+        ("no-cache", false, true),
+        ("must-revalidate", false, true),
+        ("proxy-revalidate", false, true),
+        ("s-maxage=1", false, true),
+    ] {
+        let control = control(value);
+        assert_eq!((control.forbids_keeping(), control.forbids_stale()), (keeping, stale), "{value}");
+    }
 }

@@ -42,7 +42,10 @@ pub(super) enum Class {
     Control,
     NonAscii,
     Space,
-    /// Allowed by RFC 3986 in no path; let through in queries, where browsers send it.
+    /// Allowed by RFC 3986 in no path, but sent there unencoded by browsers (WHATWG URL, path percent-encode set): its
+    /// escape is meant. In queries it stays as it is.
+    Unescaped,
+    /// Allowed by RFC 3986 in no path; let through in queries, where browsers send some of it.
     Forbidden,
 }
 
@@ -66,6 +69,7 @@ const fn classes() -> [Class; 256] {
             0..=0x1F | 0x7F => Class::Control,
             0x80..=0xFF => Class::NonAscii,
             b' ' => Class::Space,
+            b'[' | b']' | b'^' | b'|' => Class::Unescaped,
             _ => Class::Forbidden,
         };
         index += 1;
@@ -104,6 +108,12 @@ pub(super) fn plain_length(path: &[u8]) -> usize {
 
 pub(super) fn class(byte: u8) -> Class {
     CLASSES[usize::from(byte)]
+}
+
+/// The escape of a byte (RFC 3986 section 2.1).
+pub(super) fn escaped(byte: u8) -> [u8; 3] {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    [b'%', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]
 }
 
 /// The byte that the escape at `at` stands for, if there is a whole one.

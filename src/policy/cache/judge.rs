@@ -46,8 +46,7 @@ pub(super) struct Leeway {
 impl Leeway {
     /// What an answer with this head, and else the configuration, allows.
     pub(super) fn of(control: &CacheControl, settings: &Settings) -> Leeway {
-        // `s-maxage` forbids it as `proxy-revalidate` does (RFC 9111 section 5.2.2.10).
-        if control.no_cache || control.must_revalidate || control.s_maxage.is_some() {
+        if control.forbids_stale() {
             return Leeway::default();
         }
         let told = |seconds: Option<u64>, written| seconds.map_or(written, Duration::from_secs);
@@ -73,7 +72,7 @@ pub(super) fn term(
 ) -> Option<Term> {
     let control = CacheControl::read(headers);
     let told = if control.no_cache { Some(Duration::ZERO) } else { control.lifetime(headers, now) };
-    let forbidden = control.no_store
+    let forbidden = control.forbids_keeping()
         || (control.private && !asker.alone)
         || headers.has_id(HeaderId::SetCookie)
         || (asker.authorization
@@ -90,10 +89,19 @@ pub(super) fn term(
         None => return None,
     };
     let leeway = Leeway::of(&control, settings);
-    let validated = headers.get("etag").is_some() || headers.get("last-modified").is_some();
-    let keep = leeway.on_error().max(if validated { ASKED_FOR } else { Duration::ZERO });
+    let keep = leeway.on_error().max(if has_validator(headers) { ASKED_FOR } else { Duration::ZERO });
     let term = Term { age, lifetime, keep };
     (age < lifetime.saturating_add(keep)).then_some(term)
+}
+
+/// Whether a service can be asked if what has this head has changed (RFC 9111 section 4.3.1).
+pub(super) fn has_validator(headers: &Headers) -> bool {
+    headers.get("etag").is_some() || last_modified(headers).is_some()
+}
+
+/// When it was last changed, where that can be read.
+pub(super) fn last_modified(headers: &Headers) -> Option<SystemTime> {
+    control::http_date(headers.get("last-modified")?)
 }
 
 /// Final statuses whose answers are whole and mean the same to everybody who asks again.

@@ -2,9 +2,10 @@
 //!
 //! [`Cached`] is the policy. `visit.rs` is what it remembers of a request until the answer comes; `key.rs` says which
 //! requests have one answer, `request.rs` looks for it, `judge.rs` says what may be kept and for how long (RFC 9111
-//! section 3), `response.rs` keeps it, `tee.rs` copies a body on its way, `serve.rs` gives what is kept. The rules stand
-//! in `docs/caching.md`.
+//! section 3), `response.rs` keeps it, `freshen.rs` renews it (section 4.3.4), `tee.rs` copies a body on its way, `serve.rs`
+//! gives what is kept. The rules stand in `docs/caching.md`, whose tables the tests play.
 
+mod freshen;
 mod judge;
 mod key;
 mod read;
@@ -65,6 +66,10 @@ impl Policy for Cached {
 
     fn on_request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         self.look(exchange)
+    }
+
+    fn asks_anew(&self, exchange: &mut Exchange, answer: &Response) -> bool {
+        self.ask_anew(exchange, answer)
     }
 
     fn on_response<'a>(&'a self, exchange: &'a mut Exchange, answer: &'a mut Response) -> Step<'a> {

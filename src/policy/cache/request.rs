@@ -11,7 +11,7 @@ use crate::exchange::{ErrorKind, Exchange, HeaderId, Headers, Request};
 use crate::policy::Step;
 use crate::runtime::clock;
 
-use super::judge::{Asker, Leeway};
+use super::judge::{Asker, Leeway, last_modified};
 use super::visit::{Asked, Passed};
 use super::{Cached, key, serve};
 
@@ -71,7 +71,8 @@ impl Cached {
             at: now,
             headers,
             asker,
-            keeps: !head && !control.no_store,
+            head,
+            keeps: !control.no_store,
             why: match (&entry, found.varies) {
                 (Some(_), _) => "stale",
                 (None, true) => "vary-miss",
@@ -103,15 +104,23 @@ fn is_plain(request: &Request) -> bool {
         && !request.headers.iter().any(|(_, name, _)| matches!(name, b"if-match" | b"if-unmodified-since"))
 }
 
-/// Puts the condition of what is there in the place of the client's own, which is judged by what comes of it (RFC 9111
-/// section 4.3.1). `false` where there is none.
+/// Puts the conditions of what is there in the place of the client's own, which are judged by what comes of it (RFC 9111
+/// section 4.3.1): both validators, where there are two (RFC 9110 section 8.8.4). `false` where there is none; then the
+/// service is asked for the whole, since a 304 to a condition of the client's would say nothing of what is there.
 fn ask_if_changed(entry: &Entry, headers: &mut Headers) -> bool {
-    let condition = match (entry.headers.get("etag"), entry.headers.get("last-modified")) {
-        (Some(etag), _) => ("if-none-match", etag),
-        (None, Some(date)) => ("if-modified-since", date),
-        (None, None) => return false,
-    };
+    ask_for_all(headers);
+    let etag = entry.headers.get("etag");
+    let date = entry.headers.get("last-modified").filter(|_| last_modified(&entry.headers).is_some());
+    if let Some(etag) = etag {
+        headers.push_judged(b"if-none-match", etag);
+    }
+    if let Some(date) = date {
+        headers.push_judged(b"if-modified-since", date);
+    }
+    etag.is_some() || date.is_some()
+}
+
+/// Takes the conditions out of a request that may be answered by a 304.
+pub(super) fn ask_for_all(headers: &mut Headers) {
     headers.retain(|_, name, _| !matches!(name, b"if-none-match" | b"if-modified-since"));
-    headers.push_judged(condition.0.as_bytes(), condition.1);
-    true
 }

@@ -1,18 +1,21 @@
 //! What becomes of an answer of the service: it is kept, it renews what is kept, or what is kept stands in for it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use http::{Method, StatusCode};
 
-use crate::cache::control::CacheControl;
+use crate::cache::control::{self, CacheControl};
 use crate::cache::{Entry, Outcome};
 use crate::exchange::{Body, Exchange, HeaderId, Headers, Response};
 use crate::runtime::clock;
 
+use super::freshen::Found;
 use super::judge::{Leeway, Term, may_be_kept, term};
+use super::request::ask_for_all;
 use super::tee::{Copying, Pending};
 use super::visit::Asked;
-use super::{Cached, key, serve};
+use super::{Cached, freshen, key, serve};
 
 impl Cached {
     pub(super) fn settle(&self, exchange: &mut Exchange, answer: &mut Response) {
@@ -34,12 +37,29 @@ impl Cached {
         }
     }
 
+    /// Whether the service has to be asked once more, for the whole: its 304 speaks of another answer than the one that
+    /// it was asked about (RFC 9111 section 4.3.4), so there is nothing to give.
+    pub(super) fn ask_anew(&self, exchange: &mut Exchange, answer: &Response) -> bool {
+        let asked = exchange.cached.as_mut().and_then(|cached| cached.downcast_mut::<Asked>());
+        let Some(asked) = asked.filter(|asked| asked.conditional) else { return false };
+        let is_other = |stale: &mut Arc<Entry>| !freshen::is_of(&stale.headers, &answer.headers);
+        if answer.status != StatusCode::NOT_MODIFIED || asked.stale.take_if(is_other).is_none() {
+            return false;
+        }
+        self.settings.cache.remove(&asked.key);
+        asked.conditional = false;
+        asked.at = clock::now();
+        ask_for_all(&mut exchange.request.headers);
+        true
+    }
+
     fn answered(&self, mut asked: Asked, exchange: &Exchange, answer: &mut Response) {
         let (cache, now) = (&self.settings.cache, clock::now());
         let (why, told) = (asked.why, answer.status);
+        let mut stored = false;
         if let Some(stale) = asked.stale.take() {
             if told == StatusCode::NOT_MODIFIED && asked.conditional {
-                return self.renewed(&asked, &stale, answer, now);
+                return self.renewed(asked, &stale, exchange, answer, now);
             }
             let failed = matches!(told.as_u16(), 500 | 502 | 503 | 504);
             if failed && self.stands_in(&stale, now) {
@@ -47,16 +67,22 @@ impl Cached {
                 *answer = serve::kept(&stale, &asked.headers, now);
                 return serve::tell(&mut answer.headers, "fwd=stale", Some(told), "");
             }
+            if asked.head && told == StatusCode::OK {
+                cache.count(&asked.key, Outcome::Miss);
+                stored = self.headed(asked, &stale, exchange, answer, now);
+                return tell(answer, why, told, stored);
+            }
         }
         cache.count(&asked.key, Outcome::Miss);
-        let (key, keeps) = (asked.key, asked.keeps);
-        let stored = keeps && self.keep(asked, exchange, answer, now);
+        let (key, keeps) = (asked.key, asked.keeps && !asked.head);
+        if keeps {
+            stored = self.keep(asked, exchange, answer, now);
+        }
         // What has come is newer than what was there, which is not given any more. A refusal says nothing of it.
         if keeps && !stored && may_be_kept(told) {
             cache.remove(&key);
         }
-        let told = Some(told).filter(|_| why == "stale");
-        serve::tell(&mut answer.headers, &["fwd=", why].concat(), told, if stored { "; stored" } else { "" });
+        tell(answer, why, told, stored);
     }
 
     fn stands_in(&self, stale: &Entry, now: Instant) -> bool {
@@ -66,28 +92,67 @@ impl Cached {
 
     /// The service says that what is kept has not changed: its lines are renewed (RFC 9111 section 4.3.4), and the client
     /// gets it.
-    fn renewed(&self, asked: &Asked, stale: &Entry, answer: &mut Response, now: Instant) {
-        let cache = &self.settings.cache;
-        cache.count(&asked.key, Outcome::Miss);
-        let mut headers = Headers::with_capacity(24, 1024);
-        let renews = |name: &[u8]| !of_content(name) && answer.headers.iter().any(|(_, new, _)| new == name);
-        headers.extend_from(&stale.headers, |_, name, _| !renews(name));
-        headers.extend_from(&answer.headers, |_, name, _| !of_content(name));
-        dated(&mut headers);
-        let term = self.term(stale.status, &headers, asked, now);
-        if CacheControl::read(&answer.headers).no_store {
-            cache.remove(&asked.key);
-        }
-        let mut stored = false;
+    fn renewed(&self, asked: Asked, stale: &Entry, exchange: &Exchange, answer: &mut Response, now: Instant) {
+        self.settings.cache.count(&asked.key, Outcome::Miss);
+        dated(&mut answer.headers);
+        let headers = freshen::merged(&stale.headers, &answer.headers);
+        let term = self.term(stale.status, &headers, &asked, now);
         let lasting =
             term.unwrap_or(Term { age: stale.age(now), lifetime: stale.lifetime, keep: stale.keep });
         let entry = entry(stale.status, &headers, now, lasting).with_body(stale.body.clone());
         *answer = serve::kept(&entry, &asked.headers, now);
-        if term.is_some() && asked.keeps && !cache.is_invalidated(asked.resource, asked.at) {
-            stored = cache.put(asked.key, entry);
+        let stored = self.put_renewed(&asked, exchange, term.map(|_| entry));
+        tell(answer, "stale", StatusCode::NOT_MODIFIED, stored);
+    }
+
+    /// A `HEAD` has brought the head of the whole answer: where it is that of what is kept, its lines are renewed, and
+    /// where it is another, what is kept is over (RFC 9111 section 4.3.5). Whether it was renewed.
+    fn headed(
+        &self,
+        asked: Asked,
+        stale: &Entry,
+        exchange: &Exchange,
+        answer: &mut Response,
+        now: Instant,
+    ) -> bool {
+        let found = match stale.status {
+            StatusCode::OK => freshen::compare(stale, &answer.headers),
+            _ => Found::Other,
+        };
+        match found {
+            Found::Unknown => return false,
+            Found::Other => {
+                self.settings.cache.remove(&asked.key);
+                return false;
+            }
+            Found::Same => {}
         }
-        let stored = if stored { "; stored" } else { "" };
-        serve::tell(&mut answer.headers, "fwd=stale", Some(StatusCode::NOT_MODIFIED), stored);
+        dated(&mut answer.headers);
+        let headers = freshen::merged(&stale.headers, &answer.headers);
+        let term = self.term(stale.status, &headers, &asked, now);
+        let renewed = term.map(|term| entry(stale.status, &headers, now, term).with_body(stale.body.clone()));
+        self.put_renewed(&asked, exchange, renewed)
+    }
+
+    /// Puts what was renewed in the place of what it was, which is over where it must not be kept any more; whether it
+    /// is there. A request that does not let its answer be kept, or must not have brought it, changes nothing.
+    fn put_renewed(&self, asked: &Asked, exchange: &Exchange, renewed: Option<Entry>) -> bool {
+        let cache = &self.settings.cache;
+        if !asked.keeps || cache.is_invalidated(asked.resource, asked.at) {
+            return false;
+        }
+        let place = |entry: &Entry| {
+            let who = exchange.identity.as_deref();
+            let names = key::varying(&entry.headers)?;
+            key::Place::of(cache, asked.primary, names, &asked.headers, who)
+        };
+        let Some((place, entry)) = renewed.and_then(|entry| Some((place(&entry)?, entry))) else {
+            if !asked.asker.authorization {
+                cache.remove(&asked.key);
+            }
+            return false;
+        };
+        place.put(cache, entry)
     }
 
     fn term(&self, status: StatusCode, headers: &Headers, asked: &Asked, now: Instant) -> Option<Term> {
@@ -129,34 +194,28 @@ impl Cached {
     }
 }
 
-/// Lines that belong to the content that they came with, which may have been shaped since: a 304 has none, and does not
-/// renew them (RFC 9111 section 3.2). The entity tag is the same but for its strength.
-fn of_content(name: &[u8]) -> bool {
-    matches!(
-        name,
-        b"accept-ranges"
-            | b"content-digest"
-            | b"content-encoding"
-            | b"content-length"
-            | b"content-range"
-            | b"content-type"
-            | b"digest"
-            | b"etag"
-            | b"repr-digest"
-    )
-}
-
-/// Gives it a date, where the service did not (RFC 9110 section 6.6.1): each time it is given it is the same.
+/// Says when it was received, where the service does not say, or not legibly, when it was made (RFC 9110 section 6.6.1):
+/// each time it is given it is the same.
 fn dated(headers: &mut Headers) {
-    if !headers.has_id(HeaderId::Date) {
+    if control::date(headers).is_none() {
+        headers.remove_id(HeaderId::Date);
         headers.push_id(HeaderId::Date, httpdate::fmt_http_date(clock::wall()).as_bytes());
     }
+}
+
+fn tell(answer: &mut Response, why: &str, told: StatusCode, stored: bool) {
+    let told = Some(told).filter(|_| why == "stale");
+    serve::tell(&mut answer.headers, &["fwd=", why].concat(), told, if stored { "; stored" } else { "" });
 }
 
 /// An entry without content. Its age is told anew each time.
 fn entry(status: StatusCode, from: &Headers, now: Instant, term: Term) -> Entry {
     let mut headers = Headers::with_capacity(24, 1024);
-    headers.extend_from(from, |id, name, _| id != HeaderId::ContentLength && name != b"age");
+    let kept = |id, name: &[u8]| {
+        // The last one speaks of the connection to a proxy (RFC 9111 section 3.1).
+        id != HeaderId::ContentLength && !matches!(name, b"age" | b"proxy-authentication-info")
+    };
+    headers.extend_from(from, |id, name, _| kept(id, name));
     let Term { age, lifetime, keep } = term;
     Entry { status, headers, body: bytes::Bytes::new(), stored: now, age, lifetime, keep }
 }

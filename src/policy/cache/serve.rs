@@ -5,8 +5,10 @@ use std::time::Instant;
 use http::StatusCode;
 
 use crate::cache::Entry;
-use crate::cache::control::http_date;
+use crate::cache::control::{MANY, date, http_date};
 use crate::exchange::{Body, Headers, Response};
+
+use super::judge::last_modified;
 
 /// The name of the cache in `Cache-Status`.
 const NAME: &str = "portcullis";
@@ -25,10 +27,11 @@ pub(super) fn hit(entry: &Entry, asked: &Headers, now: Instant) -> Response {
 /// What is kept as the answer to a request with these lines: whole, or 304 where the client has it already (RFC 9111 section
 /// 4.3.2).
 pub(super) fn kept(entry: &Entry, asked: &Headers, now: Instant) -> Response {
-    let known = entry.status == StatusCode::OK && is_known(entry, asked);
+    let known = entry.status.is_success() && is_known(entry, asked);
     let mut headers = Headers::with_capacity(24, 1024);
     headers.extend_from(&entry.headers, |_, name, _| !known || !of_content(name));
-    headers.push_judged(b"age", itoa::Buffer::new().format(entry.age(now).as_secs()).as_bytes());
+    let age = entry.age(now).as_secs().min(MANY);
+    headers.push_judged(b"age", itoa::Buffer::new().format(age).as_bytes());
     if known {
         return Response { status: StatusCode::NOT_MODIFIED, headers, body: Body::Empty };
     }
@@ -48,21 +51,25 @@ fn of_content(name: &[u8]) -> bool {
     matches!(name, b"content-type" | b"content-encoding" | b"content-language" | b"content-range")
 }
 
-/// Whether the client says that it has what is kept. Entity tags are compared weakly, and win over dates (RFC 9110
-/// section 13.2.2).
+/// Whether the client says that it has what is kept (RFC 9111 section 4.3.2). Entity tags are compared weakly, and win
+/// over dates (RFC 9110 section 13.2.2). What does not say when it was changed was not changed after it was made.
 fn is_known(entry: &Entry, asked: &Headers) -> bool {
     let mut tags = asked.all("if-none-match").peekable();
     if tags.peek().is_some() {
         let Some(own) = entry.headers.get("etag").map(opaque) else { return tags.any(|line| line == b"*") };
         return tags.any(|line| line == b"*" || names(line, own));
     }
-    let since = asked.get("if-modified-since").and_then(http_date);
-    let changed = entry.headers.get("last-modified").and_then(http_date);
+    let mut dates = asked.all("if-modified-since");
+    let since = dates.next().filter(|_| dates.next().is_none()).and_then(http_date);
+    let changed = match entry.headers.get("last-modified") {
+        Some(_) => last_modified(&entry.headers),
+        None => date(&entry.headers),
+    };
     matches!((since, changed), (Some(since), Some(changed)) if changed <= since)
 }
 
 /// An entity tag without the mark of a weak one.
-fn opaque(tag: &[u8]) -> &[u8] {
+pub(super) fn opaque(tag: &[u8]) -> &[u8] {
     tag.strip_prefix(b"W/").unwrap_or(tag)
 }
 

@@ -25,7 +25,9 @@ pub(super) struct Asked {
     pub(super) headers: Headers,
     /// Who asked.
     pub(super) asker: Asker,
-    /// Whether its answer may be kept at all.
+    /// Whether it is a `HEAD`, whose answer may renew what is kept but is not kept itself.
+    pub(super) head: bool,
+    /// Whether it lets its answer be kept.
     pub(super) keeps: bool,
     /// Why the store did not answer: a word of RFC 9211 section 2.2.
     pub(super) why: &'static str,

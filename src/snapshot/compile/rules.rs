@@ -150,6 +150,7 @@ fn action(
         route: &route.name.value,
         timeout: body.timeout.unwrap_or(RouteBody::TIMEOUT),
         metrics: &rules.environment.metrics,
+        path_rules: keeps,
         shape,
         cache: &rules.environment.cache,
         called: &called,

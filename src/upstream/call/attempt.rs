@@ -98,6 +98,7 @@ impl Call<'_> {
             response: self.deadline.lifted.unwrap_or(settings.timeouts.response),
             idle: settings.timeouts.idle,
             upload_rate: settings.written.concurrency.upload_rate,
+            limits: settings.written.limits,
             started: clock::now(),
         };
         match lease.exchange(request, upload, waits).await {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::config::AnswerLimits;
 use crate::exchange::Response;
 
 /// What one exchange may wait for.
@@ -17,6 +18,8 @@ pub struct Waits {
     pub idle: Duration,
     /// Bytes a second that an upload must move to put the deadline off.
     pub upload_rate: u64,
+    /// How large the head of the response may be.
+    pub limits: AnswerLimits,
     /// When the exchange began: its connection was there.
     pub started: Instant,
 }

@@ -291,6 +291,7 @@ mod tests {
             response: long,
             idle: long,
             upload_rate: 1_000,
+            limits: crate::config::AnswerLimits::default(),
             started: start,
         };
         assert!(!upload.holds_up(start + STALLED, waits));

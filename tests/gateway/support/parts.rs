@@ -18,6 +18,18 @@ pub(crate) fn page_table(first: &str) -> Vec<Vec<&'static str>> {
     rows
 }
 
+/// The rows of all tables of a page whose head has these cells, cell by cell.
+pub(crate) fn rows_of(page: &'static str, head: &[&str]) -> Vec<Vec<&'static str>> {
+    let head = format!("| {} |", head.join(" | "));
+    let mut lines = page.lines();
+    let mut rows = Vec::new();
+    while lines.by_ref().any(|line| line == head) {
+        let table = lines.by_ref().skip(1).take_while(|line| line.starts_with('|'));
+        rows.extend(table.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()));
+    }
+    rows
+}
+
 /// The header line of a JSON answer.
 pub(crate) const JSON: (&str, &str) = ("Content-Type", "application/json");
 

@@ -8,6 +8,7 @@ use http::StatusCode;
 use crate::action::Env;
 use crate::config::{Diagnostic, Field, Key, Section, Span, shape, target};
 use crate::exchange::headers::valid_name;
+use crate::exchange::target::PathRules;
 use crate::exchange::{HeaderId, Name};
 use crate::expression::{Reference, Scope, load};
 
@@ -143,6 +144,8 @@ pub(super) fn read(
             number: called.number,
             upstream: called.upstream,
             ask,
+            // A `;` here is the configuration's own, or came in a path that the route keeps it in.
+            path_rules: PathRules { semicolon_keep: true, ..env.path_rules },
             needs,
             is_read: false,
             when,

@@ -38,24 +38,29 @@ fn times_come_from_the_answer_first() {
     let (plain, all) = (settings(None, 0, 0), settings(Some(50), 7, 9));
     let known = Asker::default();
     for (lines, without, with) in [
-        (&[][..], None, Some([0, 50, 9])),
-        (&[("cache-control", "max-age=60")], Some([0, 60, 0]), Some([0, 60, 9])),
+        // Two seconds on its way make it two seconds old, and what says nothing is fresh from now on.
+        (&[][..], None, Some([2, 52, 9])),
+        (&[("cache-control", "max-age=60")], Some([2, 60, 0]), Some([2, 60, 9])),
         (&[("cache-control", "max-age=60"), ("age", "10")], Some([12, 60, 0]), Some([12, 60, 9])),
-        // What says nothing is fresh from now on.
         (&[("age", "10")], None, Some([12, 62, 9])),
-        (&[("cache-control", "max-age=60, stale-if-error=70")], Some([0, 60, 70]), Some([0, 60, 70])),
-        (&[("cache-control", "max-age=60, stale-while-revalidate=1")], Some([0, 60, 1]), Some([0, 60, 7])),
-        (&[("cache-control", "max-age=60, must-revalidate")], Some([0, 60, 0]), Some([0, 60, 0])),
-        (&[("cache-control", "s-maxage=60")], Some([0, 60, 0]), Some([0, 60, 0])),
-        (&[("cache-control", "max-age=0")], None, Some([0, 0, 9])),
-        (&[("cache-control", "max-age=60"), ("etag", "\"x\"")], Some([0, 60, DAY]), Some([0, 60, DAY])),
-        (&[("cache-control", "max-age=0"), ("last-modified", "x")], Some([0, 0, DAY]), Some([0, 0, DAY])),
+        (&[("cache-control", "max-age=60, stale-if-error=70")], Some([2, 60, 70]), Some([2, 60, 70])),
+        (&[("cache-control", "max-age=60, stale-while-revalidate=1")], Some([2, 60, 1]), Some([2, 60, 7])),
+        (&[("cache-control", "max-age=60, must-revalidate")], Some([2, 60, 0]), Some([2, 60, 0])),
+        (&[("cache-control", "s-maxage=60")], Some([2, 60, 0]), Some([2, 60, 0])),
+        (&[("cache-control", "max-age=0")], None, Some([2, 0, 9])),
+        (&[("cache-control", "max-age=60"), ("etag", "\"x\"")], Some([2, 60, DAY]), Some([2, 60, DAY])),
+        (
+            &[("cache-control", "max-age=0"), ("last-modified", "Wed, 01 Jan 2025 00:00:00 GMT")],
+            Some([2, 0, DAY]),
+            Some([2, 0, DAY]),
+        ),
         (
             &[("cache-control", "no-cache, max-age=60"), ("etag", "\"x\"")],
-            Some([0, 0, DAY]),
-            Some([0, 0, DAY]),
+            Some([2, 0, DAY]),
+            Some([2, 0, DAY]),
         ),
         (&[("cache-control", "no-cache, max-age=60")], None, None),
+        (&[("cache-control", "no-cache, max-age=60"), ("last-modified", "yesterday")], None, None),
         // Long over, and of no use: nobody may be given it, and nobody can be asked.
         (&[("cache-control", "max-age=60"), ("age", "100")], None, None),
     ] {
@@ -72,11 +77,14 @@ fn who_asks_bears_on_it() {
     let authorization = Asker { authorization: true, ..Asker::default() };
     let kept = |control: &str, asker| judged(200, &[("cache-control", control)], asker, &settings).is_some();
     assert!(kept("x", Asker::default()) && kept("x", alone));
-    assert!(!kept("x", cookie) && !kept("public", cookie) && kept("max-age=1", cookie));
+    assert!(!kept("x", cookie) && !kept("public", cookie) && kept("max-age=9", cookie));
     assert!(!kept("private", Asker::default()) && kept("private", alone));
-    assert!(!kept("max-age=1", authorization) && kept("public", authorization));
-    assert!(kept("max-age=1, must-revalidate", authorization) && kept("s-maxage=1", authorization));
-    assert!(!kept("private, s-maxage=1", authorization));
+    assert!(!kept("max-age=9", authorization) && kept("public", authorization));
+    assert!(kept("max-age=9, must-revalidate", authorization) && kept("s-maxage=9", authorization));
+    assert!(!kept("private, s-maxage=9", authorization));
+    assert!(!kept("max-age=9, proxy-revalidate", authorization));
+    assert!(!kept("max-age=9, no-store", Asker::default()));
+    assert!(kept("max-age=9, no-store, must-understand", Asker::default()));
 }
 
 #[test]

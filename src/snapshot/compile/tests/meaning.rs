@@ -114,6 +114,7 @@ fn configuration() -> Value {
                 "breaker": { "consecutive": 1, "open": { "$any": ["1h", "60m"] }, "ratio": { "$any": ["50%", "50.0%"] } },
                 "health": { "path": "/healthz", "status": [200, 204], "body": "ok|fine" },
                 "absent_after": "5s",
+                "limits": { "head": { "$any": ["128KiB", "131072B"] }, "headers": 300 },
             },
             "found": { "discover": { "dns_srv": "_http._tcp.up.test" }, "hedge": { "after": "p95" } },
         },

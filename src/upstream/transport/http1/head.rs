@@ -14,9 +14,6 @@ use crate::upstream::transport::connection::Connection;
 use crate::upstream::transport::exchange::Waits;
 use crate::upstream::transport::upload::{Broken, Upload};
 
-/// Heads of responses are larger than those of requests (many cookies), yet bounded.
-const HEAD: HeadLimits = HeadLimits { head: 64 * 1024, headers: 256, target: 0 };
-
 /// Interim responses before the final one, at most: they must not keep a call alive for ever.
 const MAX_INTERIM: u32 = 16;
 
@@ -77,8 +74,10 @@ impl<'a> Exchanging<'a> {
 
     /// The final head, if it is there; interim responses are read and dropped.
     fn parse(&mut self) -> Result<Option<ResponseHead>, String> {
+        let limits = self.waits.limits;
+        let limits = HeadLimits { head: limits.head as usize, headers: limits.headers as usize, target: 0 };
         loop {
-            let parsed = parse_response(&self.connection.read, &HEAD, Headers::new(), self.was_head);
+            let parsed = parse_response(&self.connection.read, &limits, Headers::new(), self.was_head);
             let head = match parsed {
                 Ok(Some(head)) => head,
                 Ok(None) => return Ok(None),

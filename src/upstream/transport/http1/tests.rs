@@ -38,7 +38,16 @@ fn request() -> Request {
 fn waits() -> Waits {
     let long = Duration::from_secs(60);
     let started = Instant::now();
-    Waits { deadline: started + long, whole: false, response: long, idle: long, upload_rate: 4096, started }
+    let limits = crate::config::AnswerLimits::default();
+    Waits {
+        deadline: started + long,
+        whole: false,
+        response: long,
+        idle: long,
+        upload_rate: 4096,
+        limits,
+        started,
+    }
 }
 
 #[test]
