@@ -37,6 +37,7 @@ mod hosts;
 mod jwt;
 mod limit;
 mod limit_changes;
+mod limit_styles;
 mod limit_words;
 mod log;
 mod one_path;
