@@ -31,6 +31,7 @@ mod explain;
 mod finding;
 mod frontends;
 mod h2;
+mod h2_reset;
 mod h2_stall;
 mod headers;
 mod hosts;
