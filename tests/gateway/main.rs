@@ -47,6 +47,7 @@ mod process;
 mod redis;
 mod redis_away;
 mod reload;
+mod reload_addresses;
 mod resilience_breaker;
 mod resilience_budget;
 mod resilience_gate;
