@@ -60,7 +60,7 @@ impl Handoff {
     /// Chooses the core that should serve a connection which `core` has accepted, and counts it there in the same step: a
     /// connection on its way counts already, so neither a burst nor two cores at once give more than evens them out.
     pub fn place(&self, core: usize) -> Counted {
-        // Where it fails another core has counted one meanwhile; after so many times this core keeps what it has.
+        // Where it fails another core has counted one meanwhile, mostly; after so many times this core keeps what it has.
         for _ in 0..self.open.len() {
             let mine = self.open[core].load(Ordering::Relaxed);
             let counts = self.open.iter().map(|open| open.load(Ordering::Relaxed)).enumerate();
@@ -68,8 +68,12 @@ impl Handoff {
             if mine < count + AHEAD {
                 break;
             }
-            let more =
-                self.open[least].compare_exchange(count, count + 1, Ordering::Relaxed, Ordering::Relaxed);
+            let more = self.open[least].compare_exchange_weak(
+                count,
+                count + 1,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
             if more.is_ok() {
                 return Counted { open: Arc::clone(&self.open), core: least };
             }
