@@ -118,7 +118,8 @@ fn rate_limit(style: HeaderStyle) -> Limits {
     Limits::one(RateLimit::new(limit::rate_limit::Settings {
         name: "per-client".into(),
         parts: FieldParts::new(Some("per-client"), 60_000_000),
-        styles: Styles::of(&[style]),
+        styles: Some(Styles::of(&[style])),
+        told_at: None,
         tiers: vec![(None, per_minute(Algorithm::SlidingWindow))],
         cost: None,
         skip: None,

@@ -10,6 +10,8 @@ pub struct Quota {
     pub place: u16,
     /// How many permits a window admits: of the tier that counted.
     pub limit: u64,
+    /// Whether it has refused the request.
+    pub refused: bool,
     /// How many are left.
     pub remaining: u64,
     /// Seconds until more is left, rounded up.

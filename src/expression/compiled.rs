@@ -183,6 +183,14 @@ impl Expression {
         self.eval(ground.into())?.into_text().map_err(|why| self.fault(why))
     }
 
+    /// Evaluates to a number, as the nearest double: NaN and the infinities among them. `None` for what is no number.
+    ///
+    /// # Errors
+    /// As [`Expression::bool`].
+    pub fn number<'a>(&'a self, ground: impl Into<Ground<'a>>) -> Result<Option<f64>, EvalError> {
+        Ok(self.eval(ground.into())?.as_double())
+    }
+
     /// Evaluates to a JSON value; bytes are base64.
     ///
     /// # Errors

@@ -66,6 +66,8 @@ pub(super) enum Why {
     NotJson,
     /// A body that cannot be made a tree of.
     Unreadable,
+    /// A calculation or a conversion failed, for the size of its numbers in the first place.
+    Incalculable,
     /// The value would break the place it goes to.
     Misplaced(&'static str),
 }
@@ -80,6 +82,7 @@ impl Why {
             Why::NotText => "is no text",
             Why::NotJson => "cannot be written as JSON",
             Why::Unreadable => "cannot be read as JSON",
+            Why::Incalculable => "cannot be calculated",
             Why::Misplaced(why) => why,
         }
     }
@@ -131,6 +134,16 @@ impl EvalError {
     pub(super) fn placed(mut self, find: impl FnOnce(usize) -> String) -> EvalError {
         self.place = Some(find(self.at));
         self
+    }
+
+    /// The same, of a calculation that failed.
+    pub(super) fn incalculable(self) -> EvalError {
+        EvalError { why: Some(Why::Incalculable), ..self }
+    }
+
+    /// Whether a calculation or a conversion failed, mostly because a number was too large for it.
+    pub fn is_incalculable(&self) -> bool {
+        self.why == Some(Why::Incalculable)
     }
 
     /// Whether it failed because something that was read is not there, or is null where text is wanted.

@@ -67,12 +67,12 @@ impl Mixed {
                 Fault { at: whole, why: super::error::Why::Absent }.explain(text)
             }
             ExecutionError::FunctionError { function, message } if message == LOSES_DIGITS => {
-                fault(find(function), LOSES_DIGITS)
+                fault(find(function), LOSES_DIGITS).incalculable()
             }
-            ExecutionError::FunctionError { function, .. } => fault(find(function), "failed"),
+            ExecutionError::FunctionError { function, .. } => fault(find(function), "failed").incalculable(),
             ExecutionError::DivisionByZero(_) => fault(find("_/_"), "divides by zero"),
             ExecutionError::RemainderByZero(_) => fault(find("_%_"), "divides by zero"),
-            ExecutionError::Overflow(..) => fault(whole, "overflows"),
+            ExecutionError::Overflow(..) => fault(whole, "overflows").incalculable(),
             ExecutionError::UnexpectedType { got, want } => {
                 fault(whole, &format!("gives {got} where {want} is wanted"))
             }

@@ -80,6 +80,17 @@ impl<'a> Val<'a> {
         })
     }
 
+    /// The nearest double, which is infinite for a number of JSON beyond all doubles; `None` for what is no number.
+    pub(super) fn as_double(&self) -> Option<f64> {
+        match self {
+            Val::Int(int) => Some(*int as f64),
+            Val::Uint(uint) => Some(*uint as f64),
+            Val::Double(double) => Some(*double),
+            Val::Decimal(decimal) => decimal.text().parse().ok(),
+            _ => None,
+        }
+    }
+
     /// The value as text: a number of JSON in its own digits, what was calculated as CEL's `string()` writes it.
     pub(super) fn into_text(self) -> Result<Cow<'a, str>, Why> {
         Ok(match self {

@@ -83,12 +83,13 @@ impl Door {
     pub fn place(&self, stream: Stream, peer: SocketAddr) {
         // A connection beyond a bound is closed as the socket is dropped: before anything is read.
         let Some(counted) = self.count(peer) else { return };
-        let Some(better) = self.handoff.better(self.core.id.0) else {
-            return self.start(stream, peer, counted);
-        };
+        let balanced = self.handoff.place(self.core.id.0);
+        if balanced.core() == self.core.id.0 {
+            return self.start(stream, peer, counted, balanced);
+        }
         let Ok(stream) = stream.detach() else { return };
-        let moved = Moved { stream, peer, listener: self.listener, counted };
-        if let Err(moved) = self.handoff.give(better, moved) {
+        let moved = Moved { stream, peer, listener: self.listener, counted, balanced };
+        if let Err(moved) = self.handoff.give(self.core.id.0, moved) {
             self.take(moved);
         }
     }
@@ -138,14 +139,14 @@ impl Door {
     /// Takes a connection over from another core.
     pub fn take(&self, moved: Moved) {
         if let Ok(stream) = moved.stream.attach() {
-            self.start(stream, moved.peer, moved.counted);
+            self.start(stream, moved.peer, moved.counted, moved.balanced);
         }
     }
 
-    fn start(&self, stream: Stream, peer: SocketAddr, counted: OpenConnection) {
+    fn start(&self, stream: Stream, peer: SocketAddr, counted: OpenConnection, balanced: Counted) {
         self.metrics.opened(self.core.id);
         let opened = Opened { metrics: Arc::clone(&self.metrics), core: self.core.id };
-        let guards = (self.handoff.count(self.core.id.0), counted, opened);
+        let guards = (balanced, counted, opened);
         task::spawn_local(connection(stream, peer, Rc::clone(&self.core), Rc::clone(&self.watcher), guards));
     }
 }

@@ -5,31 +5,47 @@ use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::ports::{Own, only_ours};
+
 /// How many connections the kernel holds until they are accepted.
 const BACKLOG: i32 = 4096;
 
-/// Binds one socket a core to the address. Port 0 lets the system choose; all sockets then share its choice.
+/// Sockets that have their address and take no connection yet, one a core.
+pub struct Bound(Vec<Socket>);
+
+/// Binds one socket a core to the address. Port 0 lets the system choose; all sockets then share its choice. `ours` are
+/// the sockets by which this process listens already: they may be on the same port.
 ///
 /// # Errors
 /// The address is taken, also by another process that shares ports, or cannot be bound.
-pub fn bind(address: SocketAddr, cores: usize) -> io::Result<Vec<TcpListener>> {
+pub fn bind(address: SocketAddr, cores: usize, ours: &[Own]) -> io::Result<Bound> {
     if address.port() != 0 {
         // Sharing a port would hide that somebody else is there already: ask once without it.
-        drop(bound(address, false)?);
+        match bound(address, false) {
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse || !only_ours(address, ours) => {
+                return Err(error);
+            }
+            _ => {}
+        }
     }
-    let first = open(address)?;
-    let address = first.local_addr()?;
+    let first = bound(address, true)?;
+    let address = first.local_addr()?.as_socket().unwrap_or(address);
     let mut sockets = vec![first];
     for _ in 1..cores {
-        sockets.push(open(address)?);
+        sockets.push(bound(address, true)?);
     }
-    Ok(sockets)
+    Ok(Bound(sockets))
 }
 
-fn open(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = bound(address, true)?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+impl Bound {
+    /// Takes connections from now on.
+    ///
+    /// # Errors
+    /// The system's own: somebody else was faster.
+    pub fn listen(self) -> io::Result<Vec<TcpListener>> {
+        let listen = |socket: Socket| socket.listen(BACKLOG).map(|()| socket.into());
+        self.0.into_iter().map(listen).collect()
+    }
 }
 
 /// A socket that has the address and takes no connection yet: one that is only there to ask would reset whoever
@@ -65,10 +81,69 @@ mod tests {
         assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
     }
 
+    fn listen(address: &str, ours: &[Own]) -> io::Result<Vec<TcpListener>> {
+        bind(address.parse().unwrap(), 2, ours).and_then(Bound::listen)
+    }
+
+    fn own(sockets: &[TcpListener]) -> Vec<Own> {
+        sockets.iter().map(|socket| Own::of(socket).unwrap()).collect()
+    }
+
     #[test]
     fn an_address_that_somebody_has_is_not_shared_with_him() {
-        let theirs = bind("127.0.0.1:0".parse().unwrap(), 2).unwrap();
-        let taken = bind(theirs[0].local_addr().unwrap(), 2).unwrap_err();
-        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+        let theirs = listen("127.0.0.1:0", &[]).unwrap();
+        let ours = own(&listen("127.0.0.1:0", &[]).unwrap());
+        for ours in [&ours[..], &[]] {
+            let taken = listen(&theirs[0].local_addr().unwrap().to_string(), ours).unwrap_err();
+            assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_bound_takes_no_connection_until_it_listens() {
+        let bound = bind("127.0.0.1:0".parse().unwrap(), 2, &[]).unwrap();
+        let address = bound.0[0].local_addr().unwrap().as_socket().unwrap();
+        assert_eq!(TcpStream::connect(address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        let _listening = bound.listen().unwrap();
+        TcpStream::connect(address).unwrap();
+    }
+
+    /// Every address that a port can be had on, with one that is served already: own sockets do not count as taken,
+    /// and another process that shares the port is found.
+    #[test]
+    fn a_port_that_is_ours_can_be_had_on_every_other_address_too() {
+        let all = ["127.0.0.1", "127.0.0.2", "0.0.0.0", "[::]", "[::1]"];
+        for from in all {
+            for to in all.into_iter().filter(|to| *to != from) {
+                // One that is free on every address.
+                let Ok(free) = listen("[::]:0", &[]).or_else(|_| listen("0.0.0.0:0", &[])) else { return };
+                let port = free[0].local_addr().unwrap().port();
+                drop(free);
+                let Ok(had) = listen(&format!("{from}:{port}"), &[]) else { continue };
+                let wanted = format!("{to}:{port}");
+                let ours = own(&had);
+                let more = match listen(&wanted, &ours) {
+                    Ok(more) => more,
+                    Err(error) if error.kind() != io::ErrorKind::AddrInUse => continue,
+                    Err(error) => panic!("{from} to {to}: {error}"),
+                };
+                assert_eq!(more.len(), 2);
+                drop(more);
+                let overlap = listen(&wanted, &[]).is_err();
+                let reaches = |a: &str, b: &str| {
+                    let at = |text: &str| format!("{text}:{port}").parse().unwrap();
+                    crate::listener::ports::covers(at(a), at(b))
+                };
+                assert_eq!(overlap, reaches(from, to) || reaches(to, from), "{from} to {to}, not ours");
+                // Another one that shares the port on an address that ours is not in the way of.
+                for third in all.into_iter().filter(|third| ![from, to].contains(third)) {
+                    let Ok(theirs) = listen(&format!("{third}:{port}"), &ours) else { continue };
+                    let taken = listen(&wanted, &ours);
+                    let hides = reaches(third, to) || reaches(to, third);
+                    assert_eq!(taken.is_err(), hides, "{from} to {to}, {third} is theirs");
+                    drop(theirs);
+                }
+            }
+        }
     }
 }

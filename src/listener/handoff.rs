@@ -25,6 +25,8 @@ pub struct Moved {
     pub listener: usize,
     /// Its place among the open connections.
     pub counted: OpenConnection,
+    /// Its place in the balance: already that of the core it goes to.
+    pub balanced: Counted,
 }
 
 /// Where a core takes connections over.
@@ -45,7 +47,7 @@ impl Handoff {
     }
 
     /// Counts a connection that opens on a core until the guard is dropped.
-    pub fn count(self: &Arc<Self>, core: usize) -> Counted {
+    pub fn count(&self, core: usize) -> Counted {
         self.open[core].fetch_add(1, Ordering::Relaxed);
         Counted { open: Arc::clone(&self.open), core }
     }
@@ -55,25 +57,39 @@ impl Handoff {
         self.open.iter().map(|open| open.load(Ordering::Relaxed)).sum()
     }
 
-    /// Which core should take a connection that `core` has accepted, if not itself.
-    pub fn better(&self, core: usize) -> Option<usize> {
-        let mine = self.open[core].load(Ordering::Relaxed);
-        let (least, count) = self
-            .open
-            .iter()
-            .enumerate()
-            .map(|(at, open)| (at, open.load(Ordering::Relaxed)))
-            .min_by_key(|(_, open)| *open)?;
-        (mine >= count + AHEAD).then_some(least)
+    /// Chooses the core that should serve a connection which `core` has accepted, and counts it there in the same step: a
+    /// connection on its way counts already, so neither a burst nor two cores at once give more than evens them out.
+    pub fn place(&self, core: usize) -> Counted {
+        // Where it fails another core has counted one meanwhile, mostly; after so many times this core keeps what it has.
+        for _ in 0..self.open.len() {
+            let mine = self.open[core].load(Ordering::Relaxed);
+            let counts = self.open.iter().map(|open| open.load(Ordering::Relaxed)).enumerate();
+            let Some((least, count)) = counts.min_by_key(|(_, open)| *open) else { break };
+            if mine < count + AHEAD {
+                break;
+            }
+            let more = self.open[least].compare_exchange_weak(
+                count,
+                count + 1,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
+            if more.is_ok() {
+                return Counted { open: Arc::clone(&self.open), core: least };
+            }
+        }
+        self.count(core)
     }
 
-    /// Gives a connection to another core.
+    /// Gives a connection that `core` has accepted to the one that it is counted on.
     ///
     /// # Errors
-    /// The connection comes back where that core has too many waiting.
+    /// The connection comes back, counted on `core`, where the other one has too many waiting or is no more.
     pub fn give(&self, core: usize, moved: Moved) -> Result<(), Moved> {
-        self.doors[core].try_send(moved).map_err(|refused| match refused {
-            mpsc::error::TrySendError::Full(moved) | mpsc::error::TrySendError::Closed(moved) => moved,
+        self.doors[moved.balanced.core].try_send(moved).map_err(|refused| match refused {
+            mpsc::error::TrySendError::Full(moved) | mpsc::error::TrySendError::Closed(moved) => {
+                Moved { balanced: self.count(core), ..moved }
+            }
         })
     }
 }
@@ -82,6 +98,13 @@ impl Handoff {
 pub struct Counted {
     open: Arc<[AtomicUsize]>,
     core: usize,
+}
+
+impl Counted {
+    /// The core that it is counted on.
+    pub fn core(&self) -> usize {
+        self.core
+    }
 }
 
 impl Drop for Counted {

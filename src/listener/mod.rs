@@ -10,6 +10,7 @@ pub mod handoff;
 mod http1;
 mod http2;
 mod pace;
+pub mod ports;
 mod pump;
 mod streams;
 mod wire;

@@ -3,23 +3,59 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::runtime::clock;
 
-/// So many resets are no flood yet: a browser leaves pages.
+/// So many resets within [`WINDOW`] are no flood yet: a browser leaves pages.
 const RESETS: u64 = 200;
 
+/// How far back resets are compared with the other streams: what a client did before buys it nothing now.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// The streams that have ended of late: in two halves of the window, of which the older one is let go as a whole.
+#[derive(Clone, Copy, Default)]
+struct Ended {
+    since: Option<Instant>,
+    now: Tally,
+    before: Tally,
+}
+
+/// How many streams ended, and how many of them the client has reset before their answer was complete.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    total: u64,
+    reset: u64,
+}
+
+impl Ended {
+    /// One more has ended. Whether that makes a flood: more resets than `floor`, and more than half of all.
+    fn add(&mut self, reset: bool, floor: u64, now: Instant) -> bool {
+        let half = WINDOW / 2;
+        let since = *self.since.get_or_insert(now);
+        let passed = now.saturating_duration_since(since);
+        if passed >= WINDOW {
+            *self = Ended { since: Some(now), ..Ended::default() };
+        } else if passed >= half {
+            *self = Ended { since: Some(since + half), now: Tally::default(), before: self.now };
+        }
+        self.now.total += 1;
+        self.now.reset += u64::from(reset);
+        let (total, resets) = (self.now.total + self.before.total, self.now.reset + self.before.reset);
+        resets >= floor && resets * 2 > total
+    }
+}
+
 /// The streams of one connection.
-#[derive(Default)]
 pub(super) struct Streams {
     open: Cell<usize>,
     idle_since: Cell<Option<Instant>>,
     /// Whether the stream that ended last was reset because its client took nothing.
     ended_stalled: Cell<bool>,
-    /// How many there were, and how many of them the client has reset before their answer was complete.
-    total: Cell<u64>,
-    reset: Cell<u64>,
+    ended: Cell<Ended>,
+    /// So many resets within the window are no flood: all that may be open at once may be reset at once.
+    floor: u64,
+    flood: Cell<bool>,
     /// The stream that was entered last, until its task has it.
     entered: RefCell<Option<Rc<Progress>>>,
     waker: RefCell<Option<Waker>>,
@@ -69,10 +105,23 @@ impl Progress {
 }
 
 impl Streams {
+    /// No streams yet, of a connection that may have so many open at once.
+    pub(super) fn new(most: u32) -> Streams {
+        Streams {
+            open: Cell::new(0),
+            idle_since: Cell::new(None),
+            ended_stalled: Cell::new(false),
+            ended: Cell::default(),
+            floor: RESETS.max(u64::from(most)),
+            flood: Cell::new(false),
+            entered: RefCell::new(None),
+            waker: RefCell::new(None),
+        }
+    }
+
     /// Enters a stream until the guard is dropped.
     pub(super) fn enter(self: &Rc<Self>) -> Guard {
         self.open.set(self.open.get() + 1);
-        self.total.set(self.total.get() + 1);
         let progress = Rc::new(Progress::default());
         *self.entered.borrow_mut() = Some(Rc::clone(&progress));
         Guard { streams: Rc::clone(self), progress, complete: false }
@@ -108,7 +157,15 @@ impl Streams {
 
     /// Whether the client resets streams for a living: each costs work that nobody waits for (RFC 9113 section 10.5).
     pub(super) fn is_flood(&self) -> bool {
-        self.reset.get() >= RESETS && self.reset.get() * 2 > self.total.get()
+        self.flood.get()
+    }
+
+    fn note_end(&self, reset: bool, now: Instant) {
+        let mut ended = self.ended.get();
+        if ended.add(reset, self.floor, now) {
+            self.flood.set(true);
+        }
+        self.ended.set(ended);
     }
 
     fn wake(&self) {
@@ -142,13 +199,14 @@ impl Drop for Guard {
         let streams = &self.streams;
         let stalled = self.progress.is_stalled();
         streams.ended_stalled.set(stalled);
-        if !self.complete && !stalled {
-            streams.reset.set(streams.reset.get() + 1);
+        let (reset, now) = (!self.complete && !stalled, clock::now());
+        streams.note_end(reset, now);
+        if reset {
             streams.wake();
         }
         streams.open.set(streams.open.get() - 1);
         if streams.open.get() == 0 {
-            streams.idle_since.set(Some(clock::now()));
+            streams.idle_since.set(Some(now));
             streams.wake();
         }
     }
@@ -176,7 +234,7 @@ mod tests {
 
     #[test]
     fn a_stalled_stream_is_no_reset_of_the_client() {
-        let streams = Rc::new(Streams::default());
+        let streams = Rc::new(Streams::new(100));
         for _ in 0..RESETS * 2 {
             let guard = streams.enter();
             streams.take_entered().expect("its task takes it").stall();
@@ -188,5 +246,39 @@ mod tests {
             drop(streams.enter());
         }
         assert!(streams.is_flood() && !streams.ended_stalled());
+    }
+
+    #[test]
+    fn what_a_client_did_before_buys_no_resets() {
+        let start = Instant::now();
+        let mut ended = Ended::default();
+        for _ in 0..1_000_000 {
+            assert!(!ended.add(false, RESETS, start));
+        }
+        let later = start + WINDOW;
+        let resets = (1..=RESETS).map(|_| ended.add(true, RESETS, later));
+        assert_eq!(resets.filter(|flood| *flood).count(), 1, "the last of them makes it one");
+    }
+
+    #[test]
+    fn resets_that_are_spread_or_among_as_many_good_streams_are_no_flood() {
+        let start = Instant::now();
+        let mut slow = Ended::default();
+        let every = WINDOW / u32::try_from(RESETS).unwrap();
+        assert!((0..10_000).all(|at| !slow.add(true, RESETS, start + (every + every / 50) * at)));
+        let mut mixed = Ended::default();
+        assert!((0..10_000_u32).all(|at| !mixed.add(at % 2 == 1, RESETS, start + every / 100 * at)));
+        let mut fast = Ended::default();
+        assert!((0..10_000).any(|at| fast.add(true, RESETS, start + every / 3 * at)), "three times as fast");
+    }
+
+    #[test]
+    fn all_that_may_be_open_may_be_reset_at_once() {
+        let streams = Rc::new(Streams::new(1000));
+        let open: Vec<Guard> = (0..999).map(|_| streams.enter()).collect();
+        drop(open);
+        assert!(!streams.is_flood());
+        drop(streams.enter());
+        assert!(streams.is_flood());
     }
 }

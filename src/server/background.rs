@@ -66,11 +66,14 @@ impl Drop for Background {
 /// Begins the work of the upstreams that are new in a snapshot; those that take the place of one in `before` take
 /// over what that has under way. Waits until it has begun.
 ///
+/// It is done whole or not at all: where the thread has ended nothing has begun, and an upstream whose work breaks down as
+/// it begins, which would be a fault of ours, is reported and does not hold up the others.
+///
 /// It begins on the thread where it runs: no answer of a name server and no probe comes between while one upstream
 /// takes over from another. The thread never waits for the one that calls this, and all that it does is short.
 ///
 /// # Errors
-/// The work could not be begun.
+/// The thread has ended; nothing has begun.
 pub(super) fn begin(
     tools: Option<&Tools>,
     before: Option<&Arc<Snapshot>>,

@@ -24,7 +24,7 @@ pub(super) use command::Shared;
 
 /// Between the last accept and the end of idle connections: a connection that has just been accepted is idle only
 /// until its first bytes, which are there already, have been read.
-const BREATH: Duration = Duration::from_millis(50);
+pub(super) const BREATH: Duration = Duration::from_millis(50);
 
 /// How long a core may take to end what cannot be cancelled, such as the resolution of a name.
 const LAST_TASKS: Duration = Duration::from_millis(500);

@@ -1,7 +1,8 @@
 //! A new configuration takes over from the old one, whole or not at all.
 //!
 //! It is compiled off the cores, its new addresses are bound, and only then it is put in force; listeners that it
-//! has no more are closed last. Until the swap nothing has changed, and after it nothing can fail.
+//! has no more are closed last. Until [`background::begin`] nothing has changed that anybody could see, and that step is
+//! done whole or not at all; after it nothing can fail.
 
 use crate::runtime::hash::{HashMap, HashSet};
 use crate::runtime::{clock, task, time};
@@ -18,6 +19,7 @@ use crate::telemetry::metrics::Names;
 use super::background;
 use super::boot::wanted;
 use super::control::{Control, Inner};
+use super::cores::BREATH;
 use super::files;
 use super::report::{Cause, Failure, Report, Request, tell};
 use super::retired::{self, Retired};
@@ -92,7 +94,7 @@ async fn reload(
     let took = clock::read().saturating_duration_since(begun);
     let version = inner.live.get().version;
     let failure = match outcome {
-        Ok(closed) => {
+        Ok(Closing { numbers, overlap }) => {
             retired.keep(previous);
             inner.log.info(format_args!("reloaded: version {version} ({}, {took:.0?})", cause.as_str()));
             for key in &restart {
@@ -100,8 +102,12 @@ async fn reload(
                     .log
                     .warn(format_args!("a change of `{key}` takes a restart; everything else is in force"));
             }
-            inner.cores.close(&closed).await;
-            inner.listening.borrow_mut().closed(&closed);
+            if overlap {
+                // Another socket has the address now: connections that the old one is completing are accepted first.
+                time::sleep(BREATH).await;
+            }
+            inner.cores.close(&numbers).await;
+            inner.listening.borrow_mut().closed(&numbers);
             None
         }
         Err(failure) => {
@@ -136,16 +142,27 @@ fn judge(inner: &Inner, compiled: &Compiled, before: Before) -> Value {
     compiled.diagnostics.to_json()
 }
 
-/// Binds, swaps, opens; gives the numbers of the sockets that are to be closed.
-fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Vec<usize>, Failure> {
+/// The sockets that are to be closed.
+#[derive(Debug)]
+struct Closing {
+    numbers: Vec<usize>,
+    /// Whether new ones have some of their connections from now on.
+    overlap: bool,
+}
+
+/// Binds, swaps, opens.
+fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Closing, Failure> {
     let changes = sockets::changes(&inner.listening.borrow().bound, &wanted(&snapshot));
     let first = inner.next_number.get();
-    let opened = sockets::open(&changes.opened, inner.cores.count(), first).map_err(Failure::Environment)?;
-    inner.next_number.set(first + opened.len());
+    let opened = sockets::reserve(&changes.opened, inner.cores.count(), &inner.listening.borrow().bound)
+        .and_then(|reserved| reserved.open(first))
+        .map_err(Failure::Environment)?;
     let before = inner.live.get();
     let snapshot = Arc::new(snapshot);
     background::begin(inner.environment.tools.as_ref(), Some(&before), &snapshot)
         .map_err(Failure::Environment)?;
+    // From here on nothing fails.
+    inner.next_number.set(first + opened.len());
 
     let (version, made, names) = (snapshot.version, snapshot.made, names(&snapshot));
     let known = |plan: &ListenerPlan| {
@@ -161,21 +178,29 @@ fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Vec<usize>, Failure> {
     inner.environment.metrics.retain(&names);
 
     let mut listening = inner.listening.borrow_mut();
+    let ports = |number: usize| listening.bound.iter().filter(move |bound| bound.number == number);
+    let mut leaving = changes.closed.iter().flat_map(|number| ports(*number));
+    let overlap = leaving.any(|old| opened.iter().any(|new| new.bound.local.port() == old.local.port()));
+    for left in changes.closed.iter().flat_map(|number| ports(*number)) {
+        inner.log.info(format_args!("listener {} leaves {}", left.name, left.local));
+    }
     listening.give_up(&changes.closed);
     let bound = &mut listening.bound;
-    for (number, name) in &changes.renamed {
-        if let Some(bound) = bound.iter_mut().find(|bound| bound.number == *number) {
+    for (number, name, asked) in &changes.renamed {
+        let Some(bound) = bound.iter_mut().find(|bound| bound.number == *number) else { continue };
+        bound.asked = *asked;
+        if bound.name != *name {
             inner.log.info(format_args!("listener {name} on {} (was {})", bound.local, bound.name));
             bound.name = Name::clone(name);
+            inner.cores.rename(*number, name);
         }
-        inner.cores.rename(*number, name);
     }
     for Opened { bound: new, sockets } in opened {
         inner.log.info(format_args!("listener {} on {}", new.name, new.local));
         inner.cores.open(new.number, &new.name, sockets);
         bound.push(new);
     }
-    Ok(changes.closed)
+    Ok(Closing { numbers: changes.closed, overlap })
 }
 
 /// The names whose numbers are kept.
@@ -205,3 +230,6 @@ fn needs_restart(old: &Config, new: &Config) -> Vec<&'static str> {
     }
     keys
 }
+
+#[cfg(test)]
+mod tests;

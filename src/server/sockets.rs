@@ -7,7 +7,8 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 use crate::exchange::Name;
-use crate::listener::bind::bind;
+use crate::listener::bind::{self, bind};
+use crate::listener::ports::{Own, covers};
 
 /// A listener whose sockets are open.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -20,6 +21,8 @@ pub(super) struct Bound {
     pub(super) asked: SocketAddr,
     /// The address it has: the system may have chosen the port.
     pub(super) local: SocketAddr,
+    /// Its sockets, as the system knows them.
+    pub(super) own: Vec<Own>,
 }
 
 /// Whatever has a socket: the listeners that are served, and those that are given up but still accept.
@@ -59,8 +62,8 @@ impl Listening {
 pub(super) struct Changes {
     /// Sockets that go on under the same name.
     pub(super) kept: Vec<usize>,
-    /// Sockets that go on under another name.
-    pub(super) renamed: Vec<(usize, Name)>,
+    /// Sockets that go on under another name, or for an address that is written otherwise: the one that is asked for now.
+    pub(super) renamed: Vec<(usize, Name, SocketAddr)>,
     /// Addresses to bind.
     pub(super) opened: Vec<(Name, SocketAddr)>,
     /// Sockets that nobody wants any more.
@@ -79,37 +82,75 @@ pub(super) fn changes(bound: &[Bound], wanted: &[(Name, SocketAddr)]) -> Changes
         }
     }
     for (name, address) in missing {
-        // A port that the system is to choose is another one for every listener.
-        let same = |bound: &&Bound| bound.asked == address && address.port() != 0;
+        // A port that the system is to choose is another one for every listener; one that it has chosen may be asked for.
+        let same = |bound: &&Bound| (bound.asked == address || bound.local == address) && address.port() != 0;
         match free.iter().position(same) {
-            Some(at) => changes.renamed.push((free.swap_remove(at).number, name)),
+            Some(at) => changes.renamed.push((free.swap_remove(at).number, name, address)),
             None => changes.opened.push((name, address)),
         }
     }
+    // What a wider address covers stays open: closing it would reset connections that are being completed.
+    free.retain(|bound| {
+        let by_family = |(_, wide): &&(Name, SocketAddr)| wide.is_ipv4() != bound.local.is_ipv4();
+        let Some((name, _)) =
+            wanted.iter().filter(|(_, wide)| covers(*wide, bound.local)).min_by_key(by_family)
+        else {
+            return true;
+        };
+        if bound.name == *name {
+            changes.kept.push(bound.number);
+        } else {
+            changes.renamed.push((bound.number, Name::clone(name), bound.asked));
+        }
+        false
+    });
     changes.closed = free.iter().map(|bound| bound.number).collect();
     changes.closed.sort_unstable();
     changes
 }
 
-/// Newly bound sockets, one a core.
+/// Newly opened sockets, one a core.
 pub(super) struct Opened {
     pub(super) bound: Bound,
     pub(super) sockets: Vec<TcpListener>,
 }
 
-/// Binds every address, or none: what was bound is closed again where another fails. The numbers start at `next`.
-pub(super) fn open(wanted: &[(Name, SocketAddr)], cores: usize, next: usize) -> Result<Vec<Opened>, String> {
-    let mut list = Vec::with_capacity(wanted.len());
-    for (at, (name, address)) in wanted.iter().enumerate() {
-        let told = |error: io::Error| format!("listener `{name}` {}", cannot_bind(*address, &error));
-        let sockets = bind(*address, cores).map_err(told)?;
-        let local = sockets.first().map_or(Ok(*address), TcpListener::local_addr).map_err(told)?;
-        list.push(Opened {
-            bound: Bound { number: next + at, name: Name::clone(name), asked: *address, local },
-            sockets,
-        });
+/// Addresses that are ours, where no client finds anybody yet.
+pub(super) struct Reserved(Vec<(Name, SocketAddr, bind::Bound)>);
+
+/// Binds every address, or none: what was bound is given up again where another fails. `bound` are the listeners that
+/// are open.
+pub(super) fn reserve(
+    wanted: &[(Name, SocketAddr)],
+    cores: usize,
+    bound: &[Bound],
+) -> Result<Reserved, String> {
+    let ours: Vec<Own> = bound.iter().flat_map(|bound| bound.own.iter().copied()).collect();
+    let reserve = |(name, address): &(Name, SocketAddr)| {
+        let sockets = bind(*address, cores, &ours).map_err(|error| refused(name, *address, &error))?;
+        Ok((Name::clone(name), *address, sockets))
+    };
+    wanted.iter().map(reserve).collect::<Result<_, String>>().map(Reserved)
+}
+
+impl Reserved {
+    /// Lets clients in, by all of them or by none. The numbers start at `next`.
+    pub(super) fn open(self, next: usize) -> Result<Vec<Opened>, String> {
+        let open = |(at, (name, asked, sockets)): (usize, (Name, SocketAddr, bind::Bound))| {
+            let opened = sockets.listen().and_then(|sockets| {
+                let own = sockets.iter().map(Own::of).collect::<io::Result<Vec<_>>>()?;
+                Ok((sockets, own))
+            });
+            let (sockets, own) = opened.map_err(|error| refused(&name, asked, &error))?;
+            let local = own.first().map_or(asked, |own| own.address);
+            Ok(Opened { bound: Bound { number: next + at, name, asked, local, own }, sockets })
+        };
+        self.0.into_iter().enumerate().map(open).collect()
     }
-    Ok(list)
+}
+
+fn refused(name: &str, address: SocketAddr, error: &io::Error) -> String {
+    format!("listener `{name}` {}", cannot_bind(address, error))
 }
 
 /// Why an address cannot be bound and what mends it; completes a sentence that begins with who wanted it.

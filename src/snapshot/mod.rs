@@ -11,6 +11,7 @@ pub mod reference;
 pub mod schema;
 
 use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -186,7 +187,12 @@ impl Snapshot {
         let before: HashMap<&str, &Arc<Upstream>> =
             before.map(|upstream| (&*upstream.settings().name, upstream)).collect();
         for upstream in &self.upstreams {
-            upstream.start_background(tools, before.get(&*upstream.settings().name).copied());
+            let name = &*upstream.settings().name;
+            let start = || upstream.start_background(tools, before.get(name).copied());
+            // Half of the upstreams would have been taken over from, and no configuration could go on with them.
+            if catch_unwind(AssertUnwindSafe(start)).is_err() {
+                tools.log.error(format_args!("the background work of `{name}` broke down as it began"));
+            }
         }
     }
 

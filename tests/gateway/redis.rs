@@ -337,6 +337,32 @@ fn whole(nodes: &[Redis]) {
     });
 }
 
+#[test]
+fn keys_of_any_length_are_short_in_redis_and_the_same_for_every_replica() {
+    let redis = Redis::start();
+    let config =
+        shared(URL, &[("long", "limit: 10, window: 600s, lease: none, key: 'request.headers[\"x-key\"]'")]);
+    let fleet: Vec<Gateway> =
+        (0..2).map(|_| Gateway::prepare(&[]).env("REDIS_URL", &redis.url()).start(&config)).collect();
+    connected(&fleet);
+    let before: BTreeSet<String> = redis.keys().into_iter().collect();
+    let mut clients: Vec<Client> = fleet.iter().map(Gateway::client).collect();
+    let mut left = |replica: usize, key: &str| {
+        let answer = clients[replica].request("GET", "/long", &[("X-Key", key)], b"");
+        let state = answer.header("ratelimit").unwrap();
+        state.split("r=").nth(1).and_then(|rest| rest.split(';').next()?.parse::<u32>().ok()).unwrap()
+    };
+    let long = "k".repeat(12 * 1024);
+    let other = format!("{}l", &long[1..]);
+    assert_eq!((left(0, &long), left(1, &long), left(0, &other), left(1, "k")), (9, 8, 9, 9));
+    let added: Vec<String> = redis.keys().into_iter().filter(|key| !before.contains(key)).collect();
+    assert_eq!(added.len(), 3, "{added:?}");
+    assert!(
+        added.iter().all(|key| key.starts_with("portcullis:limit-2:long:") && key.len() < 64),
+        "{added:?}"
+    );
+}
+
 /// Thirty keys, each with a budget of three, over two gateways.
 #[track_caller]
 fn spread(urls: &str) {

@@ -18,6 +18,20 @@ use super::stall::Piece;
 /// What is kept of an answer that its client does not take, for each stream; and the largest part that is handed over.
 pub(super) const SEND_BUFFER: usize = 64 * 1024;
 
+/// A walk of which the client may reset the stream at any moment, also before there is an answer. However it ends, its
+/// record says how much of the request was received.
+pub(super) struct Serving {
+    pub(super) walk: Walk,
+    /// Bytes of the request's body so far.
+    pub(super) received: Rc<Cell<u64>>,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.walk.received(self.received.get());
+    }
+}
+
 /// The answer's body; it carries the walk, whose record is written when the body has ended.
 pub(super) struct Answer {
     pub(super) body: Body,
@@ -25,8 +39,7 @@ pub(super) struct Answer {
     /// stream as sent when it has the last of it.
     pub(super) rest: Bytes,
     pub(super) left: Option<u64>,
-    pub(super) walk: Walk,
-    pub(super) received: Rc<Cell<u64>>,
+    pub(super) serving: Serving,
     pub(super) guard: Guard,
 }
 
@@ -64,15 +77,15 @@ impl http_body::Body for Answer {
         this.guard.progress().wanted();
         let frame = match ready!(this.poll_part(cx)) {
             None => {
-                this.walk.complete();
+                this.serving.walk.complete();
                 this.guard.complete();
                 return Poll::Ready(None);
             }
             Some(Ok(Frame::Data(data))) => {
-                this.walk.sent(data.len() as u64);
+                this.serving.walk.sent(data.len() as u64);
                 this.left = this.left.map(|left| left.saturating_sub(data.len() as u64));
                 if this.left == Some(0) {
-                    this.walk.complete();
+                    this.serving.walk.complete();
                     this.guard.complete();
                 }
                 http_body::Frame::data(Piece { bytes: data, progress: Rc::clone(this.guard.progress()) })
@@ -89,7 +102,7 @@ impl http_body::Body for Answer {
                 http_body::Frame::trailers(lines)
             }
             Some(Err(error)) => {
-                this.walk.broke(&error);
+                this.serving.walk.broke(&error);
                 this.guard.complete();
                 return Poll::Ready(Some(Err(Gone)));
             }
@@ -109,12 +122,11 @@ impl http_body::Body for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.walk.received(self.received.get());
         if self.guard.progress().is_stalled() {
-            self.walk.broke(&Error::new(ErrorKind::ClientClosed).reason("stalled"));
+            self.serving.walk.broke(&Error::new(ErrorKind::ClientClosed).reason("stalled"));
         }
         if self.is_handed_over() {
-            self.walk.complete();
+            self.serving.walk.complete();
             self.guard.complete();
         }
     }

@@ -30,7 +30,7 @@ use crate::snapshot::Watcher;
 
 use super::pace::{BodyBounds, Pace};
 use super::streams::{Guard, Streams};
-use answer::{Answer, Gone, SEND_BUFFER};
+use answer::{Answer, Gone, SEND_BUFFER, Serving};
 use body::ClientBody;
 use head::lines;
 use io::Io;
@@ -60,7 +60,7 @@ pub(super) async fn serve(
     let Some(pinned) = watcher.pin() else { return };
     let limits = pinned.plan.limits;
     drop(pinned);
-    let streams = Rc::new(Streams::default());
+    let streams = Rc::new(Streams::new(limits.streams));
     let service = service_fn({
         let (core, watcher, streams) = (Rc::clone(&core), Rc::clone(&watcher), Rc::clone(&streams));
         let facts = Rc::new(facts);
@@ -163,16 +163,11 @@ async fn stream_of(
             Walk::admit(core, pinned, arrived)
         }
     };
-    answer(walk, received, head.method == http::Method::HEAD, guard).await
+    answer(Serving { walk, received }, head.method == http::Method::HEAD, guard).await
 }
 
-async fn answer(
-    mut walk: Walk,
-    received: Rc<Cell<u64>>,
-    was_head: bool,
-    guard: Guard,
-) -> Result<http::Response<Answer>, Gone> {
-    let Response { status, headers, body } = walk.serve().await;
+async fn answer(mut serving: Serving, was_head: bool, guard: Guard) -> Result<http::Response<Answer>, Gone> {
+    let Response { status, headers, body } = serving.walk.serve().await;
     let mut parts = http::Response::builder().status(status);
     if let Some(lines) = parts.headers_mut() {
         for (_, name, value) in headers.iter() {
@@ -189,5 +184,5 @@ async fn answer(
     }
     let body = if was_head { Body::Empty } else { body };
     let left = body.length();
-    parts.body(Answer { body, rest: Bytes::new(), left, walk, received, guard }).map_err(|_| Gone)
+    parts.body(Answer { body, rest: Bytes::new(), left, serving, guard }).map_err(|_| Gone)
 }

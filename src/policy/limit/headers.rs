@@ -1,9 +1,10 @@
 //! The header fields that tell a client what is left of its limits.
 //!
-//! draft-ietf-httpapi-ratelimit-headers in three of its versions, and the `X-RateLimit-*` fields of old. Draft 8 tells
-//! every limit that has this style, a member each, in the order they were asked; the others can tell one only, and
-//! tell the strictest.
+//! draft-ietf-httpapi-ratelimit-headers in three of its versions, and the `X-RateLimit-*` fields of old. An answer has
+//! the fields of every style that a limit of its route asks for. Draft 8 has a member for each limit, in the order they
+//! were asked; the other styles have room for one limit, which is the strictest.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use crate::exchange::{Headers, Quota};
@@ -22,6 +23,30 @@ pub enum HeaderStyle {
     Legacy,
 }
 
+impl HeaderStyle {
+    /// The word of the configuration.
+    pub fn word(self) -> &'static str {
+        match self {
+            HeaderStyle::Draft8 => "draft-8",
+            HeaderStyle::Draft7 => "draft-7",
+            HeaderStyle::Draft6 => "draft-6",
+            HeaderStyle::Legacy => "legacy",
+        }
+    }
+}
+
+/// Two styles that write one field in two grammars: together they are no structured field (RFC 9651), and a client can
+/// read neither.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Conflict {
+    /// The style of the one side.
+    pub mine: HeaderStyle,
+    /// The style of the other side.
+    pub theirs: HeaderStyle,
+    /// The field.
+    pub field: &'static str,
+}
+
 /// Several styles.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Styles(u8);
@@ -38,8 +63,19 @@ impl Styles {
     }
 
     /// These and those.
-    fn and(self, other: Styles) -> Styles {
+    pub(super) fn and(self, other: Styles) -> Styles {
         Styles(self.0 | other.0)
+    }
+
+    /// One style of these and one of those that no answer can have both of, if there are any.
+    pub fn conflict(self, other: Styles) -> Option<Conflict> {
+        const PAIRS: [(HeaderStyle, HeaderStyle, &str); 2] = [
+            (HeaderStyle::Draft8, HeaderStyle::Draft7, "RateLimit"),
+            (HeaderStyle::Draft8, HeaderStyle::Draft6, "RateLimit-Policy"),
+        ];
+        let both_ways = PAIRS.into_iter().flat_map(|(a, b, field)| [(a, b, field), (b, a, field)]);
+        let mut found = both_ways.filter(|(mine, theirs, _)| self.has(*mine) && other.has(*theirs));
+        found.next().map(|(mine, theirs, field)| Conflict { mine, theirs, field })
     }
 
     /// Whether the client is parts nothing.
@@ -108,57 +144,53 @@ pub(super) fn unix_time_in(micros: u64) -> u64 {
     then.as_secs().saturating_add(u64::from(then.subsec_nanos() > 0))
 }
 
-/// Writes the fields of what the limits have said. Fields of this family that stand there already (an upstream's own
-/// limit) go, for they would contradict ours; an application's `X-RateLimit-*` fields go only where ours are written.
+/// Writes the fields of what the limits have said, in every one of the styles. Fields of this family that stand there
+/// already (an upstream's own limit) go, for they would contradict ours; an application's `X-RateLimit-*` fields go only
+/// where ours are written.
 pub(super) fn write<'a>(
-    of: impl Fn(&Quota) -> Option<(&'a FieldParts, Styles)>,
+    of: impl Fn(&Quota) -> Option<&'a FieldParts>,
+    styles: Styles,
     quotas: &[Quota],
     headers: &mut Headers,
 ) {
-    let all = quotas.iter().filter_map(&of).fold(Styles(0), |all, (_, styles)| all.and(styles));
-    if all.is_empty() {
+    let Some(strictest) = quotas.iter().min_by_key(|quota| strictness(quota)) else { return };
+    if styles.is_empty() {
         return;
     }
     headers.retain(|_, name, _| !name.starts_with(b"ratelimit"));
-    if all.has(HeaderStyle::Draft8) {
-        let parts = || {
-            let parts =
-                |quota| of(quota).filter(|(_, styles)| styles.has(HeaderStyle::Draft8)).zip(Some(quota));
-            quotas.iter().filter_map(parts).enumerate().map(|(at, ((parts, _), quota))| (at, parts, quota))
-        };
+    if styles.has(HeaderStyle::Draft8) {
+        let parts = || quotas.iter().filter_map(|quota| of(quota).zip(Some(quota))).enumerate();
         headers.push_written(b"ratelimit-policy", |out| {
-            parts().for_each(|(at, parts, quota)| draft_8(at, parts, quota, Member::Policy, out));
+            parts().for_each(|(at, (parts, quota))| draft_8(at, parts, quota, Member::Policy, out));
         });
         headers.push_written(b"ratelimit", |out| {
-            parts().for_each(|(at, parts, quota)| draft_8(at, parts, quota, Member::State, out));
+            parts().for_each(|(at, (parts, quota))| draft_8(at, parts, quota, Member::State, out));
         });
     }
-    if all != Styles::of(&[HeaderStyle::Draft8]) {
-        write_old(of, quotas, headers);
-    }
+    let window = of(strictest).map_or(0, FieldParts::window);
+    write_one(strictest, window, styles, headers);
 }
 
-/// The styles that tell the strictest limit alone.
-fn write_old<'a>(
-    of: impl Fn(&Quota) -> Option<(&'a FieldParts, Styles)>,
-    quotas: &[Quota],
-    headers: &mut Headers,
-) {
-    let strictest = |style| {
-        let has = |quota: &&Quota| of(quota).is_some_and(|(_, styles)| styles.has(style));
-        let strict = |quota: &&Quota| (quota.remaining, std::cmp::Reverse(quota.reset));
-        quotas.iter().filter(has).min_by_key(strict)
+/// The least is the strictest: a limit that refuses before all others, and of several the one that refuses longest,
+/// which is the one that `Retry-After` follows; else the one with the least left, then the one that takes longest.
+fn strictness(quota: &Quota) -> (bool, Reverse<u64>, u64, Reverse<u64>) {
+    let wait = if quota.refused { quota.reset } else { 0 };
+    (!quota.refused, Reverse(wait), quota.remaining, Reverse(quota.reset))
+}
+
+/// The styles that have room for one limit. `window` is in seconds.
+fn write_one(quota: &Quota, window: u64, styles: Styles, headers: &mut Headers) {
+    let number = |name: &[u8], number, headers: &mut Headers| {
+        headers.push_written(name, |out| push_number(out, number));
     };
-    let policy = |quota: &Quota, headers: &mut Headers| {
-        let window = of(quota).map_or(0, |(parts, _)| parts.window());
+    if styles.has(HeaderStyle::Draft7) || styles.has(HeaderStyle::Draft6) {
         headers.push_written(b"ratelimit-policy", |out| {
             push_number(out, quota.limit);
             out.extend_from_slice(b";w=");
             push_number(out, window);
         });
-    };
-    if let Some(quota) = strictest(HeaderStyle::Draft7) {
-        policy(quota, headers);
+    }
+    if styles.has(HeaderStyle::Draft7) {
         headers.push_written(b"ratelimit", |out| {
             for (word, number) in
                 [("limit=", quota.limit), (", remaining=", quota.remaining), (", reset=", quota.reset)]
@@ -168,18 +200,12 @@ fn write_old<'a>(
             }
         });
     }
-    let number = |name: &[u8], number, headers: &mut Headers| {
-        headers.push_written(name, |out| push_number(out, number));
-    };
-    if let Some(quota) = strictest(HeaderStyle::Draft6) {
-        if strictest(HeaderStyle::Draft7).is_none_or(|parts| parts.place != quota.place) {
-            policy(quota, headers);
-        }
+    if styles.has(HeaderStyle::Draft6) {
         number(b"ratelimit-limit", quota.limit, headers);
         number(b"ratelimit-remaining", quota.remaining, headers);
         number(b"ratelimit-reset", quota.reset, headers);
     }
-    if let Some(quota) = strictest(HeaderStyle::Legacy) {
+    if styles.has(HeaderStyle::Legacy) {
         headers.retain(|_, name, _| !name.starts_with(b"x-ratelimit-"));
         number(b"x-ratelimit-limit", quota.limit, headers);
         number(b"x-ratelimit-remaining", quota.remaining, headers);

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::headers::{self, HeaderStyle};
+use super::headers::{self, HeaderStyle, Styles};
 use super::rate_limit::{Asked, Count, RateLimit};
 use crate::exchange::{Error, ErrorKind, Exchange, Permit, Quota, Response};
 use crate::policy::{Phase, Policy, Step};
@@ -26,6 +26,8 @@ struct Plan {
     limits: Box<[Arc<RateLimit>]>,
     /// How many stand before authentication.
     before: usize,
+    /// Every style that one of them asks for: an answer has the fields of all of them, whichever limits were asked.
+    styles: Styles,
 }
 
 /// The policy `rate_limit`: the limits of one phase, knowing those of the other.
@@ -39,6 +41,11 @@ impl Limits {
     pub fn one(limit: RateLimit) -> Limits {
         let phase = limit.0.phase;
         Limits::of(&Arc::new(Plan::new(vec![Arc::new(limit)])), phase)
+    }
+
+    /// All limits of its rule, as far as they are combined.
+    pub(super) fn all(&self) -> &[Arc<RateLimit>] {
+        &self.plan.limits
     }
 
     fn of(plan: &Arc<Plan>, phase: Phase) -> Limits {
@@ -57,7 +64,14 @@ impl Plan {
         }
         limits.sort_by_key(|limit| limit.0.phase);
         let before = limits.iter().filter(|limit| limit.0.phase == Phase::LimitBefore).count();
-        Plan { limits: limits.into(), before }
+        let asked = limits.iter().filter_map(|limit| limit.0.styles).fold(Styles::of(&[]), Styles::and);
+        let usual = Styles::of(&[HeaderStyle::Draft8]);
+        let some_say_nothing = limits.iter().any(|limit| limit.0.styles.is_none());
+        let styles = match asked.conflict(usual) {
+            None if some_say_nothing => asked.and(usual),
+            _ => asked,
+        };
+        Plan { limits: limits.into(), before, styles }
     }
 }
 
@@ -143,6 +157,11 @@ impl Limits {
             return Ok(());
         }
         self.undo(&asks, &said);
+        let mut refusing = asks.iter().zip(&said).filter(|(_, said)| said.is_some_and(|said| !said.admitted));
+        if !refusing.any(|(asked, _)| self.limit(asked.place).is_visible()) {
+            // What is left of the others says nothing of this refusal.
+            exchange.quotas.clear();
+        }
         Err(self.refusal(&asks, &said))
     }
 
@@ -160,7 +179,10 @@ impl Limits {
             true => {}
             false => limit.said(exchange, Verdict::Refused),
         }
-        let styles = limit.0.styles;
+        if !limit.is_visible() {
+            return;
+        }
+        let styles = self.plan.styles;
         let remaining = decision.remaining + returned;
         // Where all of it comes back at once nothing is left that would come back later.
         let whole = returned > 0 && remaining >= limit.limit(asked.tier).capacity();
@@ -172,6 +194,7 @@ impl Limits {
         exchange.quotas.push(Quota {
             place: asked.place,
             limit: limit.limit(asked.tier).limit,
+            refused: !decision.admitted,
             remaining,
             reset: reset_us.div_ceil(1_000_000),
             resets_at,
@@ -218,7 +241,7 @@ impl Limits {
             let Some(decision) = decision.filter(|decision| !decision.admitted) else { continue };
             let limit = self.limit(asked.place);
             first = first.or(Some(limit));
-            told &= !limit.0.styles.is_empty();
+            told &= limit.is_visible();
             let reset = decision.possible.then(|| decision.reset_us.div_ceil(1_000_000).max(1));
             wait = wait.zip(reset).map(|(one, other)| one.max(other));
         }
@@ -318,7 +341,11 @@ impl Policy for Limits {
     fn on_request<'a>(&'a self, exchange: &'a mut Exchange) -> Step<'a> {
         let asks = match self.asks(exchange) {
             Ok(asks) => asks,
-            Err(error) => return Step::Fail(error),
+            Err(error) => {
+                // It was refused unasked: what is left of other limits says nothing of that.
+                exchange.quotas.clear();
+                return Step::Fail(error);
+            }
         };
         let mut said: Decisions = asks.iter().map(|_| None).collect();
         for (at, asked) in asks.iter().enumerate().filter(|(_, asked)| self.is_remote(asked)) {
@@ -357,11 +384,8 @@ impl Policy for Limits {
         }
         // Whichever of the two phases comes last has them all; what the other one wrote is written anew.
         if !exchange.quotas.is_empty() {
-            let of = |quota: &Quota| {
-                let limit = self.plan.limits.get(usize::from(quota.place))?;
-                Some((&limit.0.parts, limit.0.styles))
-            };
-            headers::write(of, &exchange.quotas, &mut answer.headers);
+            let of = |quota: &Quota| Some(&self.plan.limits.get(usize::from(quota.place))?.0.parts);
+            headers::write(of, self.plan.styles, &exchange.quotas, &mut answer.headers);
         }
         Step::Continue
     }

@@ -4,6 +4,7 @@
 //! to the place, whose path is its name then.
 
 use std::any::Any;
+use std::fmt::Display;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -11,6 +12,7 @@ use http::StatusCode;
 use super::headers::{FieldParts, Styles};
 use super::key::{ClientIp, KeyBytes};
 use super::partition::{Partition, Partitions, partition};
+use crate::config::Span;
 use crate::exchange::{Error, ErrorKind, Exchange, Name};
 use crate::expression::{EvalError, Expression};
 use crate::policy::Phase;
@@ -22,6 +24,9 @@ use crate::telemetry::metrics::{LimitMetrics, Verdict};
 const BY_KEY: u8 = 0;
 const BY_ADDRESS: u8 = 1;
 const SHARED: u8 = 2;
+
+/// The largest that a limit and a burst can be.
+const MOST_COST: f64 = u32::MAX as f64;
 
 /// Which requests count.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -56,8 +61,11 @@ pub struct Settings {
     pub name: Name,
     /// How the client is told; see [`FieldParts`].
     pub parts: FieldParts,
-    /// Which header fields it is told in.
-    pub styles: Styles,
+    /// Which header fields it asks for; an empty set where the client learns nothing of it. `None` where nothing is
+    /// written: draft 8, where that goes with what the other limits of the route ask for, else theirs.
+    pub styles: Option<Styles>,
+    /// Where these are written, for those who find that they do not go with another limit's.
+    pub told_at: Option<Span>,
     /// Limits for those whose condition holds, in the order they are tried, and the one for all others.
     pub tiers: Vec<(Option<Expression>, Limit)>,
     /// What a request takes; 1 where nothing is written.
@@ -101,6 +109,11 @@ impl RateLimit {
         RateLimit(settings, store.downcast().ok(), Partitions::default())
     }
 
+    /// Whether the client learns of it.
+    pub(super) fn is_visible(&self) -> bool {
+        !self.0.styles.is_some_and(Styles::is_empty)
+    }
+
     /// The budgets, where they are this process's own.
     pub(super) fn memory(&self) -> Option<&Memory> {
         self.1.as_deref()
@@ -121,7 +134,7 @@ impl RateLimit {
     /// What the limit asks of this request; `None` where it does not count it.
     ///
     /// # Errors
-    /// The key is absent, and `missing` says to refuse.
+    /// The key is absent, and `missing` says to refuse; or the cost is none that any limit admits.
     pub(super) fn ask(&self, place: u16, exchange: &mut Exchange) -> Result<Option<Asked>, Error> {
         let settings = &self.0;
         if let Some(skip) = &settings.skip {
@@ -135,7 +148,8 @@ impl RateLimit {
             }
         }
         let Some(key) = self.key(exchange)? else { return Ok(None) };
-        Ok(Some(Asked { place, tier: self.tier(exchange), key, cost: self.cost(exchange) }))
+        let cost = self.cost(exchange)?;
+        Ok(Some(Asked { place, tier: self.tier(exchange), key, cost }))
     }
 
     fn tier(&self, exchange: &mut Exchange) -> u16 {
@@ -150,23 +164,40 @@ impl RateLimit {
         u16::MAX
     }
 
-    /// A number that cannot be read, or is below zero, counts as 1: nobody gets in for less by sending nonsense.
-    fn cost(&self, exchange: &mut Exchange) -> u64 {
-        let Some(cost) = &self.0.cost else { return 1 };
-        let number = match cost.value(&*exchange) {
-            Ok(value) => value.as_f64().filter(|number| *number >= 0.0),
+    /// What a request takes. A cost that cannot be evaluated counts as 1: the header that it is read from may be absent.
+    ///
+    /// # Errors
+    /// The cost is a number that no limit admits: below zero, infinite, not a number, more than any limit can be, or too
+    /// large to calculate with.
+    fn cost(&self, exchange: &mut Exchange) -> Result<u64, Error> {
+        let settings = &self.0;
+        let Some(cost) = &settings.cost else { return Ok(1) };
+        let number = match cost.number(&*exchange) {
+            Ok(Some(number)) => number,
+            Ok(None) => {
+                note(exchange, &"the cost is no number: it counts as 1");
+                return Ok(1);
+            }
+            Err(error) if error.is_incalculable() => return Err(self.too_dear(exchange, &error)),
             Err(error) => {
                 note(exchange, &error);
-                return 1;
+                return Ok(1);
             }
         };
-        match number {
-            Some(number) => number.ceil() as u64,
-            None => {
-                note(exchange, &"the cost is no number of 0 or more: it counts as 1");
-                1
-            }
+        if (0.0..=MOST_COST).contains(&number) {
+            return Ok(number.ceil() as u64);
         }
+        Err(self.too_dear(exchange, &format_args!("a cost of {number}")))
+    }
+
+    fn too_dear(&self, exchange: &Exchange, why: &dyn Display) -> Error {
+        let settings = &self.0;
+        self.said(exchange, Verdict::Refused);
+        Error::new(ErrorKind::RateLimited)
+            .reason("cost")
+            .detail("No limit admits a request of this cost.")
+            .source(format_args!("no limit admits what {} counts: {why}", settings.name))
+            .with_status(settings.status)
     }
 
     fn key(&self, exchange: &mut Exchange) -> Result<Option<KeyBytes>, Error> {

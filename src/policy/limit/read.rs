@@ -11,7 +11,7 @@ use crate::policy::{Build, Env, Phase, Policy};
 use crate::store::memory::DEFAULT_MAX_KEYS;
 use crate::store::{Algorithm, Limit, Wanted};
 
-use super::headers::{FieldParts, HeaderStyle, Styles};
+use super::headers::{Conflict, FieldParts, HeaderStyle, Styles};
 use super::key::ClientIp;
 use super::plan::Limits;
 use super::rate_limit::{Count, Missing, RateLimit, Settings};
@@ -58,7 +58,7 @@ const LIMIT: &[ConfigKey] = &[
     ConfigKey::optional(
         "headers",
         || shape::list(shape::choice(STYLES)),
-        "How the client is told (default [draft-8])",
+        "How the client is told (default [draft-8], where that goes with the other limits)",
     ),
     ConfigKey::optional("status", shape::integer, "The status of a refusal (default 429)"),
     ConfigKey::optional(
@@ -131,7 +131,7 @@ pub fn declare(
     let missing = section.read("missing", Missing::default(), |f| f.choice(&missing, &[]));
     let status = section.read("status", 429, |f| f.integer(400..=599));
     let max_keys = section.read("max_keys", DEFAULT_MAX_KEYS as u64, |f| f.integer(1..=MOST_KEYS));
-    let styles = section.read("headers", vec![HeaderStyle::Draft8], styles);
+    let styles = section.get("headers").and_then(styles);
     let cost = words::optional(&section, "cost", scope);
     let skip = words::optional(&section, "skip", scope);
     let key = match section.get("key") {
@@ -153,7 +153,8 @@ pub fn declare(
     let wanted = Wanted { name: Name::clone(&name), place, max_keys, when_store_fails, lease };
     Some(Arc::new(Limits::one(RateLimit::new(Settings {
         parts: FieldParts::new(declared, window_us),
-        styles: Styles::of(&styles),
+        styles,
+        told_at: section.get("headers").map(|headers| headers.span()),
         tiers,
         cost,
         skip,
@@ -169,14 +170,26 @@ pub fn declare(
     }))))
 }
 
-fn styles(field: Field<'_>) -> Option<Vec<HeaderStyle>> {
-    let words = [
-        ("draft-8", HeaderStyle::Draft8),
-        ("draft-7", HeaderStyle::Draft7),
-        ("draft-6", HeaderStyle::Draft6),
-        ("legacy", HeaderStyle::Legacy),
-    ];
-    field.list_of(|style| style.choice(&words, &[]))
+fn styles(field: Field<'_>) -> Option<Styles> {
+    let all = [HeaderStyle::Draft8, HeaderStyle::Draft7, HeaderStyle::Draft6, HeaderStyle::Legacy];
+    let words = all.map(|style| (style.word(), style));
+    let mut before = Styles::of(&[]);
+    field.list_of(|item| {
+        let style = item.choice(&words, &[])?;
+        let this = Styles::of(&[style]);
+        if let Some(Conflict { mine, theirs, field }) = this.conflict(before) {
+            let (mine, theirs) = (mine.word(), theirs.word());
+            item.error(
+                format!(
+                    "`{mine}` and `{theirs}` cannot stand together: both write `{field}`, in two grammars"
+                ),
+                "keep one of them; `legacy` goes with any",
+            );
+        }
+        before = before.and(this);
+        Some(())
+    })?;
+    Some(before)
 }
 
 fn burst(section: &Section<'_>, algorithm: Algorithm) -> Option<u64> {

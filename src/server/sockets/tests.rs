@@ -3,7 +3,7 @@ use super::*;
 fn bound(number: usize, name: &str, asked: &str) -> Bound {
     let asked: SocketAddr = asked.parse().unwrap();
     let local = if asked.port() == 0 { SocketAddr::new(asked.ip(), 40_000) } else { asked };
-    Bound { number, name: name.into(), asked, local }
+    Bound { number, name: name.into(), asked, local, own: Vec::new() }
 }
 
 fn wanted(list: &[(&str, &str)]) -> Vec<(Name, SocketAddr)> {
@@ -29,7 +29,8 @@ fn a_new_address_is_opened_and_the_old_one_closed() {
 fn sockets_follow_their_address_to_another_name() {
     let open = [bound(0, "a", "127.0.0.1:81"), bound(1, "b", "127.0.0.1:82")];
     let swapped = changes(&open, &wanted(&[("a", "127.0.0.1:82"), ("b", "127.0.0.1:81")]));
-    let renamed = vec![(1, Name::from("a")), (0, Name::from("b"))];
+    let at = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    let renamed = vec![(1, Name::from("a"), at(82)), (0, Name::from("b"), at(81))];
     assert_eq!(swapped, Changes { renamed, ..Changes::default() });
 }
 
@@ -42,18 +43,62 @@ fn a_port_of_the_systems_choice_stays_with_its_name_alone() {
 }
 
 #[test]
+fn a_wider_address_takes_in_what_is_open_and_a_narrower_one_closes_the_wide() {
+    for (wide, narrow) in [
+        ("0.0.0.0:81", "127.0.0.1:81"),
+        ("[::]:81", "127.0.0.1:81"),
+        ("[::]:81", "0.0.0.0:81"),
+        ("[::]:81", "[::1]:81"),
+    ] {
+        let before = [bound(0, "a", narrow)];
+        let wider = changes(&before, &wanted(&[("a", wide)]));
+        let opened = wanted(&[("a", wide)]);
+        assert_eq!(wider, Changes { kept: vec![0], opened, ..Changes::default() }, "{narrow} to {wide}");
+        let both = [bound(0, "a", narrow), bound(1, "a", wide)];
+        assert_eq!(changes(&both, &wanted(&[("a", wide)])).kept, [1, 0], "it stays that way");
+        let back = changes(&both, &wanted(&[("a", narrow)]));
+        assert_eq!(back, Changes { kept: vec![0], closed: vec![1], ..Changes::default() }, "and back");
+        let narrowed = changes(&both[1..], &wanted(&[("a", narrow)]));
+        let opened = wanted(&[("a", narrow)]);
+        assert_eq!(narrowed, Changes { opened, closed: vec![1], ..Changes::default() }, "{wide} to {narrow}");
+        let other = changes(&before, &wanted(&[("b", wide)]));
+        assert_eq!(
+            other.renamed,
+            [(0, Name::from("b"), narrow.parse().unwrap())],
+            "under the wide one's name"
+        );
+    }
+}
+
+#[test]
+fn of_two_wide_addresses_the_one_of_the_same_family_takes_in() {
+    let open = [bound(0, "a", "127.0.0.1:81")];
+    let both = changes(&open, &wanted(&[("six", "[::]:81"), ("four", "0.0.0.0:81")]));
+    assert_eq!(both.renamed[0].1, Name::from("four"));
+}
+
+#[test]
+fn a_port_that_the_system_chose_may_be_asked_for() {
+    let open = [bound(0, "a", "127.0.0.1:0")];
+    let named = changes(&open, &wanted(&[("a", "127.0.0.1:40000")]));
+    assert_eq!(named.renamed, [(0, Name::from("a"), open[0].local)]);
+    assert!(named.opened.is_empty() && named.closed.is_empty());
+}
+
+#[test]
 fn all_or_nothing_is_bound_and_the_fault_names_listener_address_and_mend() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let list = [(Name::from("good"), "127.0.0.1:0".parse().unwrap()), (Name::from("public"), address)];
-    let Err(told) = open(&list, 2, 0) else { panic!("the port is taken") };
+    let Err(told) = reserve(&list, 2, &[]) else { panic!("the port is taken") };
     assert!(told.contains("`public`") && told.contains(&address.to_string()), "{told}");
     assert!(told.contains("taken") && told.contains("choose another port"), "{told}");
 }
 
 #[test]
 fn every_core_gets_a_socket_of_one_port() {
-    let opened = open(&[(Name::from("a"), "127.0.0.1:0".parse().unwrap())], 3, 7).unwrap();
+    let list = [(Name::from("a"), "127.0.0.1:0".parse().unwrap())];
+    let opened = reserve(&list, 3, &[]).and_then(|reserved| reserved.open(7)).unwrap();
     let ports: Vec<u16> = opened[0].sockets.iter().map(|s| s.local_addr().unwrap().port()).collect();
     assert_eq!(ports, vec![opened[0].bound.local.port(); 3]);
     assert_eq!(opened[0].bound.number, 7);

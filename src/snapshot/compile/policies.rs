@@ -116,6 +116,7 @@ impl<'a> Definitions<'a> {
         let mut print = DefaultHasher::new();
         let (mut list, mut whole, mut auth) = (Vec::new(), true, None);
         let mut readers = Vec::new();
+        let mut limits_at = None;
         for in_force in in_force(&self.config.policies, &listener.policies, route) {
             // Unknown kinds were reported when the file was read.
             let Some(kind) = Kind::find(kinds::KINDS, in_force.kind) else { continue };
@@ -140,6 +141,11 @@ impl<'a> Definitions<'a> {
                 guards.extend(policy.as_ref().map(|policy| Guard::new(kind.name, policy.phase(), part)));
                 list.extend(policy);
             }
+            if kind.name == limit::KIND.name {
+                // The place that decides names what it inherits: it is why the limits meet.
+                let decides = in_force.parts.iter().find(|part| part.origin == in_force.origin);
+                limits_at = decides.map(|part| part.policy.kind.span);
+            }
             if kind.name == authenticate::KIND.name {
                 auth = in_force.parts.first().map(|part| part.policy.kind.span);
             }
@@ -150,6 +156,9 @@ impl<'a> Definitions<'a> {
         // A limit that could not be built may be the one that is missed.
         if let Some(auth) = auth.filter(|_| whole) {
             unlimited(auth, &list, out);
+        }
+        if let Some(clash) = limit::clash(&list).filter(|_| whole) {
+            unreadable(&clash, limits_at, out);
         }
         guards.sort_by_key(|guard| guard.phase);
         (Chain::new(limit::combine(list)), guards.into(), print.finish())
@@ -181,6 +190,18 @@ fn unlimited(auth: Span, policies: &[Arc<dyn Policy>], out: &Diagnostics) {
     out.add(
         warning.help("whoever sends bad tokens is never limited: add a `rate_limit` with the key client.ip"),
     );
+}
+
+/// Reports limits of one route whose header fields no client could read.
+fn unreadable(clash: &limit::Clash, meet: Option<Span>, out: &Diagnostics) {
+    let limit::Conflict { mine, theirs, field } = clash.conflict;
+    let (mine, theirs) = (mine.word(), theirs.word());
+    let what = format!(
+        "this limit says `{mine}` and another one of its route says `{theirs}`: both write `{field}`, in two grammars"
+    );
+    let problem = Diagnostic::error(clash.second, what).note(clash.first, "the other limit");
+    let problem = meet.into_iter().fold(problem, |problem, at| problem.note(at, "here they meet"));
+    out.add(problem.help("write the same `headers` in both, or in one of them alone"));
 }
 
 /// Warns where a policy judges by who the client is, and nothing tells it.

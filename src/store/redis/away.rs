@@ -9,6 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
 use super::budgets::{Budgets, DEBTS_PER_TIDY, Outcome};
+use super::key::Key;
 use super::lease::{self, Entry, Owed, Sent};
 use super::shard::Shard;
 use crate::store::{Algorithm, Decision, Limit, Source, Store, Taken, Ticket, Unavailable, WhenStoreFails};
@@ -30,7 +31,7 @@ fn roomy(limit: &Limit) -> Limit {
 
 impl Budgets {
     /// Decides without Redis.
-    pub(super) fn fall_back(&self, key: &[u8], limit: &Limit, cost: u64, why: &str) -> Outcome {
+    pub(super) fn fall_back(&self, key: Key, limit: &Limit, cost: u64, why: &str) -> Outcome {
         match self.when {
             WhenStoreFails::Local => Ok(self.locally(key, limit, cost)),
             WhenStoreFails::Allow => {
@@ -51,10 +52,10 @@ impl Budgets {
         }
     }
 
-    fn locally(&self, key: &[u8], limit: &Limit, cost: u64) -> Decision {
+    fn locally(&self, key: Key, limit: &Limit, cost: u64) -> Decision {
         self.counts.local.fetch_add(1, Relaxed);
         let part = self.part(limit);
-        let mut shard = self.shard(key);
+        let mut shard = self.shard(&key.print);
         let now = self.clock.now();
         // The entry may be of another limit (a tier): what is spent and what is owed are permits under either.
         let mut known = false;
@@ -84,7 +85,7 @@ impl Budgets {
     }
 
     /// Counts this replica's part of what was used before the outage, once.
-    fn seed(&self, key: &[u8], entry: &mut Entry, part: &Limit, now: Instant) {
+    fn seed(&self, key: Key, entry: &mut Entry, part: &Limit, now: Instant) {
         if std::mem::replace(&mut entry.seeded, true) {
             return;
         }
@@ -96,13 +97,13 @@ impl Budgets {
         }
     }
 
-    fn used_locally(&self, key: &[u8], part: &Limit) -> u64 {
+    fn used_locally(&self, key: Key, part: &Limit) -> u64 {
         let roomy = roomy(part);
         roomy.capacity().saturating_sub(self.ask_local(key, &roomy, 0).remaining)
     }
 
-    fn ask_local(&self, key: &[u8], part: &Limit, cost: u64) -> Decision {
-        match self.local.take(key, part, cost) {
+    fn ask_local(&self, key: Key, part: &Limit, cost: u64) -> Decision {
+        match self.local.take(key.mark.as_bytes(), part, cost) {
             Taken::Ready(Ok(decision)) => decision,
             // Counters in this process neither wait nor fail; were it otherwise, nothing would be admitted by it.
             Taken::Ready(Err(_)) | Taken::Wait(_) => Decision {
@@ -117,14 +118,14 @@ impl Budgets {
     }
 
     /// Notes what Redis has to be told.
-    pub(super) fn owe(&self, shard: &mut Shard, key: &[u8], limit: &Limit, permits: u64) {
-        let Some(entry) = shard.entries.get_mut(key) else { return };
+    pub(super) fn owe(&self, shard: &mut Shard, key: Key, limit: &Limit, permits: u64) {
+        let Some(entry) = shard.entries.get_mut(&key) else { return };
         if permits == 0 {
             return;
         }
         let owing = &mut shard.owing;
         let owed = entry.owed.get_or_insert_with(|| {
-            owing.push_back(key.into());
+            owing.push_back(key);
             Box::new(Owed { permits: 0, under: *limit })
         });
         if limit.capacity() > owed.under.capacity() {
@@ -135,7 +136,7 @@ impl Budgets {
 
     /// Takes what the key owes: no more than the local share still counts as used, for what is older than the window
     /// is nobody's any more.
-    pub(super) fn debt(&self, key: &[u8], entry: &mut Entry) -> u64 {
+    pub(super) fn debt(&self, key: Key, entry: &mut Entry) -> u64 {
         let Some(owed) = entry.owed.take() else { return 0 };
         owed.permits.min(self.used_locally(key, &self.part(&owed.under)))
     }
@@ -150,26 +151,32 @@ impl Budgets {
                     let Some(key) = shard.owing.pop_front() else { break };
                     let Some(entry) = shard.entries.get_mut(&key) else { continue };
                     let limit = entry.owed.as_ref().map_or(entry.limit, |owed| owed.under);
-                    let owed = self.debt(&key, entry);
+                    let owed = self.debt(key, entry);
                     (key, Sent::alone(now, limit, 0, owed))
                 };
                 if sent.owed > 0 {
                     left -= 1;
-                    self.go_alone(&key, sent, None);
+                    self.go_alone(key, sent, None);
                 }
             }
         }
     }
 
     /// Gives back to the local share what it counted, and owes it no longer.
-    pub(super) fn forgive(&self, key: &[u8], limit: &Limit, cost: u64, ticket: Ticket) {
+    pub(super) fn forgive(&self, key: Key, limit: &Limit, cost: u64, ticket: Ticket) {
         if ticket.origin != FROM_LOCAL {
             return;
         }
         let part = self.part(limit);
-        if let Some(owed) = self.shard(key).entries.get_mut(key).and_then(|entry| entry.owed.as_mut()) {
+        if let Some(owed) = self.shard(&key.print).entries.get_mut(&key).and_then(|entry| entry.owed.as_mut())
+        {
             owed.permits = owed.permits.saturating_sub(cost);
         }
-        self.local.give_back(key, &part, cost, Ticket { origin: lease::FROM_REDIS, ..ticket });
+        self.local.give_back(
+            key.mark.as_bytes(),
+            &part,
+            cost,
+            Ticket { origin: lease::FROM_REDIS, ..ticket },
+        );
     }
 }

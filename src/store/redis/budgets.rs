@@ -6,16 +6,13 @@
 //! `away.rs`.
 
 use crate::runtime::hash::Seed;
-use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 
+use super::key::{Key, Mark, Print};
 use super::lease::{self, Answer, Entry, Left, Sent, Told, Waiter};
 use super::shard::{Send, Shard};
 use super::tally::Counts;
@@ -40,14 +37,12 @@ const SHARDS_PER_TIDY: usize = 4;
 const TIDIES_PER_LOCAL: usize = 32;
 /// Quiet keys are forgotten after their window, or after this.
 const LONGEST_REST: Duration = Duration::from_secs(600);
-/// So much of a limit's name stands in the keys; the rest is in the hash.
-const MOST_NAME: usize = 48;
 
 enum Step {
     Decided(Decision),
-    Away,
-    Alone,
-    Wait(oneshot::Receiver<Answer>),
+    Away(Key),
+    Alone(Key),
+    Wait(Key, oneshot::Receiver<Answer>),
 }
 
 /// The budgets of one limit, shared through Redis; see the head of this file.
@@ -71,7 +66,7 @@ struct Home {
     /// None where the last of the limit's users has gone meanwhile.
     budgets: Option<Arc<Budgets>>,
     remote: Arc<dyn Remote>,
-    key: Box<[u8]>,
+    key: Key,
     /// The key in Redis.
     whole: Box<[u8]>,
     sent: Sent,
@@ -122,7 +117,7 @@ impl Budgets {
         for index in 0..self.shards.len() {
             let mut send = Send::default();
             self.lock(index).sweep(now, usize::MAX, &mut send);
-            self.send(&[], send);
+            self.send(None, send);
         }
         let turn = usize::try_from(self.turn.fetch_add(1, Relaxed) % 1024).unwrap_or(0);
         if turn % TIDIES_PER_LOCAL == 0 {
@@ -150,39 +145,35 @@ impl Budgets {
         self.shards.len()
     }
 
-    pub(super) fn shard(&self, key: &[u8]) -> MutexGuard<'_, Shard> {
+    pub(super) fn shard(&self, print: &Print) -> MutexGuard<'_, Shard> {
         // The remainder is below SHARDS, so it fits.
-        self.lock(usize::try_from(self.seed.hash_one(key) % SHARDS as u64).unwrap_or(0))
+        self.lock(usize::try_from(print[0] % SHARDS as u64).unwrap_or(0))
     }
 
-    /// The whole key in Redis: namespace, the version of the state (another one is never read as this one), limit, and a hash, for keys may be secrets (an API key) and of any length. One
-    /// key a trip, so any cluster serves it; no brace in it, so no client chooses the node.
-    fn redis_key(&self, key: &[u8]) -> Box<[u8]> {
-        let mut hash = Sha256::new();
-        hash.update(self.name.as_bytes());
-        hash.update([0]);
-        hash.update(key);
-        let plain = |letter: char| {
-            if letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-') { letter } else { '_' }
-        };
-        let name: String = self.name.chars().map(plain).take(MOST_NAME).collect();
-        let hash = URL_SAFE_NO_PAD.encode(&hash.finalize()[..16]);
-        format!("{}:limit-2:{name}:{hash}", self.remote.namespace()).into_bytes().into_boxed_slice()
+    /// What stands for a key.
+    fn key(&self, print: Print, bytes: &[u8]) -> Key {
+        Key { print, mark: Mark::of(&self.name, bytes) }
     }
 
-    fn send(&self, key: &[u8], send: Send) {
+    /// The whole key in Redis.
+    fn whole(&self, key: Key) -> Box<[u8]> {
+        key.mark.whole(self.remote.namespace(), &self.name)
+    }
+
+    /// Sends what a decision has collected; `key` is the one whose trip that may be.
+    fn send(&self, key: Option<Key>, send: Send) {
         for (key, limit, left) in send.back {
-            self.hand_back(&key, limit, left);
+            self.hand_back(key, limit, left);
         }
-        if let Some(sent) = send.trip {
+        if let Some((key, sent)) = key.zip(send.trip) {
             self.go(key, sent);
         }
     }
 
-    fn hand_back(&self, key: &[u8], limit: Limit, left: Left) {
+    fn hand_back(&self, key: Key, limit: Limit, left: Left) {
         self.counts.returned.fetch_add(left.permits, Relaxed);
         self.remote.give_back(Return {
-            key: self.redis_key(key),
+            key: self.whole(key),
             limit,
             permits: left.permits,
             at_us: left.at_us,
@@ -190,9 +181,9 @@ impl Budgets {
     }
 
     /// Sends the trip of those who wait for a key.
-    fn go(&self, key: &[u8], sent: Sent) {
+    fn go(&self, key: Key, sent: Sent) {
         self.launch(key, sent, |home, result| match (&home.budgets, result) {
-            (Some(budgets), result) => budgets.arrived(&home.key, &home.sent, result),
+            (Some(budgets), result) => budgets.arrived(home.key, &home.sent, result),
             (None, Ok(grant)) => home.hand_back(&grant),
             (None, Err(_)) => {}
         });
@@ -201,13 +192,12 @@ impl Budgets {
     /// Sends a trip; `land` gets what comes of it, on the connection's thread, also where the budgets are gone by then.
     fn launch(
         &self,
-        key: &[u8],
+        key: Key,
         sent: Sent,
         land: impl FnOnce(Home, Result<Grant, String>) + std::marker::Send + 'static,
     ) {
         self.counts.trips.fetch_add(1, Relaxed);
-        let (me, remote, key, whole) =
-            (self.me.clone(), Arc::clone(&self.remote), key.into(), self.redis_key(key));
+        let (me, remote, whole) = (self.me.clone(), Arc::clone(&self.remote), self.whole(key));
         let trip = sent.trip(whole.clone());
         self.remote.trip(
             trip,
@@ -215,25 +205,25 @@ impl Budgets {
         );
     }
 
-    fn arrived(&self, key: &[u8], sent: &Sent, result: Result<Grant, String>) {
+    fn arrived(&self, key: Key, sent: &Sent, result: Result<Grant, String>) {
         let mut told: Vec<Told> = Vec::new();
         let mut send = Send::default();
         {
-            let mut shard = self.shard(key);
+            let mut shard = self.shard(&key.print);
             let now = self.clock.now();
             let shard = &mut *shard;
-            let Some(entry) = shard.entries.get_mut(key) else {
+            let Some(entry) = shard.entries.get_mut(&key) else {
                 // A key with a trip on its way is never forgotten.
                 return;
             };
             match result {
                 Ok(grant) => {
                     if let Some(left) = entry.absorb(sent, &grant, now, &mut told) {
-                        send.back.push((key.into(), sent.limit, left));
+                        send.back.push((key, sent.limit, left));
                     }
                     self.plan(key, entry, now, &mut send);
                     if let Some(ends) = entry.live_until(now) {
-                        shard.leases.push_back((ends, key.into()));
+                        shard.leases.push_back((ends, key));
                     }
                 }
                 Err(why) => {
@@ -243,31 +233,32 @@ impl Budgets {
                 }
             }
         }
-        self.send(key, send);
+        self.send(Some(key), send);
         for (waiter, answer) in told {
             let cost = waiter.cost;
             if let Err(Ok(decision)) = waiter.tell.send(answer)
                 && decision.admitted
             {
-                self.give_back(key, &sent.limit, cost, decision.ticket);
+                self.back(key, &sent.limit, cost, decision.ticket);
             }
         }
     }
 
-    fn plan(&self, key: &[u8], entry: &mut Entry, now: Instant, send: &mut Send) {
+    fn plan(&self, key: Key, entry: &mut Entry, now: Instant, send: &mut Send) {
         let share = self.share.unwrap_or(0);
         let Some((mut sent, left)) = entry.plan(share, now) else { return };
         sent.owed = if entry.owes_under(&sent.limit) { self.debt(key, entry) } else { 0 };
-        send.back.extend(left.map(|left| (key.into(), entry.limit, left)));
+        send.back.extend(left.map(|left| (key, entry.limit, left)));
         send.trip = Some(sent);
     }
 
-    fn step(&self, key: &[u8], limit: &Limit, cost: u64, send: &mut Send) -> Step {
-        let mut shard = self.shard(key);
+    fn step(&self, bytes: &[u8], limit: &Limit, cost: u64, send: &mut Send) -> Step {
+        let print = self.seed.print(bytes);
+        let mut shard = self.shard(&print);
         // Under the lock: a thread that slept before it must not spend a lease that has ended.
         let now = self.clock.now();
         let shard = &mut *shard;
-        if let Some(entry) = shard.entries.get_mut(key)
+        if let Some(entry) = shard.entries.get_mut(&print)
             && entry.limit == *limit
             && let Some(decision) = entry.decide(cost, now)
             // What Redis refused is nothing to go by once it is away and the limit has its own word for that.
@@ -276,35 +267,36 @@ impl Budgets {
             shard.leased += 1;
             return Step::Decided(decision);
         }
+        let key = shard.known(&print).unwrap_or_else(|| self.key(print, bytes));
         shard.sweep(now, SWEPT_PER_ACCESS, send);
         if !self.remote.is_up() {
-            return Step::Away;
+            return Step::Away(key);
         }
-        let Some(entry) = shard.entry(key, limit, now, self.room) else { return Step::Alone };
+        let Some(entry) = shard.entry(key, limit, now, self.room) else { return Step::Alone(key) };
         if entry.limit != *limit {
             if entry.in_flight {
-                return Step::Alone;
+                return Step::Alone(key);
             }
             let before = entry.limit;
-            send.back.extend(entry.change(*limit, now).map(|left| (key.into(), before, left)));
+            send.back.extend(entry.change(*limit, now).map(|left| (key, before, left)));
         }
         if entry.waiters.len() >= MOST_WAITERS {
-            return Step::Away;
+            return Step::Away(key);
         }
         let (tell, answer) = oneshot::channel();
         entry.waiters.push_back(Waiter { cost, tell });
         if !entry.in_flight {
             self.plan(key, entry, now, send);
         }
-        Step::Wait(answer)
+        Step::Wait(key, answer)
     }
 
     /// Asks for this request alone: exactly its cost, nothing ahead.
-    fn alone(&self, key: &[u8], limit: &Limit, cost: u64) -> Taken<'_> {
+    fn alone(&self, key: Key, limit: &Limit, cost: u64) -> Taken<'_> {
         if !self.remote.is_up() {
             return Taken::Ready(self.fall_back(key, limit, cost, "Redis is away"));
         }
-        let owed = match self.shard(key).entries.get_mut(key) {
+        let owed = match self.shard(&key.print).entries.get_mut(&key) {
             Some(entry) if entry.owes_under(limit) => self.debt(key, entry),
             _ => 0,
         };
@@ -313,10 +305,10 @@ impl Budgets {
         self.wait(key, limit, cost, answer)
     }
 
-    pub(super) fn go_alone(&self, key: &[u8], sent: Sent, tell: Option<oneshot::Sender<Answer>>) {
+    pub(super) fn go_alone(&self, key: Key, sent: Sent, tell: Option<oneshot::Sender<Answer>>) {
         self.launch(key, sent, move |home, result| {
             if let Some(budgets) = &home.budgets {
-                budgets.noted(&home.key, &home.sent, &result);
+                budgets.noted(home.key, &home.sent, &result);
             }
             let heard = match (tell, &result) {
                 (Some(tell), Ok(grant)) => tell.send(Ok(decision_of(&home.sent, grant))).is_ok(),
@@ -330,8 +322,8 @@ impl Budgets {
     }
 
     /// Keeps what a trip without a lease said: the local share needs it when Redis goes away.
-    fn noted(&self, key: &[u8], sent: &Sent, result: &Result<Grant, String>) {
-        let mut shard = self.shard(key);
+    fn noted(&self, key: Key, sent: &Sent, result: &Result<Grant, String>) {
+        let mut shard = self.shard(&key.print);
         let now = self.clock.now();
         match result {
             Ok(grant) => {
@@ -349,33 +341,9 @@ impl Budgets {
             Err(_) => self.owe(&mut shard, key, &sent.limit, sent.owed),
         }
     }
-}
 
-impl Store for Budgets {
-    fn take<'a>(&'a self, key: &[u8], limit: &Limit, cost: u64) -> Taken<'a> {
-        if self.share.is_none() {
-            return self.alone(key, limit, cost);
-        }
-        let mut send = Send::default();
-        let step = self.step(key, limit, cost, &mut send);
-        match step {
-            Step::Decided(decision) => Taken::Ready(Ok(decision)),
-            Step::Away => {
-                self.send(key, send);
-                Taken::Ready(self.fall_back(key, limit, cost, "Redis is away"))
-            }
-            Step::Alone => {
-                self.send(key, send);
-                self.alone(key, limit, cost)
-            }
-            Step::Wait(answer) => {
-                self.send(key, send);
-                self.wait(key, limit, cost, answer)
-            }
-        }
-    }
-
-    fn give_back(&self, key: &[u8], limit: &Limit, cost: u64, ticket: Ticket) {
+    /// Gives back what an earlier decision took; see [`Store::give_back`].
+    pub(super) fn back(&self, key: Key, limit: &Limit, cost: u64, ticket: Ticket) {
         if cost == 0 {
             return;
         }
@@ -383,7 +351,7 @@ impl Store for Budgets {
             self.forgive(key, limit, cost, ticket);
             return;
         }
-        let restored = match self.shard(key).entries.get_mut(key) {
+        let restored = match self.shard(&key.print).entries.get_mut(&key) {
             Some(entry) => entry.restore(limit, cost, ticket.at_us, self.clock.now()),
             None => false,
         };
@@ -393,13 +361,41 @@ impl Store for Budgets {
     }
 }
 
+impl Store for Budgets {
+    fn take<'a>(&'a self, key: &[u8], limit: &Limit, cost: u64) -> Taken<'a> {
+        if self.share.is_none() {
+            return self.alone(self.key(self.seed.print(key), key), limit, cost);
+        }
+        let mut send = Send::default();
+        match self.step(key, limit, cost, &mut send) {
+            Step::Decided(decision) => Taken::Ready(Ok(decision)),
+            Step::Away(key) => {
+                self.send(Some(key), send);
+                Taken::Ready(self.fall_back(key, limit, cost, "Redis is away"))
+            }
+            Step::Alone(key) => {
+                self.send(Some(key), send);
+                self.alone(key, limit, cost)
+            }
+            Step::Wait(key, answer) => {
+                self.send(Some(key), send);
+                self.wait(key, limit, cost, answer)
+            }
+        }
+    }
+
+    fn give_back(&self, key: &[u8], limit: &Limit, cost: u64, ticket: Ticket) {
+        self.back(self.key(self.seed.print(key), key), limit, cost, ticket);
+    }
+}
+
 impl Drop for Budgets {
     fn drop(&mut self) {
         for index in 0..self.shards.len() {
             let entries = std::mem::take(&mut self.lock(index).entries);
             for (key, mut entry) in entries {
                 if let Some(left) = entry.surrender() {
-                    self.hand_back(&key, entry.limit, left);
+                    self.hand_back(key, entry.limit, left);
                 }
             }
         }

@@ -10,6 +10,7 @@ pub mod budgets;
 mod connect;
 mod drive;
 mod heartbeat;
+mod key;
 mod lease;
 pub mod link;
 mod script;

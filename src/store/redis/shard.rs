@@ -7,22 +7,23 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
+use super::key::{Key, Print};
 use super::lease::{self, Entry, Left, Sent};
 use crate::store::Limit;
 
 #[derive(Default)]
 pub(super) struct Shard {
-    pub(super) entries: HashMap<Box<[u8]>, Entry, Seed>,
+    pub(super) entries: HashMap<Key, Entry, Seed>,
     /// Leases in about the order of their ends.
-    pub(super) leases: VecDeque<(Instant, Box<[u8]>)>,
+    pub(super) leases: VecDeque<(Instant, Key)>,
     /// Keys that owe.
-    pub(super) owing: VecDeque<Box<[u8]>>,
+    pub(super) owing: VecDeque<Key>,
     pub(super) leased: u64,
     purged: Option<Instant>,
 }
 
 /// Permits of a key that go back.
-type Back = (Box<[u8]>, Limit, Left);
+type Back = (Key, Limit, Left);
 
 /// What has to be sent once the lock is released: first what goes back, then the trip.
 #[derive(Default)]
@@ -32,24 +33,23 @@ pub(super) struct Send {
 }
 
 impl Shard {
+    /// The key of this print, where it is known.
+    pub(super) fn known(&self, print: &Print) -> Option<Key> {
+        self.entries.get_key_value(print).map(|(key, _)| *key)
+    }
+
     /// The key's entry, a new one where there is room.
-    pub(super) fn entry(
-        &mut self,
-        key: &[u8],
-        limit: &Limit,
-        now: Instant,
-        room: usize,
-    ) -> Option<&mut Entry> {
-        if !self.entries.contains_key(key) {
+    pub(super) fn entry(&mut self, key: Key, limit: &Limit, now: Instant, room: usize) -> Option<&mut Entry> {
+        if !self.entries.contains_key(&key) {
             if self.entries.len() >= room {
                 self.purge(now, Duration::from_micros(lease::hold_us(limit)).saturating_mul(2));
             }
             if self.entries.len() >= room {
                 return None;
             }
-            self.entries.insert(key.into(), Entry::new(*limit, now));
+            self.entries.insert(key, Entry::new(*limit, now));
         }
-        self.entries.get_mut(key)
+        self.entries.get_mut(&key)
     }
 
     /// Takes what is unspent of leases that have ended.

@@ -6,13 +6,14 @@ use crate::runtime::time::timeout;
 use tokio::sync::oneshot;
 
 use super::budgets::{Budgets, Outcome};
+use super::key::Key;
 use super::lease::Answer;
-use crate::store::{Limit, Store, Taken};
+use crate::store::{Limit, Taken};
 
 /// One waiting request.
 struct Waiting<'a> {
     budgets: &'a Budgets,
-    key: Box<[u8]>,
+    key: Key,
     limit: Limit,
     cost: u64,
     answer: oneshot::Receiver<Answer>,
@@ -23,12 +24,12 @@ impl Budgets {
     /// A decision that has to be waited for.
     pub(super) fn wait(
         &self,
-        key: &[u8],
+        key: Key,
         limit: &Limit,
         cost: u64,
         answer: oneshot::Receiver<Answer>,
     ) -> Taken<'_> {
-        let waiting = Waiting { budgets: self, key: key.into(), limit: *limit, cost, answer, heard: false };
+        let waiting = Waiting { budgets: self, key, limit: *limit, cost, answer, heard: false };
         Taken::Wait(Box::pin(waiting.decision()))
     }
 }
@@ -55,7 +56,7 @@ impl Waiting<'_> {
                 self.budgets.counts.redis.fetch_add(1, Relaxed);
                 Ok(decision)
             }
-            Err(why) => self.budgets.fall_back(&self.key, &self.limit, self.cost, &why),
+            Err(why) => self.budgets.fall_back(self.key, &self.limit, self.cost, &why),
         }
     }
 }
@@ -70,7 +71,7 @@ impl Drop for Waiting<'_> {
         if let Ok(Ok(decision)) = self.answer.try_recv()
             && decision.admitted
         {
-            self.budgets.give_back(&self.key, &self.limit, self.cost, decision.ticket);
+            self.budgets.back(self.key, &self.limit, self.cost, decision.ticket);
         }
     }
 }

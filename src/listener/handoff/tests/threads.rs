@@ -32,17 +32,17 @@ impl Scene {
         let mut open = vec![self.handoff.count(0), self.handoff.count(0)];
         let mut accepted = Accepted::default();
         for number in [1, 2] {
-            let moved = connection(&self.socket, number, &self.counts);
+            let moved = connection(&self.socket, number, &self.counts, self.handoff.place(0));
             let ended = self.ended.load(Ordering::SeqCst) > 0;
-            let back = match self.handoff.better(0) {
-                Some(better) => self.handoff.give(better, moved).err(),
-                None => Some(moved),
+            let back = match moved.balanced.core() {
+                0 => Some(moved),
+                _ => self.handoff.give(0, moved).err(),
             };
             match back {
                 Some(moved) => {
-                    assert_eq!(moved.listener, number);
+                    assert_eq!((moved.listener, moved.balanced.core()), (number, 0));
                     accepted.kept.push(number);
-                    open.push(self.handoff.count(0));
+                    open.push(moved.balanced);
                 }
                 None => {
                     assert!(!ended, "it was given to nobody");
@@ -56,8 +56,8 @@ impl Scene {
     fn take_over(&self, exit: &mut Exit) -> Vec<usize> {
         let mut served = Vec::new();
         while let Ok(moved) = exit.try_recv() {
-            let _balanced = self.handoff.count(1);
-            assert_eq!(self.handoff.better(1), None, "it is the least busy one");
+            assert_eq!(moved.balanced.core(), 1);
+            assert_eq!(self.handoff.place(1).core(), 1, "it is the least busy one");
             served.push(moved.listener);
         }
         served
@@ -116,13 +116,14 @@ fn a_core_that_waits_hears_of_what_two_others_give() {
             let (handoff, counts, socket) = (Arc::clone(&handoff), Arc::clone(&counts), Arc::clone(&socket));
             thread::spawn(move || {
                 let _open = handoff.count(core);
-                assert!(handoff.give(2, connection(&socket, core, &counts)).is_ok());
+                let balanced = handoff.count(2);
+                assert!(handoff.give(core, connection(&socket, core, &counts, balanced)).is_ok());
             })
         };
         let givers = [give(0), give(1)];
         let mut served = [(); 2].map(|()| {
             let moved = block_on(exits[2].recv()).unwrap();
-            let _balanced = handoff.count(2);
+            assert_eq!(moved.balanced.core(), 2);
             moved.listener
         });
         givers.into_iter().for_each(|giver| giver.join().unwrap());
@@ -148,6 +149,23 @@ fn a_guard_gives_back_what_it_counted_wherever_it_ends() {
         [ends(0), ends(1)].into_iter().for_each(|thread| thread.join().unwrap());
         assert_eq!(handoff.open(), 0);
         assert!(handoff.open.iter().all(|open| open.load(Ordering::Relaxed) == 0));
+    });
+}
+
+#[test]
+fn two_cores_that_see_the_same_idle_one_do_not_both_give_to_it() {
+    explore("handoff: placing", 5, || {
+        let (handoff, _exits) = Handoff::new(3);
+        let busy: Vec<Counted> = [0, 0, 1, 1].into_iter().map(|core| handoff.count(core)).collect();
+        let places = |core: usize| {
+            let handoff = Arc::clone(&handoff);
+            thread::spawn(move || handoff.place(core))
+        };
+        let placed = [places(0), places(1)].map(|thread| thread.join().unwrap());
+        let given = placed.iter().filter(|placed| placed.core() == 2).count();
+        assert_eq!(given, 1, "the second one sees what the first has given");
+        drop((placed, busy));
+        assert_eq!(handoff.open(), 0);
     });
 }
 

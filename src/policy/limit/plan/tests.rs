@@ -17,6 +17,8 @@ use crate::store::memory::Memory;
 use crate::store::{Algorithm, Clock, Limit, Store};
 use crate::telemetry::metrics::Metrics;
 
+mod styles;
+
 const MINUTE: u64 = 60_000_000;
 const EVERY: [Algorithm; 3] = [Algorithm::SlidingWindow, Algorithm::FixedWindow, Algorithm::TokenBucket];
 
@@ -100,7 +102,8 @@ fn settings(name: &str, limit: u64, store: Arc<dyn Store>) -> Settings {
     Settings {
         name: name.into(),
         parts: FieldParts::new(Some(name), MINUTE),
-        styles: Styles::of(&[HeaderStyle::Draft8]),
+        styles: Some(Styles::of(&[HeaderStyle::Draft8])),
+        told_at: None,
         tiers: vec![(None, limit)],
         cost: None,
         skip: None,
@@ -369,7 +372,7 @@ fn the_old_styles_tell_the_strictest() {
         let window_us = minutes * MINUTE;
         let mut settings = settings(name, limit, memory(&clock));
         settings.parts = FieldParts::new(Some(name), window_us);
-        settings.styles = Styles::of(&[HeaderStyle::Draft7]);
+        settings.styles = Some(Styles::of(&[HeaderStyle::Draft7]));
         settings.tiers[0].1.window_us = window_us;
         settings
     };
@@ -396,14 +399,14 @@ fn fields_of_a_service_go_where_ours_stand() {
     ];
     let with = |styles: &[HeaderStyle]| {
         let mut limit = settings("l", 5, memory(&Manual::new()));
-        limit.styles = Styles::of(styles);
+        limit.styles = Some(Styles::of(styles));
         let mut seen = exchange(&[]);
         let answer = walk(&chain([limit]), &mut seen, 200, &upstream);
         let fields = ["ratelimit", "ratelimit-limit", "x-ratelimit-limit", "x-ratelimit-scope"];
         (
             fields.map(|name| field(&answer, name)),
             field(&answer, "x-ratelimit-reset"),
-            seen.quotas[0].resets_at,
+            seen.quotas.first().map_or(0, |quota| quota.resets_at),
         )
     };
     let (fields, ..) = with(&[HeaderStyle::Draft7]);

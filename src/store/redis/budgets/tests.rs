@@ -288,3 +288,56 @@ fn idle_keys_are_forgotten_and_a_full_house_still_decides() {
     (0..SHARDS / SHARDS_PER_TIDY).for_each(|_| house.tidy());
     assert_eq!(keys(), 0);
 }
+
+#[test]
+fn keys_of_any_length_are_counted_apart_and_neither_kept_nor_sent() {
+    for lease in [Lease::None, Lease::default()] {
+        let house = House::new(2, lease, WhenStoreFails::Local);
+        let limit = sliding(4);
+        let long = vec![b'k'; 15 * 1024];
+        let mut other = long.clone();
+        other[15 * 1024 - 1] = b'l';
+        let ask = |replica: usize, key: &[u8]| {
+            let Taken::Wait(mut waits) = house.replicas[replica].take(key, &limit, 1) else {
+                panic!("it waits")
+            };
+            assert!(house.poll(&mut waits).is_none());
+            house.fake.settle(&mut fastrand::Rng::with_seed(1));
+            house.poll(&mut waits).unwrap().unwrap()
+        };
+        // Replicas agree on what a key is called, whatever secret each of them finds it by.
+        assert_eq!((ask(0, &long).remaining, ask(1, &long).remaining, ask(0, &other).remaining), (3, 2, 3));
+        let taken = ask(0, &long);
+        house.replicas[0].give_back(&long, &limit, 1, taken.ticket);
+        // A lease may keep it for the replica that gave it back.
+        assert!(lease != Lease::None || ask(1, &long).remaining == 1);
+        let server = house.fake.server();
+        assert_eq!(server.logs.len(), 2);
+        assert!(server.logs.keys().all(|key| key.len() <= 100));
+    }
+    // What a replica keeps of a key has no part elsewhere that could grow with it.
+    assert!(!std::mem::needs_drop::<Key>() && size_of::<Key>() == 32);
+}
+
+#[test]
+fn what_is_counted_without_redis_is_the_same_key_over_a_reload() {
+    let house = House::new(1, Lease::default(), WhenStoreFails::Local);
+    house.fake.up.store(false, Relaxed);
+    let limit = sliding(3);
+    let before = &house.replicas[0];
+    let wanted = Wanted {
+        name: Name::from("limit"),
+        place: Place::Redis,
+        max_keys: 100_000,
+        when_store_fails: WhenStoreFails::Local,
+        lease: Lease::None,
+    };
+    let left = |budgets: &Arc<Budgets>| match budgets.take(b"key", &limit, 1) {
+        Taken::Ready(decision) => decision.unwrap().remaining,
+        Taken::Wait(_) => panic!("nothing is asked"),
+    };
+    assert_eq!(left(before), 2);
+    let remote: Arc<dyn Remote> = Arc::clone(&house.fake) as Arc<dyn Remote>;
+    let after = Budgets::new(remote, &wanted, Some(&**before), Arc::clone(&house.clock) as Arc<dyn Clock>);
+    assert_eq!((left(&after), left(before)), (1, 0));
+}
