@@ -233,18 +233,7 @@ impl Services {
                 pass(DEAF).await;
                 return Ok(false);
             }
-            Deed::Hurried => {
-                wire.patience = Some(BORED);
-                let read = self.upload(wire, head, token).await;
-                wire.patience = None;
-                if let Err(broken) = read {
-                    if rng.bool() {
-                        wire.write("HTTP/1.1 503 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
-                            .await?;
-                    }
-                    return Err(broken);
-                }
-            }
+            Deed::Hurried => self.bored(wire, head, token, &mut rng).await?,
             _ => self.upload(wire, head, token).await?,
         }
         self.log.with(|seen| seen.visits[number].read = deed != Deed::Early);
@@ -299,6 +288,17 @@ impl Services {
             self.log.with(|seen| seen.closed.push((address, self.now())));
         }
         Ok(!matches!(deed, Deed::Closes | Deed::BreaksOff | Deed::Last))
+    }
+
+    /// Reads the body as one that soon gives up: it then fails, or goes without a word.
+    async fn bored(&self, wire: &mut Wire, head: &Head, token: u64, rng: &mut Rng) -> Result<(), Broken> {
+        wire.patience = Some(BORED);
+        let read = self.upload(wire, head, token).await;
+        wire.patience = None;
+        if read.is_err() && rng.bool() {
+            wire.write("HTTP/1.1 503 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await?;
+        }
+        read
     }
 
     /// Reads the body, which must be that of its request.

@@ -110,7 +110,7 @@ fn budget(world: &World<'_>, upstream: &str, faults: &mut Vec<String>) {
 
 /// Where every call fails, all of the budget is spent and no more.
 fn spent(world: &World<'_>, faults: &mut Vec<String>) {
-    let always = world.plan.seed / SCENARIOS.len() as u64 % 3 == 0;
+    let always = (world.plan.seed / SCENARIOS.len() as u64).is_multiple_of(3);
     if world.plan.scenario != Scenario::Retried || !always {
         return;
     }
