@@ -92,6 +92,9 @@ pub struct Caller<'a> {
     pub core: CoreId,
     /// What the expressions of an upstream read; none where a call belongs to no exchange.
     pub ground: Option<Ground<'a>>,
+    /// The header that has the milliseconds left until the deadline, set for each attempt; none where the service is not
+    /// to know them.
+    pub deadline_header: Option<&'a str>,
 }
 
 /// A named service with its connections, and what keeps it from hurting others.

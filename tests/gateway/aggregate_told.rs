@@ -148,6 +148,23 @@ fn a_source_may_know_how_long_it_has() {
     assert!(seen.header("x-left").unwrap().parse::<u64>().unwrap() <= 30_000, "the gate's own word");
 }
 
+#[test]
+fn a_source_that_is_tried_again_knows_what_is_left_by_then() {
+    let origin = Origin::serve(|turn| match turn.number() {
+        0 => turn.answer(503, &[], ""),
+        _ => turn.answer(200, &[JSON], "{}"),
+    });
+    let gateway = Gateway::start(
+        &[&origin],
+        "upstreams: { it: { url: ORIGIN1, retry: { retry_on: [503], backoff: 50ms..50ms } } }
+routes: { /home: { aggregate: { sources: { it: { upstream: it, path: /x, deadline_header: x-left } } } } }",
+    );
+    assert_eq!(gateway.request("GET", "/home", &[], b"").status, 200);
+    let left = origin.requests().iter().map(|seen| seen.header("x-left").unwrap().parse::<u64>().unwrap());
+    let [first, second] = left.collect::<Vec<_>>()[..] else { panic!("{:?}", origin.requests()) };
+    assert!(second + 50 <= first, "{second} ms are left after a pause of 50 ms, {first} ms before it");
+}
+
 /// An origin that answers `{}` with those lines.
 fn with_lines(lines: &'static [(&'static str, &'static str)]) -> Origin {
     Origin::serve(move |turn| turn.answer(200, &[&[JSON], lines].concat(), "{}"))

@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use portcullis::runtime::{clock, time};
 
+use crate::check::SLACK;
+use crate::config::{CLIENT_HEAD, CLIENT_IDLE};
 use crate::network::End;
-use crate::plan::{Client, Reads, Request, Upload};
+use crate::plan::{Client, Ends, Reads, Request, Upload};
 use crate::seen::{Answer, Log};
 use crate::service::framing;
 use crate::time::pass;
@@ -13,6 +15,9 @@ use crate::wire::{Broken, Head, Wire, pattern};
 
 /// How long a client that reads nothing keeps its connection.
 pub(crate) const HOLDS: Duration = Duration::from_secs(15);
+
+/// How long the gateway may read on after it has answered for the last time.
+const LINGERS: Duration = Duration::from_millis(2500);
 
 /// A client at work.
 pub(crate) struct Caller {
@@ -35,21 +40,57 @@ impl Caller {
     /// Sends the requests of a plan over one connection.
     pub(crate) async fn serve(&self, plan: &Client, end: End) {
         let mut wire = Wire::new(end);
+        let mut goes_on = true;
         for request in &plan.requests {
             pass(Duration::from_millis(request.pause)).await;
             self.log.note(self.now(), &format!("client sends {}", request.token));
+            self.log.with(|seen| seen.sent.insert(request.token, self.now()));
             match self.request(request, &mut wire).await {
                 Ok(Next::Request) => {}
-                Ok(Next::Close) => break,
+                Ok(Next::Close) => goes_on = false,
                 Err(Broken(why)) => {
+                    goes_on = false;
                     self.log.note(self.now(), &format!("client fails {}: {why}", request.token));
                     self.log.with(|seen| seen.failed.push((request.token, why)));
-                    break;
                 }
             }
+            if !goes_on {
+                break;
+            }
         }
-        if plan.resets {
-            wire.end.abort();
+        match plan.ends {
+            Ends::Closes => {}
+            Ends::Resets => wire.end.abort(),
+            _ if !goes_on => {}
+            Ends::Stays => self.stays(wire, None).await,
+            Ends::HalfHead(length) => {
+                let head = "GET /a/0 HTTP/1.1\r\nhost: gw.sim\r\nx-pad: of no interest\r\nx-sim: 0\r\n";
+                let sent = wire.write(&head[..length.min(head.len())]).await;
+                self.stays(wire, sent.ok().map(|()| CLIENT_HEAD)).await;
+            }
+        }
+    }
+
+    /// Waits until the gateway ends a connection on which nothing, or half a head, was asked for: in this time it has to
+    /// answer the half head, and to end the connection soon after.
+    async fn stays(&self, mut wire: Wire, half: Option<u64>) {
+        let began = clock::now();
+        let (said, answered) = wire.rest(began).await;
+        let took = clock::now().saturating_duration_since(began);
+        let of_half =
+            said.starts_with(b"HTTP/1.1 408 ") && !said[1..].windows(5).any(|five| five == b"HTTP/");
+        if !(said.is_empty() || half.is_some() && of_half) {
+            self.log.fault(format!("a client got an answer to nothing: {}", String::from_utf8_lossy(&said)));
+        }
+        let most = Duration::from_millis(half.unwrap_or(CLIENT_IDLE) + SLACK);
+        if answered.unwrap_or(took) > most {
+            let what = if half.is_some() { "half a head" } else { "nothing" };
+            self.log.fault(format!(
+                "the gateway waited {took:?} for a client that sends {what}, at most {most:?}"
+            ));
+        }
+        if took > most + LINGERS {
+            self.log.fault(format!("the gateway ended a connection of half a head after {took:?}"));
         }
     }
 
@@ -71,6 +112,7 @@ impl Caller {
             format!("{method} {} HTTP/1.1\r\nhost: gw.sim\r\nx-sim: {token}\r\n", request.route.path(token));
         if let Some(body) = &request.body {
             head.push_str(&framing(body.chunked, body.length));
+            head.push_str(if body.again { "x-again: 1\r\n" } else { "" });
         }
         head.push_str("\r\n");
         wire.write(head).await?;
@@ -111,7 +153,9 @@ impl Caller {
             bears: head.token(),
             body,
             took,
+            ended: self.now(),
             aggregate: head.get("aggregate-status").map(str::to_owned),
+            cache_control: head.get("cache-control").map(str::to_owned),
         };
         self.log.with(|seen| seen.answers.push(answer));
     }
@@ -121,6 +165,7 @@ impl Caller {
         let (first, pause) = body.stalls.map_or((body.length, 0), |(at, pause)| (at, pause));
         self.piece(&all[..first], body.chunked, wire).await?;
         if pause > 0 {
+            self.log.with(|seen| seen.stalled.insert(token, self.now()));
             pass(Duration::from_millis(pause)).await;
         }
         self.piece(&all[first..], body.chunked, wire).await?;

@@ -8,15 +8,20 @@ use h2::client::SendRequest;
 use h2::{Reason, RecvStream, SendStream};
 use portcullis::runtime::{clock, task, time};
 
+use crate::check::SLACK;
 use crate::client::{Caller, HOLDS};
+use crate::config::CLIENT_IDLE;
 use crate::network::End;
-use crate::plan::{Client, Reads, Request, Upload};
+use crate::plan::{Client, Ends, Reads, Request, Upload};
 use crate::seen::Answer;
 use crate::time::pass;
 use crate::wire::pattern;
 
 /// Bytes of a body that are sent at once.
 const PIECE: usize = 8 * 1024;
+
+/// How long the gateway waits for a client that it has told to go.
+const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Opens the streams of a plan one after the other, without waiting for their answers.
 pub(crate) async fn serve(caller: &Rc<Caller>, plan: &Client, end: End) {
@@ -32,6 +37,7 @@ pub(crate) async fn serve(caller: &Rc<Caller>, plan: &Client, end: End) {
         pass(Duration::from_millis(request.pause)).await;
         let Ok(ready) = sender.clone().ready().await else { break };
         caller.log.note(caller.now(), &format!("client opens {}", request.token));
+        caller.log.with(|seen| seen.sent.insert(request.token, caller.now()));
         let (caller, request) = (Rc::clone(caller), request.clone());
         streams.push(task::spawn_local(async move {
             let token = request.token;
@@ -51,9 +57,23 @@ pub(crate) async fn serve(caller: &Rc<Caller>, plan: &Client, end: End) {
     for stream in streams {
         let _ = stream.await;
     }
-    drop(sender);
-    if plan.resets {
-        driver.abort();
+    match plan.ends {
+        Ends::Closes => drop(sender),
+        Ends::Resets => driver.abort(),
+        // The sender is kept: the connection ends when the gateway ends it.
+        Ends::Stays | Ends::HalfHead(_) => {
+            let began = clock::now();
+            let _ = driver.await;
+            let took = clock::now().saturating_duration_since(began);
+            let most = Duration::from_millis(CLIENT_IDLE + SLACK) + LAST_WORD;
+            if took > most {
+                caller.log.fault(format!(
+                    "the gateway kept a connection without streams for {took:?}, at most {most:?}"
+                ));
+            }
+            drop(sender);
+            return;
+        }
     }
     let _ = driver.await;
 }
@@ -67,6 +87,9 @@ async fn stream(caller: &Caller, request: &Request, mut sender: SendRequest<Byte
         .header("x-sim", token);
     if let Some(body) = &request.body {
         head = head.header("x-length", body.length);
+        if body.again {
+            head = head.header("x-again", "1");
+        }
         if !body.chunked {
             head = head.header("content-length", body.length);
         }
@@ -76,7 +99,7 @@ async fn stream(caller: &Caller, request: &Request, mut sender: SendRequest<Byte
     let (answer, mut body) = sender.send_request(head, request.body.is_none()).map_err(said)?;
     let sends = async {
         if let Some(upload) = &request.body
-            && let Err(why) = send(token, upload, &mut body).await
+            && let Err(why) = send(caller, token, upload, &mut body).await
         {
             caller.log.note(caller.now(), &format!("client could not send all of {token}: {why}"));
         }
@@ -110,7 +133,9 @@ async fn stream(caller: &Caller, request: &Request, mut sender: SendRequest<Byte
         bears: text("x-sim").and_then(|number| number.parse().ok()),
         body: read,
         took: came.saturating_duration_since(sent),
+        ended: caller.now(),
         aggregate: text("aggregate-status"),
+        cache_control: text("cache-control"),
     };
     caller.log.with(|seen| seen.answers.push(answer));
     Ok(())
@@ -126,12 +151,21 @@ async fn read(body: &mut RecvStream) -> Result<Vec<u8>, String> {
     Ok(whole)
 }
 
-async fn send(token: u64, upload: &Upload, stream: &mut SendStream<Bytes>) -> Result<(), String> {
+async fn send(
+    caller: &Caller,
+    token: u64,
+    upload: &Upload,
+    stream: &mut SendStream<Bytes>,
+) -> Result<(), String> {
     let all = pattern(token, 0, upload.length);
     let (first, pause) = upload.stalls.map_or((upload.length, 0), |(at, pause)| (at, pause));
     let mut at = 0;
+    if all.is_empty() {
+        stream.send_data(Bytes::new(), true).map_err(|error| error.to_string())?;
+    }
     while at < all.len() {
         if at == first && pause > 0 {
+            caller.log.with(|seen| seen.stalled.insert(token, caller.now()));
             pass(Duration::from_millis(pause)).await;
         }
         let stop = if at < first { first } else { all.len() };

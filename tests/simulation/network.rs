@@ -24,6 +24,17 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What connections are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Some have little room, some break what is sent into small pieces, and pieces may be late.
+    Mixed,
+    /// The same, with room for large pieces on every connection.
+    Wide,
+    /// Everything arrives at once, in the moment in which it is sent.
+    Prompt,
+}
+
 /// What becomes of an attempt to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reached {
@@ -43,7 +54,7 @@ struct Host {
 /// The network of one world.
 pub(crate) struct Network {
     me: Weak<Network>,
-    wide: bool,
+    pace: Pace,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -93,11 +104,11 @@ pub(crate) struct End {
 }
 
 impl Network {
-    /// A network; a wide one has room for large pieces on every connection.
-    pub(crate) fn new(seed: u64, wide: bool) -> Arc<Network> {
+    /// A network.
+    pub(crate) fn new(seed: u64, pace: Pace) -> Arc<Network> {
         Arc::new_cyclic(|me| Network {
             me: Weak::clone(me),
-            wide,
+            pace,
             state: Mutex::new(State {
                 rng: fastrand::Rng::with_seed(seed),
                 events: BinaryHeap::new(),
@@ -135,9 +146,13 @@ impl Network {
     pub(crate) fn connection(self: &Arc<Self>) -> (End, End) {
         let mut state = lock(&self.state);
         let seeds = (state.rng.u64(..), state.rng.u64(..));
-        let small = state.rng.u8(..) < 40 && !self.wide;
+        let small = state.rng.u8(..) < 40 && self.pace == Pace::Mixed;
         let room = if small { state.rng.usize(600..4000) } else { 64 * 1024 };
-        let piece = if state.rng.u8(..) < 60 { state.rng.usize(1..400) } else { 64 * 1024 };
+        let piece = if state.rng.u8(..) < 60 && self.pace != Pace::Prompt {
+            state.rng.usize(1..400)
+        } else {
+            64 * 1024
+        };
         let (one, other) = (state.pipe(room), state.pipe(room));
         lock(&one).opposite = Arc::downgrade(&other);
         lock(&other).opposite = Arc::downgrade(&one);
@@ -191,6 +206,7 @@ impl Network {
     fn send(&self, pipe: &Mutex<Pipe>, segment: Segment, rng: &mut fastrand::Rng) {
         let delay = match rng.u8(..) {
             0..=179 => 0,
+            _ if self.pace == Pace::Prompt => 0,
             180..=245 => rng.u64(1..4),
             _ => rng.u64(4..40),
         };
@@ -306,6 +322,13 @@ impl Names for Network {
 }
 
 impl End {
+    /// Sends bytes that arrive together, whatever room there is.
+    pub(crate) fn write_at_once(&mut self, bytes: Vec<u8>) {
+        if !lock(&self.write).finished {
+            self.network.send(&self.write, Segment::Bytes(bytes), &mut self.rng);
+        }
+    }
+
     /// Ends it at once, as a process that dies does: the other end reads a reset after what has arrived.
     pub(crate) fn abort(&mut self) {
         self.network.send(&self.write, Segment::Reset, &mut self.rng);

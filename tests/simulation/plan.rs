@@ -21,11 +21,24 @@ pub(crate) enum Scenario {
     Hedged,
     /// Names whose addresses change, and reloads.
     Moving,
-    /// HTTP/2 streams that are never read, at a service with few places.
+    /// Answers that are never read, at a service with few places.
     Unread,
+    /// Services that fail every call, and callers that ask all the time: what is tried again is bounded by the budget alone.
+    Retried,
+    /// Many requests on one key of each algorithm of limits.
+    Limited,
+    /// Few places and a short queue, at a service of one speed.
+    Queued,
+    /// One call after the other, at a service that fails for a while: the breaker can be followed step by step.
+    Tripped,
+    /// Hedged calls at two endpoints that are well; some answers are slow.
+    Raced,
+    /// The process drains while answers are under way.
+    Drained,
 }
 
-pub(crate) const SCENARIOS: [Scenario; 9] = [
+/// One after the other, seed by seed. Most can happen where services fail.
+pub(crate) const SCENARIOS: [Scenario; 17] = [
     Scenario::Innocent,
     Scenario::Faulty,
     Scenario::Impatient,
@@ -35,7 +48,27 @@ pub(crate) const SCENARIOS: [Scenario; 9] = [
     Scenario::Hedged,
     Scenario::Moving,
     Scenario::Unread,
+    Scenario::Faulty,
+    Scenario::Retried,
+    Scenario::Limited,
+    Scenario::Queued,
+    Scenario::Tripped,
+    Scenario::Raced,
+    Scenario::Faulty,
+    Scenario::Drained,
 ];
+
+impl Scenario {
+    /// Whether bytes arrive in the moment in which they are sent, so that times can be compared exactly.
+    pub(crate) fn is_prompt(self) -> bool {
+        matches!(self, Scenario::Limited | Scenario::Queued | Scenario::Tripped)
+    }
+
+    /// Whether services do what they should, for whoever waits long enough.
+    pub(crate) fn is_well(self) -> bool {
+        !matches!(self, Scenario::Faulty | Scenario::Retried | Scenario::Tripped)
+    }
+}
 
 /// One world.
 #[derive(Clone, Debug)]
@@ -44,6 +77,8 @@ pub(crate) struct Plan {
     pub(crate) scenario: Scenario,
     pub(crate) clients: Vec<Client>,
     pub(crate) reloads: Vec<Reload>,
+    /// When the process begins to drain, in milliseconds.
+    pub(crate) drains: Option<u64>,
 }
 
 /// One connection of a client.
@@ -53,8 +88,19 @@ pub(crate) struct Client {
     pub(crate) at: u64,
     pub(crate) http2: bool,
     pub(crate) requests: Vec<Request>,
-    /// Whether it ends by a reset.
-    pub(crate) resets: bool,
+    /// What it does after its requests.
+    pub(crate) ends: Ends,
+}
+
+/// How a client's connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ends {
+    Closes,
+    Resets,
+    /// It waits until the gateway ends the connection.
+    Stays,
+    /// It sends so many bytes of a further head, and waits as well (over HTTP/2: it stays).
+    HalfHead(usize),
 }
 
 /// Where a request goes.
@@ -64,8 +110,14 @@ pub(crate) enum Route {
     B,
     Impatient,
     Limited,
+    /// Partial.
     Both,
+    /// Partial; the first source is required, the second has a fallback.
+    Kept,
     All,
+    Sliding,
+    Fixed,
+    Bucket,
 }
 
 impl Route {
@@ -76,20 +128,22 @@ impl Route {
             Route::Impatient => format!("/impatient/{token}"),
             Route::Limited => format!("/limited/{token}"),
             Route::Both => format!("/both/{token}"),
+            Route::Kept => format!("/kept/{token}"),
             Route::All => format!("/all/{token}"),
+            Route::Sliding => format!("/sliding/{token}"),
+            Route::Fixed => format!("/fixed/{token}"),
+            Route::Bucket => format!("/bucket/{token}"),
         }
     }
 
     pub(crate) fn is_aggregate(self) -> bool {
-        matches!(self, Route::Both | Route::All)
+        matches!(self, Route::Both | Route::Kept | Route::All)
     }
 
-    /// The route's `timeout` in milliseconds.
-    pub(crate) fn timeout(self) -> u64 {
-        match self {
-            Route::Impatient => 300,
-            _ => 3000,
-        }
+    /// Whether a request of this route counts as a call of that upstream.
+    pub(crate) fn calls(self, upstream: &str) -> bool {
+        let plain = if matches!(self, Route::A | Route::Impatient) { "a" } else { "b" };
+        self.is_aggregate() || plain == upstream
     }
 }
 
@@ -121,6 +175,8 @@ pub(crate) struct Upload {
     pub(crate) chunked: bool,
     /// After so many bytes it pauses for so many milliseconds.
     pub(crate) stalls: Option<(usize, u64)>,
+    /// Whether its client says that it may be repeated.
+    pub(crate) again: bool,
 }
 
 /// A new configuration.
@@ -155,7 +211,10 @@ impl Plan {
         let mut token = 0;
         let count = match scenario {
             Scenario::Queue => 120,
-            Scenario::Impatient | Scenario::Hedged => 12,
+            Scenario::Tripped => 100,
+            Scenario::Impatient | Scenario::Hedged | Scenario::Raced | Scenario::Queued => 12,
+            Scenario::Retried => 8,
+            Scenario::Limited => 5,
             Scenario::Unread => 4,
             _ => rng.usize(2..12),
         };
@@ -164,8 +223,10 @@ impl Plan {
             Scenario::Hedged | Scenario::Queue => 0,
             _ => rng.usize(0..4),
         };
-        let reloads = (0..reloads).map(|_| Reload { at: rng.u64(50..6000), change: change(&mut rng) });
-        Plan { seed, scenario, clients, reloads: reloads.collect() }
+        let reload = |rng: &mut Rng| Reload { at: rng.u64(50..6000), change: change(rng) };
+        let reloads = (0..reloads).map(|_| reload(&mut rng)).collect();
+        let drains = (scenario == Scenario::Drained).then(|| rng.u64(1500..5000));
+        Plan { seed, scenario, clients, reloads, drains }
     }
 
     /// Smaller worlds, the smallest first.
@@ -207,9 +268,15 @@ fn change(rng: &mut Rng) -> Change {
 }
 
 fn client(scenario: Scenario, number: usize, rng: &mut Rng, token: &mut u64) -> Client {
-    let http2 = scenario == Scenario::Unread || (scenario != Scenario::Queue && rng.u8(0..4) == 0);
+    let http2 = match scenario {
+        Scenario::Queue => false,
+        Scenario::Unread | Scenario::Tripped => rng.bool(),
+        _ => rng.u8(0..4) == 0,
+    };
     let at = match scenario {
         Scenario::Queue => rng.u64(0..20),
+        Scenario::Retried | Scenario::Limited => rng.u64(0..200),
+        Scenario::Tripped => number as u64 * 150,
         _ => rng.u64(0..4000),
     };
     // Somebody asks all the time: what holds for a service that answers others can be seen then.
@@ -217,47 +284,91 @@ fn client(scenario: Scenario, number: usize, rng: &mut Rng, token: &mut u64) -> 
     let count = match scenario {
         _ if patient => 60,
         Scenario::Queue => 3,
-        Scenario::Hedged => 10,
-        Scenario::Unread => 5,
+        Scenario::Tripped => 1,
+        Scenario::Hedged | Scenario::Raced => 10,
+        Scenario::Retried => 15,
+        Scenario::Limited => 100,
+        Scenario::Unread | Scenario::Queued => 5,
         _ => rng.usize(1..6),
     };
     let mut next = |rng: &mut Rng, index: usize| {
         *token += 1;
         request(scenario, *token, patient, number * 100 + index, rng)
     };
-    let requests = (0..count).map(|index| next(rng, index)).collect();
-    Client { at: if patient { 0 } else { at }, http2: http2 && !patient, requests, resets: rng.bool() }
+    let requests: Vec<Request> = (0..count).map(|index| next(rng, index)).collect();
+    let leaves = scenario == Scenario::Tripped && requests.iter().any(|request| request.leaves.is_some());
+    let ends = match rng.u8(0..6) {
+        _ if leaves => Ends::Resets,
+        0 | 1 => Ends::Closes,
+        2 | 3 => Ends::Resets,
+        4 => Ends::Stays,
+        _ => Ends::HalfHead(rng.usize(1..60)),
+    };
+    Client { at: if patient { 0 } else { at }, http2: http2 && !patient, requests, ends }
 }
 
 fn request(scenario: Scenario, token: u64, patient: bool, index: usize, rng: &mut Rng) -> Request {
     let route = match scenario {
         Scenario::Impatient if patient => Route::A,
         Scenario::Impatient => Route::Impatient,
-        Scenario::Queue | Scenario::Hedged | Scenario::Refusing | Scenario::SlowConnect => Route::A,
-        Scenario::Unread => Route::B,
-        _ => [Route::A, Route::A, Route::B, Route::Limited, Route::Both, Route::All][rng.usize(0..6)],
+        Scenario::Unread | Scenario::Queued | Scenario::Tripped => Route::B,
+        Scenario::Limited => [Route::Sliding, Route::Fixed, Route::Bucket][rng.usize(0..3)],
+        Scenario::Queue
+        | Scenario::Hedged
+        | Scenario::Raced
+        | Scenario::Retried
+        | Scenario::Refusing
+        | Scenario::SlowConnect => Route::A,
+        _ => {
+            let routes = [
+                Route::A,
+                Route::A,
+                Route::B,
+                Route::B,
+                Route::Limited,
+                Route::Both,
+                Route::Kept,
+                Route::All,
+            ];
+            routes[rng.usize(0..routes.len())]
+        }
     };
     let pause = match scenario {
         _ if patient => 100,
         Scenario::Queue => 0,
+        Scenario::Limited => rng.u64(0..120),
+        Scenario::Tripped => 0,
+        Scenario::Queued => rng.u64(0..200),
         _ => rng.u64(0..400),
     };
     let mut request = Request { token, route, body: None, reads: Reads::AtOnce, leaves: None, pause };
-    if patient || scenario == Scenario::Queue {
-        return request;
+    match scenario {
+        _ if patient => return request,
+        Scenario::Queue | Scenario::Limited | Scenario::Retried => return request,
+        Scenario::Unread => {
+            request.reads = if index % 5 < 4 { Reads::Never } else { Reads::AtOnce };
+            return request;
+        }
+        Scenario::Queued | Scenario::Tripped => {
+            // Before the service answers.
+            let most = if scenario == Scenario::Queued { 350 } else { 20 };
+            request.leaves = (rng.u8(0..5) == 0).then(|| rng.u64(5..most));
+            return request;
+        }
+        _ => {}
     }
-    if scenario == Scenario::Unread {
-        request.reads = if index % 5 < 4 { Reads::Never } else { Reads::AtOnce };
-        return request;
-    }
-    if !route.is_aggregate() && scenario != Scenario::Hedged && rng.u8(0..3) == 0 {
-        let length = rng.usize(1..20_000);
-        let stalls = (rng.u8(0..3) == 0).then(|| (rng.usize(0..length), rng.u64(200..20_000)));
-        request.body = Some(Upload { length, chunked: rng.bool(), stalls });
+    let uploads = !route.is_aggregate() && scenario != Scenario::Hedged;
+    if uploads && rng.u8(0..3) == 0 {
+        let most = if rng.u8(0..4) == 0 { 100_000 } else { 20_000 };
+        let length = if rng.u8(0..8) == 0 { 0 } else { rng.usize(1..most) };
+        let stalls = length > 0 && scenario != Scenario::Raced && rng.u8(0..3) == 0;
+        let stalls = stalls.then(|| (rng.usize(0..length), rng.u64(200..20_000)));
+        request.body = Some(Upload { length, chunked: rng.bool(), stalls, again: rng.bool() });
     }
     request.reads = match rng.u8(0..12) {
         0 => Reads::Late(rng.u64(100..8000)),
         1 => Reads::Never,
+        2 | 3 if scenario == Scenario::Innocent => Reads::Late(rng.u64(1000..8000)),
         _ => Reads::AtOnce,
     };
     if rng.u8(0..8) == 0 {

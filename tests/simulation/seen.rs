@@ -1,5 +1,6 @@
 //! What was seen in one world: by its services, by its clients, and in the access log.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,8 +18,16 @@ pub(crate) struct Visit {
     pub(crate) at: Duration,
     /// When the head of the answer was sent.
     pub(crate) answered: Option<Duration>,
+    /// When the service had done what it does with this request.
+    pub(crate) ended: Option<Duration>,
     /// What the service did with it.
     pub(crate) deed: &'static str,
+    /// Whether the service got all of its body.
+    pub(crate) read: bool,
+    /// Whether its connection had carried a request before.
+    pub(crate) reused: bool,
+    /// What it was told of the time that is left, in milliseconds.
+    pub(crate) left: Option<u64>,
 }
 
 /// An answer as a client got it.
@@ -32,7 +41,17 @@ pub(crate) struct Answer {
     pub(crate) body: Result<Vec<u8>, String>,
     /// From the last byte of the request to the head.
     pub(crate) took: Duration,
+    /// When the last byte had come, or the answer had broken off.
+    pub(crate) ended: Duration,
     pub(crate) aggregate: Option<String>,
+    pub(crate) cache_control: Option<String>,
+}
+
+/// A line of the access log, and when it was written.
+#[derive(Debug)]
+pub(crate) struct Line {
+    pub(crate) at: Duration,
+    pub(crate) value: Value,
 }
 
 /// All of it.
@@ -42,7 +61,13 @@ pub(crate) struct Seen {
     pub(crate) answers: Vec<Answer>,
     /// Requests of which no answer came, and why.
     pub(crate) failed: Vec<(u64, String)>,
-    pub(crate) lines: Vec<Value>,
+    pub(crate) lines: Vec<Line>,
+    /// When clients began to send their requests.
+    pub(crate) sent: HashMap<u64, Duration>,
+    /// Where services closed a connection in the moment in which it was to carry a request.
+    pub(crate) closed: Vec<(SocketAddr, Duration)>,
+    /// When clients stopped to send in the middle of a body.
+    pub(crate) stalled: HashMap<u64, Duration>,
     pub(crate) faults: Vec<String>,
     /// Everything in the order in which it happened, where a seed is replayed.
     pub(crate) trace: Vec<String>,

@@ -9,7 +9,7 @@ use portcullis::runtime::{clock, task};
 use tokio::sync::mpsc;
 
 use crate::network::End;
-use crate::plan::Scenario;
+use crate::plan::{SCENARIOS, Scenario};
 use crate::seen::{Log, Visit};
 use crate::time::pass;
 use crate::wire::{Broken, Framing, Head, Wire, pattern};
@@ -35,7 +35,30 @@ enum Deed {
     Stalls,
     /// Answers and closes without saying so.
     Closes,
+    /// Ends the connection where its answer is not taken for a while, or fails where the request does not come.
+    Hurried,
+    /// Answers, says that this was the last of the connection, and takes nothing more.
+    Last,
+    /// Answers with a long body that comes slowly.
+    Slow,
+    /// Answers, and says more than it was asked for.
+    Extra,
+    /// Reads nothing of the body.
+    Deaf,
 }
+
+/// The pause before each piece of a slow body: less than `timeouts.idle`, and more in all.
+const SLOW: Duration = Duration::from_millis(800);
+
+/// How long a service keeps a connection after its last answer.
+const LAST: Duration = Duration::from_millis(400);
+
+/// How long a service reads nothing before it ends the connection.
+const DEAF: Duration = Duration::from_secs(6);
+
+/// How long a service in a hurry waits until a piece of its answer is taken, and for a piece of a request.
+const HURRY: Duration = Duration::from_millis(1500);
+const BORED: Duration = Duration::from_secs(1);
 
 /// What all services of a world share.
 pub(crate) struct Services {
@@ -66,13 +89,47 @@ impl Services {
     }
 
     async fn connection(&self, address: SocketAddr, mut wire: Wire) -> Result<(), Broken> {
-        while let Some(head) = wire.request().await? {
+        let mut reused = false;
+        let mut rng = Rng::with_seed(self.seed ^ self.now().as_nanos() as u64);
+        loop {
+            if reused
+                && self.scenario == Scenario::Innocent
+                && self.now() < self.well_from
+                && rng.u8(0..8) == 0
+            {
+                // It may close a connection that rests, and a request may meet that.
+                wire.wait().await?;
+                let closed = (address, self.now());
+                self.log.note(self.now(), &format!("{address} closes a connection"));
+                self.log.with(|seen| seen.closed.push(closed));
+                break;
+            }
+            let Some(head) = wire.request().await? else { break };
             let Some(token) = head.token() else {
                 let status = if self.is_ill(address) { 500 } else { 204 };
                 wire.write(format!("HTTP/1.1 {status} Health\r\ncontent-length: 0\r\n\r\n")).await?;
                 continue;
             };
-            if !self.request(address, &mut wire, &head, token).await? {
+            let number = self.log.with(|seen| {
+                let left = head.get("x-left").and_then(|left| left.parse().ok());
+                let (at, deed) = (self.now(), "");
+                seen.visits.push(Visit {
+                    token,
+                    endpoint: address,
+                    at,
+                    answered: None,
+                    ended: None,
+                    read: false,
+                    deed,
+                    reused,
+                    left,
+                });
+                seen.visits.len() - 1
+            });
+            let goes_on = self.request(address, &mut wire, &head, (token, number)).await;
+            self.log.with(|seen| seen.visits[number].ended = Some(self.now()));
+            reused = true;
+            if !goes_on? {
                 break;
             }
         }
@@ -84,18 +141,43 @@ impl Services {
         self.scenario == Scenario::Hedged && address.ip().to_string() == "10.0.0.1"
     }
 
-    fn deed(&self, address: SocketAddr, rng: &mut Rng) -> Deed {
+    fn deed(&self, (address, token): (SocketAddr, u64), rng: &mut Rng) -> Deed {
         if self.is_ill(address) {
             return Deed::Status(500);
         }
-        if self.scenario != Scenario::Faulty || self.now() >= self.well_from {
-            return if rng.u8(0..10) == 0 && self.scenario == Scenario::Innocent {
-                Deed::Interim
-            } else {
-                Deed::Good
-            };
+        match self.scenario {
+            _ if self.now() >= self.well_from => return Deed::Good,
+            Scenario::Faulty => {}
+            // A service may answer early, break off what is not taken, and close a connection that rests.
+            Scenario::Innocent => {
+                return match rng.u8(0..12) {
+                    0 => Deed::Interim,
+                    9 => Deed::Closes,
+                    1 | 2 => Deed::Early,
+                    3..=6 => Deed::Hurried,
+                    7 => Deed::Last,
+                    8 => Deed::Slow,
+                    _ => Deed::Good,
+                };
+            }
+            Scenario::Retried => {
+                return match (self.seed / SCENARIOS.len() as u64 % 3, rng.u8(0..3)) {
+                    (0, _) | (2, 0 | 1) => Deed::Status(503),
+                    (1, _) => Deed::Leaves,
+                    _ => Deed::Good,
+                };
+            }
+            Scenario::Tripped => {
+                // Some calls in a row fail, and a few in between.
+                let block = Rng::with_seed(self.seed ^ (token / 8) << 32).bool();
+                let fails = if rng.bool() { Deed::Status(503) } else { Deed::BreaksOff };
+                // Of its statuses only some speak against a service.
+                let works = if rng.u8(0..4) == 0 { Deed::Status(500) } else { Deed::Good };
+                return if block != (rng.u8(0..8) == 0) { fails } else { works };
+            }
+            _ => return Deed::Good,
         }
-        match rng.u8(0..24) {
+        match rng.u8(0..28) {
             0 => Deed::Early,
             1 => Deed::Status(503),
             2 => Deed::Status(500),
@@ -108,6 +190,8 @@ impl Services {
             9 => Deed::Stalls,
             10 | 11 => Deed::Closes,
             12 => Deed::Interim,
+            13..=15 => Deed::Extra,
+            16 | 17 => Deed::Deaf,
             _ => Deed::Good,
         }
     }
@@ -117,12 +201,12 @@ impl Services {
             Scenario::Impatient => 400,
             Scenario::Queue => 100,
             Scenario::SlowConnect => rng.u64(200..300),
-            Scenario::Hedged => {
-                if rng.u8(0..10) == 0 {
-                    400
-                } else {
-                    20
-                }
+            Scenario::Tripped => 20,
+            Scenario::Queued => 150,
+            Scenario::Drained => rng.u64(300..1000),
+            Scenario::Limited => rng.u64(0..20),
+            Scenario::Hedged | Scenario::Raced => {
+                if rng.u8(0..10) < if self.scenario == Scenario::Raced { 4 } else { 1 } { 400 } else { 20 }
             }
             _ => rng.u64(0..150),
         })
@@ -134,25 +218,29 @@ impl Services {
         address: SocketAddr,
         wire: &mut Wire,
         head: &Head,
-        token: u64,
+        (token, number): (u64, usize),
     ) -> Result<bool, Broken> {
-        let number = self.log.with(|seen| {
-            let earlier = seen.visits.iter().filter(|visit| visit.token == token).count();
-            seen.visits.push(Visit { token, endpoint: address, at: self.now(), answered: None, deed: "" });
-            (earlier, seen.visits.len() - 1)
-        });
-        let mut rng = Rng::with_seed(self.seed ^ token << 20 ^ (number.0 as u64) << 50);
-        let deed = self.deed(address, &mut rng);
+        let earlier =
+            self.log.with(|seen| seen.visits[..number].iter().filter(|visit| visit.token == token).count());
+        let mut rng = Rng::with_seed(self.seed ^ token << 20 ^ (earlier as u64) << 50);
+        let deed = self.deed((address, token), &mut rng);
         self.log.note(self.now(), &format!("{address} gets {token} {:?}: {deed:?}", head.line));
-        self.log.with(|seen| seen.visits[number.1].deed = deed.name());
+        self.log.with(|seen| seen.visits[number].deed = deed.name());
         let delay = self.delay(&mut rng);
-        if deed != Deed::Early {
-            self.upload(wire, head, token).await?;
+        match deed {
+            Deed::Early => {}
+            Deed::Deaf => {
+                pass(DEAF).await;
+                return Ok(false);
+            }
+            Deed::Hurried => self.bored(wire, head, token, &mut rng).await?,
+            _ => self.upload(wire, head, token).await?,
         }
+        self.log.with(|seen| seen.visits[number].read = deed != Deed::Early);
         pass(delay).await;
         let answered = |service: &Self| {
             let at = service.now();
-            service.log.with(|seen| seen.visits[number.1].answered = Some(at));
+            service.log.with(|seen| seen.visits[number].answered = Some(at));
         };
         match deed {
             Deed::Leaves => return Ok(false),
@@ -180,14 +268,37 @@ impl Services {
                 return Ok(true);
             }
             Deed::Interim => wire.write("HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n").await?,
-            Deed::Good | Deed::Early | Deed::BreaksOff | Deed::Stalls | Deed::Closes => {}
+            _ => {}
         }
         answered(self);
-        self.answer(wire, deed, token, &mut rng).await?;
+        let is_source = head.get("x-left").is_some();
+        wire.patience = (deed == Deed::Hurried).then_some(HURRY);
+        let sent = self.answer(wire, (deed, is_source), token, &mut rng).await;
+        if wire.patience.take().is_some() && sent.is_err() {
+            wire.end.abort();
+        }
+        sent?;
         if deed == Deed::Early {
             self.upload(wire, head, token).await?;
         }
-        Ok(!matches!(deed, Deed::Closes | Deed::BreaksOff))
+        if deed == Deed::Last {
+            pass(LAST).await;
+        }
+        if deed == Deed::Closes {
+            self.log.with(|seen| seen.closed.push((address, self.now())));
+        }
+        Ok(!matches!(deed, Deed::Closes | Deed::BreaksOff | Deed::Last))
+    }
+
+    /// Reads the body as one that soon gives up: it then fails, or goes without a word.
+    async fn bored(&self, wire: &mut Wire, head: &Head, token: u64, rng: &mut Rng) -> Result<(), Broken> {
+        wire.patience = Some(BORED);
+        let read = self.upload(wire, head, token).await;
+        wire.patience = None;
+        if read.is_err() && rng.bool() {
+            wire.write("HTTP/1.1 503 No\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await?;
+        }
+        read
     }
 
     /// Reads the body, which must be that of its request.
@@ -204,30 +315,53 @@ impl Services {
         Ok(())
     }
 
-    async fn answer(&self, wire: &mut Wire, deed: Deed, token: u64, rng: &mut Rng) -> Result<(), Broken> {
+    async fn answer(
+        &self,
+        wire: &mut Wire,
+        (deed, is_source): (Deed, bool),
+        token: u64,
+        rng: &mut Rng,
+    ) -> Result<(), Broken> {
         let length = match self.scenario {
             Scenario::Unread => 400_000,
+            // Not for a source, whose time is short for so much over a connection with little room.
+            _ if deed == Deed::Hurried && !is_source && rng.bool() => 400_000,
             _ => [0, rng.usize(0..100), rng.usize(0..30_000), rng.usize(0..60_000)][rng.usize(0..4)],
         };
         let body = body(token, length);
         let broken = matches!(deed, Deed::BreaksOff | Deed::Stalls);
         let sent = if broken { rng.usize(0..body.len()) } else { body.len() };
-        let chunked = rng.bool();
+        let chunked = deed == Deed::Slow || rng.bool();
         let framing = if chunked {
             "transfer-encoding: chunked".to_owned()
         } else {
             format!("content-length: {}", body.len())
         };
+        let last = if deed == Deed::Last { "connection: close\r\n" } else { "" };
         let head = format!(
-            "HTTP/1.1 200 OK\r\nx-sim: {token}\r\ncontent-type: application/json\r\n{framing}\r\n\r\n"
+            "HTTP/1.1 200 OK\r\nx-sim: {token}\r\ncontent-type: application/json\r\n{last}{framing}\r\n\r\n"
         );
-        if !chunked {
+        if deed == Deed::Extra {
+            let mut whole = head.into_bytes();
+            if chunked {
+                whole.extend_from_slice(format!("{:x}\r\n", body.len()).as_bytes());
+            }
+            whole.extend_from_slice(&body);
+            whole.extend_from_slice(if chunked { b"\r\n0\r\n\r\n" } else { b"" });
+            whole.extend_from_slice(b"HTTP/1.1 200 OK\r\nx-sim: 0\r\ncontent-length: 2\r\n\r\n{}");
+            // In one piece: what comes once the connection carries the next request cannot be told from its answer.
+            wire.end.write_at_once(whole);
+        } else if !chunked {
             let mut whole = head.into_bytes();
             whole.extend_from_slice(&body[..sent]);
             wire.write(whole).await?;
         } else {
             wire.write(head).await?;
-            for piece in body[..sent].chunks(rng.usize(1..40_000)) {
+            let most = if deed == Deed::Slow { body.len().div_ceil(4) } else { rng.usize(1..40_000) };
+            for piece in body[..sent].chunks(most) {
+                if deed == Deed::Slow && !is_source {
+                    pass(SLOW).await;
+                }
                 let mut chunk = format!("{:x}\r\n", piece.len()).into_bytes();
                 chunk.extend_from_slice(piece);
                 chunk.extend_from_slice(b"\r\n");
@@ -248,9 +382,12 @@ impl Services {
 impl Deed {
     fn name(self) -> &'static str {
         match self {
-            Deed::Good | Deed::Early | Deed::Interim => "good",
+            Deed::Good | Deed::Interim | Deed::Extra | Deed::Hurried | Deed::Last | Deed::Slow => "good",
+            Deed::Early => "early",
             Deed::Closes => "closes",
-            Deed::Status(_) => "status",
+            Deed::Status(503) => "503",
+            Deed::Status(_) => "500",
+            Deed::Deaf => "deaf",
             Deed::BreaksOff | Deed::Stalls => "breaks",
             Deed::Leaves | Deed::Resets | Deed::Hangs | Deed::HalfHead | Deed::Nonsense => "nothing",
         }

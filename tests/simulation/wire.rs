@@ -1,5 +1,8 @@
 //! HTTP/1 as clients and services of the simulation speak it, apart from the codec of the gateway.
 
+use std::time::{Duration, Instant};
+
+use portcullis::runtime::{clock, time};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::network::End;
@@ -18,6 +21,8 @@ impl From<std::io::Error> for Broken {
 pub(crate) struct Wire {
     pub(crate) end: End,
     buffer: Vec<u8>,
+    /// How long it waits for a piece to come or to be taken.
+    pub(crate) patience: Option<Duration>,
 }
 
 /// A head of either kind.
@@ -62,14 +67,29 @@ impl Head {
 
 impl Wire {
     pub(crate) fn new(end: End) -> Wire {
-        Wire { end, buffer: Vec::new() }
+        Wire { end, buffer: Vec::new(), patience: None }
     }
 
     async fn more(&mut self) -> Result<bool, Broken> {
         let mut room = [0; 4096];
-        let read = self.end.read(&mut room).await?;
+        let read = self.end.read(&mut room);
+        let read = match self.patience {
+            Some(patience) => {
+                let late = |_| Broken("nothing came for a while".to_owned());
+                time::timeout(patience, read).await.map_err(late)??
+            }
+            None => read.await?,
+        };
         self.buffer.extend_from_slice(&room[..read]);
         Ok(read > 0)
+    }
+
+    /// Waits for the first byte of what comes next, or the end.
+    pub(crate) async fn wait(&mut self) -> Result<(), Broken> {
+        if self.buffer.is_empty() {
+            self.more().await?;
+        }
+        Ok(())
     }
 
     /// The head of a request; nothing where the connection ends before it.
@@ -167,7 +187,23 @@ impl Wire {
     }
 
     pub(crate) async fn write(&mut self, bytes: impl AsRef<[u8]>) -> Result<(), Broken> {
-        Ok(self.end.write_all(bytes.as_ref()).await?)
+        let Some(patience) = self.patience else { return Ok(self.end.write_all(bytes.as_ref()).await?) };
+        let mut left = bytes.as_ref();
+        while !left.is_empty() {
+            let late = |_| Broken("nothing was taken for a while".to_owned());
+            let wrote = time::timeout(patience, self.end.write(left)).await.map_err(late)??;
+            left = &left[wrote..];
+        }
+        Ok(())
+    }
+
+    /// Everything until the other end has ended the connection, and how long after that moment its first byte came.
+    pub(crate) async fn rest(&mut self, since: Instant) -> (Vec<u8>, Option<Duration>) {
+        let mut first = None;
+        while let Ok(true) = self.more().await {
+            first.get_or_insert_with(|| clock::now().saturating_duration_since(since));
+        }
+        (std::mem::take(&mut self.buffer), first)
     }
 
     /// Reads what comes until the other end has ended the connection.

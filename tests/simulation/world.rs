@@ -1,5 +1,6 @@
 //! One world: a gateway without sockets, its services and its clients, in made-up time.
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::rc::Rc;
@@ -18,16 +19,17 @@ use portcullis::snapshot::compile::{Environment, compile, vocabulary};
 use portcullis::snapshot::{Live, Snapshot, Watcher};
 use portcullis::telemetry::log::Level;
 use portcullis::telemetry::{CoreLog, Format, OperatorLog};
-use portcullis::upstream::Tools;
 use portcullis::upstream::background::discovery::Resolver;
+use portcullis::upstream::limits::breaker::{Admission, State};
+use portcullis::upstream::{Tools, Upstream};
 use tokio::runtime::{Builder, Handle};
 
 use crate::client::Caller;
 use crate::client_http2;
-use crate::config::config;
-use crate::network::{Network, Reached};
-use crate::plan::{Change, Client, Plan, Reads, Request, Route, Scenario};
-use crate::seen::{Log, Seen};
+use crate::config::{PROBING, WAITING, config};
+use crate::network::{Network, Pace, Reached};
+use crate::plan::{Change, Client, Ends, Plan, Reads, Request, Route, Scenario};
+use crate::seen::{Line, Log, Seen};
 use crate::service::Services;
 use crate::time::{pass, pass_until};
 
@@ -42,6 +44,12 @@ const UNREAD: std::ops::Range<Duration> = Duration::from_secs(13)..PROBED;
 
 /// After this nothing is under way any more.
 const QUIET: Duration = Duration::from_secs(140);
+
+/// How long a drained process may need for what is under way: a call, an answer that is not read, a last request.
+const DRAINED: Duration = Duration::from_secs(20);
+
+/// How often idle connections are swept.
+const SWEEP: Duration = Duration::from_secs(5);
 
 /// The numbers of the requests that ask whether all is well again.
 pub(crate) const PROBES: std::ops::Range<u64> = 1_000_000..1_000_004;
@@ -65,6 +73,19 @@ struct Gateway {
     core: Rc<Core>,
     connections: Arc<ConnectionCounts>,
     log: Log,
+    /// When idle connections were swept last.
+    swept: Cell<Duration>,
+}
+
+/// What a reload of these worlds keeps: of each upstream the state of its breaker, how often that has opened, the calls
+/// under way, those that wait, and how many may be under way.
+fn states(snapshot: &Snapshot) -> Vec<(State, u64, u32, u32, u32)> {
+    let now = clock::now();
+    let state = |one: &Arc<Upstream>| {
+        let (breaker, gate) = (one.breaker(), one.gate());
+        (breaker.state(now), breaker.opened(), gate.active(), gate.waiting(), gate.limit())
+    };
+    snapshot.upstreams.iter().map(state).collect()
 }
 
 fn compiled(
@@ -82,7 +103,7 @@ fn compiled(
 }
 
 impl Gateway {
-    fn start(scenario: Scenario, network: &Arc<Network>, log: &Log) -> Rc<Gateway> {
+    fn start(scenario: Scenario, network: &Arc<Network>, log: &Log, began: Instant) -> Rc<Gateway> {
         let operator = operator_log();
         let tools = Tools {
             runtime: Handle::current(),
@@ -99,7 +120,7 @@ impl Gateway {
         let live = Arc::new(Live::new(Arc::new(snapshot)));
         let lines = log.clone();
         let line = move |bytes: &[u8]| match serde_json::from_slice(bytes) {
-            Ok(line) => lines.with(|seen| seen.lines.push(line)),
+            Ok(value) => lines.with(|seen| seen.lines.push(Line { at: clock::since(began), value })),
             Err(error) => lines.fault(format!("a line of the log is no JSON: {error}")),
         };
         let access = CoreLog::to_function(Format::Json, line);
@@ -116,45 +137,86 @@ impl Gateway {
             connections: Arc::clone(&connections),
             log: operator,
         });
-        Rc::new(Gateway { scenario, environment, tools, live, door, core, connections, log: log.clone() })
+        let (log, swept) = (log.clone(), Cell::default());
+        Rc::new(Gateway { scenario, environment, tools, live, door, core, connections, log, swept })
     }
 
     /// Puts a new configuration in force.
     fn reload(&self, changes: &[Change]) {
         let before = self.live.get();
-        let states = |snapshot: &Snapshot| -> Vec<_> {
-            let now = clock::now();
-            let state = |one: &Arc<portcullis::upstream::Upstream>| one.breaker().state(now);
-            snapshot.upstreams.iter().map(state).collect()
-        };
         let was = states(&before);
         let snapshot = compiled(self.scenario, changes, &self.environment, Some(&before));
         snapshot.start_upstreams(Some(&before), &self.tools);
-        if changes.last() == Some(&Change::Nothing) {
-            for (old, new) in before.upstreams.iter().zip(&snapshot.upstreams) {
-                if !Arc::ptr_eq(old, new) {
-                    let name = &new.settings().name;
-                    self.log.fault(format!("a reload that changes nothing made upstream {name} anew"));
-                }
+        for (old, new) in before.upstreams.iter().zip(&snapshot.upstreams) {
+            let name = &new.settings().name;
+            if changes.last() == Some(&Change::Nothing) && !Arc::ptr_eq(old, new) {
+                self.log.fault(format!("a reload that changes nothing made upstream {name} anew"));
+            }
+            // None of these changes is one of the endpoints, or of the limits of their calls.
+            let (old, new) = (old.set().endpoints(), new.set().endpoints());
+            if old.len() != new.len()
+                || !old.iter().all(|one| new.iter().any(|other| Arc::ptr_eq(one, other)))
+            {
+                self.log.fault(format!("a reload changed the endpoints of {name}"));
             }
         }
-        if was != states(&snapshot) {
-            self.log.fault("a reload changed the state of a breaker".to_owned());
+        let is = states(&snapshot);
+        if was != is {
+            self.log.fault(format!("a reload changed the state of upstreams from {was:?} to {is:?}"));
         }
         self.live.swap(Arc::new(snapshot));
+    }
+
+    /// Has the process take no further request.
+    fn drain(&self) {
+        self.door.core.drain();
     }
 
     /// What must hold at every moment.
     fn look(&self, at: Duration) {
         let snapshot = self.live.get();
         let now = clock::now();
+        // Seldom, as a core does: what a service closes is to be dropped without it.
+        let sweeps = at >= self.swept.get() + SWEEP;
+        if sweeps {
+            self.swept.set(at);
+        }
         for upstream in &snapshot.upstreams {
             let name = &upstream.settings().name;
-            upstream.sweep(self.core.id, now);
+            if sweeps {
+                upstream.sweep(self.core.id, now);
+            }
+            let (gate, breaker) = (upstream.gate(), upstream.breaker());
+            if gate.waiting() > 0 && gate.active() < gate.limit() {
+                self.log.fault(format!("a call of {name} waits though a place is free"));
+            }
+            if self.scenario == Scenario::Queued && gate.waiting() > WAITING {
+                self.log.fault(format!("{} calls of {name} wait, at most {WAITING}", gate.waiting()));
+            }
+            if self.scenario != Scenario::Queue && gate.active() > gate.limit() {
+                self.log.fault(format!(
+                    "{} calls of {name} are under way, at most {}",
+                    gate.active(),
+                    gate.limit()
+                ));
+            }
+            // Calls under way may have all places; without them a probe must pass.
+            if breaker.state(now) == State::HalfOpen && gate.active() == 0 {
+                let admit = || match breaker.admit(now) {
+                    Admission::Pass(pass) => Some(pass),
+                    Admission::Open { .. } => None,
+                };
+                // All at once, and given back: as if their clients left.
+                let passes: Vec<_> = std::iter::from_fn(admit).take(10).collect();
+                if !(1..=PROBING).contains(&passes.len()) {
+                    let count = passes.len();
+                    self.log.fault(format!("the breaker of {name} lets {count} probes through at once"));
+                }
+            }
             if self.scenario == Scenario::Unread && UNREAD.contains(&at) && upstream.gate().active() > 0 {
                 self.log.fault(format!("calls of {name} are held by answers that nobody reads"));
             }
-            if self.scenario == Scenario::Faulty {
+            if !self.scenario.is_well() {
                 continue;
             }
             if upstream.breaker().opened() > 0 {
@@ -228,15 +290,22 @@ pub(crate) fn run(plan: &Plan) -> Seen {
 async fn world(plan: Plan, log: Log) {
     let began = clock::now();
     clock::set_calendar(Duration::from_secs(1_800_000_000));
-    let network = Network::new(plan.seed, plan.scenario == Scenario::Unread);
+    let pace = match plan.scenario {
+        scenario if scenario.is_prompt() => Pace::Prompt,
+        Scenario::Unread => Pace::Wide,
+        _ => Pace::Mixed,
+    };
+    let network = Network::new(plan.seed, pace);
     task::spawn_local(Arc::clone(&network).run());
     services(&plan, &network, &log, began);
-    let gateway = Gateway::start(plan.scenario, &network, &log);
+    let gateway = Gateway::start(plan.scenario, &network, &log, began);
     names(&plan, &network);
-    let looking = Rc::clone(&gateway);
+    let (looking, prompt) = (Rc::clone(&gateway), plan.scenario.is_prompt());
     let looks = task::spawn_local(async move {
         loop {
-            pass(Duration::from_millis(250)).await;
+            // Often where every moment counts, as long as requests come.
+            let often = prompt && clock::since(began) < WELL_FROM;
+            pass(Duration::from_millis(if often { 7 } else { 250 })).await;
             looking.look(clock::since(began));
         }
     });
@@ -247,6 +316,16 @@ async fn world(plan: Plan, log: Log) {
     for client in plan.clients.clone() {
         call(&gateway, &network, &caller, client);
     }
+    if let Some(at) = plan.drains {
+        pass_until(began + Duration::from_millis(at)).await;
+        log.note(clock::since(began), "the process drains");
+        gateway.drain();
+        pass(DRAINED).await;
+        let left = gateway.core.open();
+        if left > 0 {
+            log.fault(format!("{left} connections are left {DRAINED:?} after the process began to drain"));
+        }
+    }
     pass_until(began + PROBED).await;
     for (index, token) in PROBES.enumerate() {
         let route = if index % 2 == 0 { Route::A } else { Route::B };
@@ -256,7 +335,7 @@ async fn world(plan: Plan, log: Log) {
             &gateway,
             &network,
             &caller,
-            Client { at, http2: index > 1, requests: vec![request], resets: false },
+            Client { at, http2: index > 1, requests: vec![request], ends: Ends::Closes },
         );
     }
     pass_until(began + QUIET).await;
@@ -270,6 +349,9 @@ fn call(gateway: &Rc<Gateway>, network: &Arc<Network>, caller: &Rc<Caller>, plan
     let (gateway, network, caller) = (Rc::clone(gateway), Arc::clone(network), Rc::clone(caller));
     task::spawn_local(async move {
         pass(Duration::from_millis(plan.at)).await;
+        if gateway.core.is_draining() {
+            return;
+        }
         let (mine, other) = network.connection();
         let peer: SocketAddr = CLIENT.parse().expect("an address");
         gateway.door.place(Stream::memory(other), peer);
@@ -309,7 +391,8 @@ fn services(plan: &Plan, network: &Arc<Network>, log: &Log, began: Instant) {
         let scenario = plan.scenario;
         let well = began + WELL_FROM;
         let accepted = network.listen(at, move |rng| {
-            let quick = Reached::Accepted(Duration::from_millis(rng.u64(0..4)));
+            let quick = Duration::from_millis(if scenario.is_prompt() { 0 } else { rng.u64(0..4) });
+            let quick = Reached::Accepted(quick);
             match scenario {
                 Scenario::Refusing if address == "10.0.0.1:80" => {
                     Reached::Refused(Duration::from_millis(rng.u64(0..5)))

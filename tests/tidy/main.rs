@@ -2,6 +2,7 @@
 
 mod complete;
 mod fuzzing;
+mod mutants;
 mod paths;
 mod source;
 

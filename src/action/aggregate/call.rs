@@ -140,12 +140,7 @@ impl Line<'_> {
     }
 
     /// Calls the service and reads its whole answer.
-    async fn ask(&self, mut request: Request) -> Result<Given, Failure> {
-        if let Some(name) = &self.source.ask.deadline_header {
-            let left = self.end.saturating_duration_since(clock::now()).as_millis();
-            // A name that was judged at load and digits make a line.
-            let _ = request.headers.set(name, left.to_string().as_bytes());
-        }
+    async fn ask(&self, request: Request) -> Result<Given, Failure> {
         match time::timeout_at(self.end, self.read(request)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Failure::new(Fault::Timeout, "not complete in time")),
@@ -153,7 +148,11 @@ impl Line<'_> {
     }
 
     async fn read(&self, mut request: Request) -> Result<Given, Failure> {
-        let caller = Caller { core: self.exchange.core, ground: Some(Ground::from(self.exchange)) };
+        let caller = Caller {
+            core: self.exchange.core,
+            ground: Some(Ground::from(self.exchange)),
+            deadline_header: self.source.ask.deadline_header.as_deref(),
+        };
         let deadline = Deadline { at: self.end, lifted: self.source.lifted, whole: true };
         let attempts = &self.exchange.record.attempts;
         let called = self.source.upstream.call(caller, &mut request, deadline, attempts).await;

@@ -16,7 +16,8 @@ impl Proxy {
         exchange.record.upstream = Some(self.number);
         let (mut request, mapping) = request::outgoing(self, exchange)?;
         let deadline = Deadline { at: exchange.deadline, lifted: self.lifted, whole: false };
-        let caller = Caller { core: exchange.core, ground: Some(Ground::from(&*exchange)) };
+        let caller =
+            Caller { core: exchange.core, ground: Some(Ground::from(&*exchange)), deadline_header: None };
         let mut answer =
             self.upstream.call(caller, &mut request, deadline, &exchange.record.attempts).await?;
         response::hide(self, exchange, &mapping, &mut answer);

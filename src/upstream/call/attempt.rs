@@ -90,6 +90,12 @@ impl Call<'_> {
         // With a single endpoint there is nothing to balance, so its calls are not counted.
         let active = (self.seen.endpoints.len() > 1).then(|| Active::begin(endpoint));
         self.set_host(endpoint, request);
+        let started = clock::now();
+        if let Some(name) = self.caller.deadline_header {
+            let left = self.deadline.at.saturating_duration_since(started).as_millis();
+            // A name that was judged at load and digits make a line.
+            let _ = request.headers.set(name, left.to_string().as_bytes());
+        }
         let observer = Observer::new(self, endpoint, active);
         let settings = &self.upstream.settings;
         let waits = Waits {
@@ -99,7 +105,7 @@ impl Call<'_> {
             idle: settings.timeouts.idle,
             upload_rate: settings.written.concurrency.upload_rate,
             limits: settings.written.limits,
-            started: clock::now(),
+            started,
         };
         match lease.exchange(request, upload, waits).await {
             Ok(answered) => Ok(observer.answered(answered, began, clock::now())),
