@@ -160,8 +160,9 @@ fn a_source_that_is_tried_again_knows_what_is_left_by_then() {
 routes: { /home: { aggregate: { sources: { it: { upstream: it, path: /x, deadline_header: x-left } } } } }",
     );
     assert_eq!(gateway.request("GET", "/home", &[], b"").status, 200);
-    let left = origin.requests().iter().map(|seen| seen.header("x-left").unwrap().parse::<u64>().unwrap());
-    let [first, second] = left.collect::<Vec<_>>()[..] else { panic!("{:?}", origin.requests()) };
+    let requests = origin.requests();
+    let left = requests.iter().map(|seen| seen.header("x-left").unwrap().parse::<u64>().unwrap());
+    let [first, second] = left.collect::<Vec<_>>()[..] else { panic!("{requests:?}") };
     assert!(second + 50 <= first, "{second} ms are left after a pause of 50 ms, {first} ms before it");
 }
 
