@@ -8,7 +8,7 @@ mod support;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use portcullis::action::proxy::public::Map;
+use portcullis::action::proxy::public::{Inside, Map};
 use portcullis::exchange::headers::valid_value;
 use portcullis::exchange::{Exchange, Headers, JsonValue};
 use portcullis::expression::{Expression, Scope};
@@ -90,8 +90,16 @@ fn judge(lines: &[&[u8]]) -> (Option<String>, bool, Option<JsonValue>, [bool; 3]
     (text, first.is_some(), all, [present, equal, IS.holds(&exchange)])
 }
 
-fn inside(host: &str) -> bool {
-    ["users.internal", "users.internal:3001", "10.0.0.1"].iter().any(|own| own.eq_ignore_ascii_case(host))
+struct Users;
+
+impl Inside for Users {
+    fn is_named(&self, host: &str) -> bool {
+        ["users.internal", "users.internal:3001", "10.0.0.1"].iter().any(|own| own.eq_ignore_ascii_case(host))
+    }
+
+    fn is_below(&self, domain: &str) -> bool {
+        domain.eq_ignore_ascii_case("internal")
+    }
 }
 
 /// The attributes of a `Set-Cookie`, each as a name in lower case, its value, and how it stands there.
@@ -103,12 +111,43 @@ fn attributes(text: &str) -> Vec<(String, &str, &str)> {
     text.split(';').skip(1).map(read).collect()
 }
 
-fn set_cookie(text: &str, public: &str, inner: &str, public_host: &str) {
-    let map = Map { inside: &inside, public, inner, scheme: "https", public_host };
-    let named = |domain: &str| inside(domain.trim_start_matches('.'));
+/// Whether a path is another one or lies below it.
+fn lies_below(path: &str, folder: &str) -> bool {
+    path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
+}
+
+/// The public path of a cookie's path.
+fn public_path(path: &str, public: &str, inner: &str) -> String {
+    let whole = path.trim_end_matches('/');
+    if whole == inner || lies_below(inner, whole) {
+        return if public.is_empty() { "/".to_owned() } else { public.to_owned() };
+    }
+    let is_public = !public.is_empty() && lies_below(path, public);
+    if is_public || !lies_below(path, inner) {
+        return path.to_owned();
+    }
+    let rest = &path[inner.len()..];
+    if public.is_empty() && !rest.starts_with('/') { format!("/{rest}") } else { format!("{public}{rest}") }
+}
+
+fn set_cookie(text: &str, public: &str, inner: &str, public_host: &str, paths: bool) {
+    let map = Map { inside: &Users, public, inner, scheme: "https", public_host };
+    let named = |domain: &str| {
+        let domain = domain.trim_start_matches('.');
+        Users.is_named(domain) || Users.is_below(domain)
+    };
+    let is_host = text.trim_start().to_ascii_lowercase().starts_with("__host-");
+    let moved = |name: &str, value: &str| {
+        let path =
+            Some(value).filter(|value| paths && !is_host && name == "path" && value.starts_with('/'))?;
+        Some(public_path(path, public, inner)).filter(|public| public != path)
+    };
     let before = attributes(text);
-    let Some(mapped) = map.cookie(text) else {
-        assert!(!before.iter().any(|(name, value, _)| name == "domain" && named(value)), "{text}");
+    let Some(mapped) = map.cookie(text, paths) else {
+        let stays = |(name, value, _): &(String, &str, &str)| {
+            moved(name, value).is_none() && !(name == "domain" && named(value))
+        };
+        assert!(before.iter().all(stays), "{text}");
         return;
     };
     assert!(valid_value(mapped.as_bytes()));
@@ -116,8 +155,8 @@ fn set_cookie(text: &str, public: &str, inner: &str, public_host: &str) {
     let mut after = attributes(&mapped).into_iter();
     for (name, value, part) in before {
         if name == "domain" && named(value) {
-            // An address is no domain: the cookie stays with the host then.
-            if public_host == "shop.example.com:8443" {
+            // An address is no domain, and a cookie of the prefix `__Host-` has none: it stays with the host then.
+            if public_host == "shop.example.com:8443" && !is_host {
                 assert_eq!(
                     after.next().map(|(name, value, _)| (name, value)),
                     Some((name, "shop.example.com"))
@@ -127,12 +166,9 @@ fn set_cookie(text: &str, public: &str, inner: &str, public_host: &str) {
         }
         let Some((other, now, stands)) = after.next() else { panic!("{part} is gone from {mapped}") };
         assert_eq!(other, name);
-        match value.strip_prefix(inner).filter(|_| name == "path" && value.starts_with('/')) {
-            Some(rest) if rest.is_empty() || rest.starts_with(['/', '?', '#']) => {
-                let whole = if public.is_empty() && !rest.starts_with('/') { value } else { rest };
-                assert_eq!(now, format!("{public}{whole}"));
-            }
-            _ => assert_eq!(stands, part),
+        match moved(&name, value) {
+            Some(path) => assert_eq!(now, path),
+            None => assert_eq!(stands, part),
         }
     }
     assert_eq!(after.next(), None);
@@ -144,8 +180,10 @@ fuzz_target!(|bytes: &[u8]| {
             return;
         };
         for (public, inner) in [("/api/users", ""), ("/shop", "/v2"), ("", "/v2"), ("", "")] {
-            set_cookie(text, public, inner, "shop.example.com:8443");
-            set_cookie(text, public, inner, "[::1]:8443");
+            for paths in [false, true] {
+                set_cookie(text, public, inner, "shop.example.com:8443", paths);
+                set_cookie(text, public, inner, "[::1]:8443", paths);
+            }
         }
         return;
     }

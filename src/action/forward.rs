@@ -5,7 +5,7 @@
 use smallvec::SmallVec;
 
 use crate::exchange::address::push_ip;
-use crate::exchange::{Exchange, HeaderId, Headers};
+use crate::exchange::{Exchange, HeaderId, Headers, Scheme};
 
 /// Adds the forwarding lines, the request id and the identity.
 pub(super) fn speak(exchange: &Exchange, out: &mut Headers) {
@@ -13,14 +13,22 @@ pub(super) fn speak(exchange: &Exchange, out: &mut Headers) {
     let client = &exchange.client;
     let mut text: SmallVec<[u8; 128]> = SmallVec::new();
 
-    // One combined line (RFC 9110 section 5.3): what trusted proxies told, then the peer.
+    // One combined line (RFC 9110 section 5.3): what trusted proxies reported, then the peer. Elements without an address
+    // are left out (RFC 9110 section 5.6.1).
+    let (peer, mut before) = (client.peer.ip().to_canonical(), 0);
     if client.trusted {
-        for line in seen.all_id(HeaderId::XForwardedFor) {
-            text.extend_from_slice(line);
+        let lines = seen.all_id(HeaderId::XForwardedFor).flat_map(|line| line.split(|byte| *byte == b','));
+        for address in lines.map(<[u8]>::trim_ascii).filter(|address| !address.is_empty()) {
+            text.extend_from_slice(address);
             text.extend_from_slice(b", ");
         }
+        if text.is_empty() && client.ip != peer {
+            // Another field reported it.
+            push_ip(&mut text, client.ip);
+            text.extend_from_slice(b", ");
+        }
+        before = text.len();
     }
-    let (peer, before) = (client.peer.ip().to_canonical(), text.len());
     push_ip(&mut text, peer);
     out.push_id(HeaderId::XForwardedFor, &text);
     if client.ip == peer {
@@ -32,22 +40,16 @@ pub(super) fn speak(exchange: &Exchange, out: &mut Headers) {
     }
 
     out.push_id(HeaderId::XForwardedProto, client.scheme.as_str().as_bytes());
-    let sent = |id| if client.trusted { seen.get_id(id) } else { None };
-    let host = sent(HeaderId::XForwardedHost).unwrap_or(exchange.request.host_bytes());
+    let host = exchange.request.host_bytes();
     // HTTP/1.0 may name none (RFC 9112 section 3.2).
     if !host.is_empty() {
         out.push_id(HeaderId::XForwardedHost, host);
     }
-    match sent(HeaderId::XForwardedPort) {
-        Some(port) => out.push_id(HeaderId::XForwardedPort, port),
-        None => {
-            let port = port_of(host).unwrap_or(match client.scheme {
-                crate::exchange::Scheme::Http => b"80",
-                crate::exchange::Scheme::Https => b"443",
-            });
-            out.push_id(HeaderId::XForwardedPort, port);
-        }
-    }
+    let port = port_of(host).unwrap_or(match client.scheme {
+        Scheme::Http => b"80",
+        Scheme::Https => b"443",
+    });
+    out.push_id(HeaderId::XForwardedPort, port);
     out.push_id(HeaderId::XRequestId, exchange.id.as_bytes());
     if client.trusted {
         for id in [HeaderId::Traceparent, HeaderId::Tracestate] {

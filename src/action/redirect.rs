@@ -102,7 +102,7 @@ impl Redirect {
                 }
                 let path = match path {
                     Some(path) => path.render(exchange).map_err(unreadable)?.to_string(),
-                    None => request.target.path().to_owned(),
+                    None => [exchange.outer_prefix(), request.target.path()].concat(),
                 };
                 match request.target.query() {
                     Some(query) if !path.contains('?') => format!("{scheme}://{host}{path}?{query}"),

@@ -12,6 +12,7 @@ use super::route::{self, Route};
 use super::section::{Key, Schema, Section};
 use super::shape;
 use super::span::Spanned;
+use super::trusted::{self, TrustedHeaders};
 use super::url::HostPattern;
 
 /// A place where clients come in.
@@ -25,6 +26,8 @@ pub struct Listener {
     pub hosts: Vec<Spanned<HostPattern>>,
     /// Peers whose word about the client is believed.
     pub trusted_proxies: Vec<Cidr>,
+    /// The header fields of theirs that are believed.
+    pub trusted_headers: TrustedHeaders,
     /// Its bounds.
     pub limits: Limits,
     /// How paths are read.
@@ -85,6 +88,7 @@ const LISTENER: &[Key] = &[
         "The hosts it answers for (default: all); listeners on one address are told apart by it",
     ),
     Key::optional("trusted_proxies", shape::texts, "Networks whose word about the client is believed"),
+    Key::optional("trusted_headers", trusted::headers_schema, trusted::HEADERS),
     Key::optional("limits", limits_schema, "The bounds of requests and connections"),
     Key::optional("path", path_rules::schema, "How paths are read"),
     Key::optional("policies", || shape::defined("policies"), "Policies of this listener"),
@@ -137,12 +141,14 @@ pub(super) fn read(field: Field<'_>, vocabulary: Vocabulary<'_>) -> Vec<Listener
             let hosts = section.read("hosts", Vec::new(), |f| {
                 f.list_of(|item| item.host_pattern().map(|host| Spanned::new(host, item.span())))
             });
+            let (trusted_proxies, trusted_headers) = trusted::read(&section);
             let listener = Listener {
                 // A listener whose address is wrong is read to its end, so that all is reported, and left out.
                 listen: Spanned::new(SocketAddr::from(([127, 0, 0, 1], 0)), name.span),
                 name,
                 hosts,
-                trusted_proxies: section.read("trusted_proxies", Vec::new(), trusted),
+                trusted_proxies,
+                trusted_headers,
                 limits: section.read("limits", Limits::default(), limits),
                 path: section.read("path", PathRules::default(), path_rules::read),
                 policies: section
@@ -155,14 +161,15 @@ pub(super) fn read(field: Field<'_>, vocabulary: Vocabulary<'_>) -> Vec<Listener
         .collect()
 }
 
-/// The one listener of the short form.
-pub(super) fn short(listen: Field<'_>, trusted_proxies: Option<Field<'_>>) -> Option<Listener> {
-    let trusted_proxies = trusted_proxies.and_then(trusted).unwrap_or_default();
+/// The one listener of the short form, in the section of the whole file.
+pub(super) fn short(listen: Field<'_>, file: &Section<'_>) -> Option<Listener> {
+    let (trusted_proxies, trusted_headers) = trusted::read(file);
     Some(Listener {
         name: Spanned::new("default".into(), listen.label()),
         listen: address(listen)?,
         hosts: Vec::new(),
         trusted_proxies,
+        trusted_headers,
         limits: Limits::default(),
         path: PathRules::default(),
         policies: Policies::default(),
@@ -172,18 +179,6 @@ pub(super) fn short(listen: Field<'_>, trusted_proxies: Option<Field<'_>>) -> Op
 
 fn address(field: Field<'_>) -> Option<Spanned<SocketAddr>> {
     field.socket_address().map(|address| Spanned::new(address, field.span()))
-}
-
-/// Reads `trusted_proxies`. Trusting everybody is trusting nobody in particular: an error.
-fn trusted(field: Field<'_>) -> Option<Vec<Cidr>> {
-    field.list_of(|item| {
-        let network = item.cidr()?;
-        if network.is_everything() {
-            item.error("this trusts every client to say who it is", "name the networks of your proxies");
-            return None;
-        }
-        Some(network)
-    })
 }
 
 fn limits(field: Field<'_>) -> Option<Limits> {

@@ -17,6 +17,7 @@ use super::route::{self, Route};
 use super::section::{Key, Schema, Section};
 use super::shape;
 use super::span::{Files, Spanned};
+use super::trusted;
 use super::upstream::{self, Upstream};
 
 /// A configuration as written. Where the diagnostics of its load hold errors it is what could be read, so that
@@ -90,6 +91,7 @@ pub enum LogFormat {
 pub(super) const FILE: &[Key] = &[
     Key::optional("listen", shape::socket_address, "The address of the one listener, named `default`"),
     Key::optional("trusted_proxies", shape::texts, "Networks whose word about the client is believed"),
+    Key::optional("trusted_headers", trusted::headers_schema, trusted::HEADERS),
     Key::optional("listeners", listener::schema, "Several listeners by name"),
     Key::optional("upstreams", upstream::schema, "The services by name"),
     Key::optional("auth", || shape::map(shape::defined("auth")), "Authenticators by name"),
@@ -144,13 +146,14 @@ pub(super) fn read(root: &Node, vocabulary: Vocabulary<'_>, out: &Diagnostics) -
 
 fn listeners(section: &Section<'_>, root: &Node, vocabulary: Vocabulary<'_>) -> Vec<Listener> {
     let (short, long) = (section.get("listen"), section.get("listeners"));
-    let trusted = section.get("trusted_proxies");
-    if let (Some(_), Some(trusted)) = (long, trusted) {
-        let problem = Diagnostic::error(trusted.label(), "`trusted_proxies` stands beside `listen` alone");
-        section.out().add(problem.help("write it into each of the `listeners` that it is for"));
+    for key in ["trusted_proxies", "trusted_headers"] {
+        if let (Some(_), Some(trusted)) = (long, section.get(key)) {
+            let problem = Diagnostic::error(trusted.label(), format!("`{key}` stands beside `listen` alone"));
+            section.out().add(problem.help("write it into each of the `listeners` that it is for"));
+        }
     }
     match (short, long) {
-        (Some(short), None) => listener::short(short, trusted).into_iter().collect(),
+        (Some(short), None) => listener::short(short, section).into_iter().collect(),
         (short, Some(long)) => {
             if let Some(short) = short {
                 let problem = Diagnostic::error(short.label(), "both `listen` and `listeners` are written");

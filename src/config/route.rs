@@ -10,6 +10,7 @@ use super::names::Name;
 use super::path_rules::{self, PathRules};
 use super::pattern::{self, RouteKey};
 use super::policies::{Policies, Vocabulary};
+use super::rewrites::{self, Rewrites};
 use super::section::{Key, Schema, Section};
 use super::shape;
 use super::span::Spanned;
@@ -53,6 +54,8 @@ pub struct RouteBody {
     pub action: Spanned<Action>,
     /// The new path: a template, or in a `*` route what replaces the matched prefix.
     pub rewrite: Option<Text>,
+    /// What of the service's answer is rewritten.
+    pub rewrites: Rewrites,
     /// How long the answer may take, where it is written; else [`RouteBody::TIMEOUT`].
     pub timeout: Option<Duration>,
     /// The Host that the upstream sees.
@@ -110,6 +113,8 @@ const ROUTE: &[Key] = &[
     Key::optional("redirect", || shape::defined("redirect"), "Action: answer with a redirect"),
     Key::optional("respond", || shape::defined("respond"), "Action: answer in place"),
     Key::optional("rewrite", shape::text, "The new path; in a `*` route what replaces the matched prefix"),
+    Key::optional("rewrite_location", shape::boolean, rewrites::LOCATION),
+    Key::optional("rewrite_cookies", rewrites::cookies_schema, rewrites::COOKIE),
     Key::optional(
         "timeout",
         shape::duration,
@@ -190,9 +195,14 @@ fn body(field: Field<'_>, vocabulary: Vocabulary<'_>) -> Option<RouteBody> {
         Some(Spanned::new(action, field.label()))
     });
     if let Some(chosen) = chosen {
-        for (key, actions) in
-            [("rewrite", &ACTIONS[..1]), ("host", &ACTIONS[..1]), ("timeout", &ACTIONS[..2])]
-        {
+        let proxying = &ACTIONS[..1];
+        for (key, actions) in [
+            ("rewrite", proxying),
+            ("rewrite_location", proxying),
+            ("rewrite_cookies", proxying),
+            ("host", proxying),
+            ("timeout", &ACTIONS[..2]),
+        ] {
             if let Some(idle) = section.get(key).filter(|_| !actions.contains(&chosen.name())) {
                 let what = format!("{} does nothing beside {}", quoted(key), quoted(chosen.name()));
                 field.out().add(Diagnostic::error(idle.label(), what).help("remove it"));
@@ -201,6 +211,7 @@ fn body(field: Field<'_>, vocabulary: Vocabulary<'_>) -> Option<RouteBody> {
     }
     let condition = section.get("match").map(|f| condition::read(f).unwrap_or_default());
     let rewrite = section.get("rewrite").and_then(rewrite);
+    let rewrites = rewrites::read(&section);
     let timeout = section.get("timeout").and_then(|f| f.positive_duration());
     let host = section.read("host", HostHeader::Upstream, host);
     let path = section.get("path").and_then(path_rules::read);
@@ -214,6 +225,7 @@ fn body(field: Field<'_>, vocabulary: Vocabulary<'_>) -> Option<RouteBody> {
         condition,
         action: action?,
         rewrite,
+        rewrites,
         timeout,
         host,
         path,

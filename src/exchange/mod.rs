@@ -86,7 +86,7 @@ pub struct Client {
 pub enum RequestId {
     /// Made by the gate: a UUID in text.
     Made([u8; 36]),
-    /// Taken over; `[A-Za-z0-9._-]{1,128}`.
+    /// Taken over; `[A-Za-z0-9._-]{8,128}`.
     Given(Box<str>),
 }
 
@@ -106,7 +106,7 @@ impl RequestId {
 
     /// The id in a form that can stand in a header, if it may be taken over.
     pub fn given(text: &[u8]) -> Option<RequestId> {
-        let fits = (1..=128).contains(&text.len())
+        let fits = (8..=128).contains(&text.len())
             && text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
         fits.then(|| RequestId::Given(String::from_utf8_lossy(text).into()))
     }
@@ -233,6 +233,18 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// The path that trusted proxies in front have stripped, without a slash at its end; empty where there is none.
+    pub fn outer_prefix(&self) -> &str {
+        if !self.client.trusted {
+            return "";
+        }
+        let mut lines = self.request.headers.all_id(HeaderId::XForwardedPrefix);
+        match (lines.next(), lines.next()) {
+            (Some(only), None) => std::str::from_utf8(only).unwrap_or_default().trim_end_matches('/'),
+            _ => "",
+        }
+    }
+
     /// The raw value (still percent-encoded) of a path parameter.
     pub fn param(&self, name: &str) -> Option<&str> {
         let names = self.place.params(self.rule);

@@ -142,12 +142,12 @@ impl Connection {
     }
 
     /// The listener that the request is for, where several share the address.
-    fn chosen(pinned: Rc<Pinned>, head: &RequestHead, target: &[u8]) -> Rc<Pinned> {
+    fn chosen(&self, pinned: Rc<Pinned>, head: &RequestHead, target: &[u8]) -> Rc<Pinned> {
         if pinned.is_alone() {
             return pinned;
         }
-        let host = authority_of(target);
-        pinned.for_host(host.or(head.headers.get_id(HeaderId::Host)).unwrap_or_default())
+        let host = authority_of(target).or(head.headers.get_id(HeaderId::Host)).unwrap_or_default();
+        pinned.for_host(host, &self.wire.facts, &head.headers)
     }
 
     /// Whether no further request is to be taken.
@@ -225,7 +225,7 @@ impl Connection {
     /// Lets a request in, and uses up the bytes of its head.
     fn admit(&self, pinned: Rc<Pinned>, head: RequestHead, lent: Lent<'_>, started: Instant) -> Admitted {
         let target = &lent.bytes()[head.target.clone()];
-        let pinned = Connection::chosen(pinned, &head, target);
+        let pinned = self.chosen(pinned, &head, target);
         let limits = pinned.plan.limits;
         self.wire.received.set(0);
         // A body of no bytes is none: nobody has to read it before the next request, and nothing is to be asked for.

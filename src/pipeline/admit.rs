@@ -2,7 +2,6 @@
 //!
 //! Rules of the edge, "One path" and "One speaker". A codec has judged the framing before.
 
-use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -12,11 +11,12 @@ use smallvec::SmallVec;
 use crate::exchange::headers::same_folded;
 use crate::exchange::target::TargetError;
 use crate::exchange::{
-    Body, Client, Error, ErrorKind, Exchange, HeaderId, Headers, Record, Request, RequestId, Scheme, Target,
+    Body, Client, Error, ErrorKind, Exchange, HeaderId, Headers, Record, Request, RequestId, Target,
 };
 use crate::http1::valid_host;
 use crate::net::Facts;
-use crate::snapshot::{ListenerPlan, Pinned};
+use crate::snapshot::forwarded::Reported;
+use crate::snapshot::{Pinned, Trust};
 
 use super::{Core, Walk};
 
@@ -43,14 +43,15 @@ impl Walk {
     pub fn admit(core: Rc<Core>, pinned: Rc<Pinned>, arrived: Arrived<'_>) -> Walk {
         let plan = &pinned.plan;
         let mut headers = arrived.headers;
-        let client = client(plan, arrived.connection, &headers);
-        let given = if client.trusted {
-            headers.get_id(HeaderId::XRequestId).and_then(RequestId::given)
-        } else {
-            None
+        let (reported, unbelieved) = match plan.trust.reported(arrived.connection, &headers) {
+            Ok(reported) => (reported, None),
+            Err(error) => (Reported::direct(arrived.connection), Some(error.into())),
         };
+        let client = reported.client;
+        let given = if client.trusted { given_id(&mut headers) } else { None };
         let id = given.unwrap_or_else(|| core.request_id());
-        strip(&mut headers, client.trusted, &pinned.snapshot.identity_headers);
+        let trust = client.trusted.then_some(&plan.trust);
+        strip(&mut headers, trust, &pinned.snapshot.identity_headers);
 
         let (target, refused) = match Target::parse(arrived.target, plan.path_rules) {
             Ok(parsed) if parsed.target.is_asterisk() && arrived.method != Method::OPTIONS => {
@@ -63,8 +64,16 @@ impl Walk {
             }
             Err(error) => (Target::default(), Some(error.into())),
         };
+        if client.trusted
+            && let Some(host) = reported.authority(headers.get_id(HeaderId::Host).unwrap_or_default())
+        {
+            // From here on every station sees the public host. It was judged, so it can be set.
+            headers.remove_id(HeaderId::Host);
+            headers.push_id(HeaderId::Host, &host);
+        }
         let too_large = arrived.body.length().is_some_and(|length| length > plan.limits.body);
-        let refused = refused
+        let refused = unbelieved
+            .or(refused)
             .or_else(|| too_large.then(|| Error::new(ErrorKind::BodyTooLarge).closing()))
             .or_else(|| expectation(&mut headers));
 
@@ -81,7 +90,11 @@ impl Walk {
         started: Instant,
         error: Error,
     ) -> Walk {
-        let client = client(&pinned.plan, connection, &Headers::new());
+        // No line was read, so there is none that could be unbelievable.
+        let client = match pinned.plan.trust.reported(connection, &Headers::new()) {
+            Ok(reported) => reported.client,
+            Err(_) => Reported::direct(connection).client,
+        };
         let request = Request {
             method: Method::from_bytes(b"-").unwrap_or_default(),
             target: Target::default(),
@@ -126,48 +139,24 @@ impl Walk {
     }
 }
 
-/// The client as the network tells: behind trusted proxies, the first address from the right that is not one of them.
-fn client(plan: &ListenerPlan, connection: &Facts, headers: &Headers) -> Client {
-    let peer = connection.peer;
-    let scheme = if connection.tls.is_some() { Scheme::Https } else { Scheme::Http };
-    let peer_ip = peer.ip().to_canonical();
-    if plan.trusted_proxies.is_empty() || !plan.trusts(peer_ip) {
-        return Client { peer, ip: peer_ip, trusted: false, scheme };
-    }
-    let mut ip = peer_ip;
-    let lines: SmallVec<[&[u8]; 4]> = headers.all_id(HeaderId::XForwardedFor).collect();
-    for entry in lines.iter().rev().flat_map(|line| line.rsplit(|byte| *byte == b',')) {
-        let Some(hop) = forwarded_ip(entry) else { break };
-        ip = hop;
-        if !plan.trusts(hop) {
-            break;
-        }
-    }
-    let scheme = match headers.get_id(HeaderId::XForwardedProto) {
-        Some(proto) if proto.eq_ignore_ascii_case(b"https") => Scheme::Https,
-        Some(_) => Scheme::Http,
-        None => scheme,
+/// The id that a trusted proxy has given, if it has given exactly one that may be taken over; else none is left.
+fn given_id(headers: &mut Headers) -> Option<RequestId> {
+    let given = {
+        let mut lines = headers.all_id(HeaderId::XRequestId);
+        let first = lines.next();
+        first.filter(|_| lines.next().is_none()).and_then(RequestId::given)
     };
-    Client { peer, ip, trusted: true, scheme }
-}
-
-/// An address as proxies write it: bare, in brackets, or with a port.
-fn forwarded_ip(entry: &[u8]) -> Option<IpAddr> {
-    let entry = std::str::from_utf8(entry).ok()?.trim();
-    if let Ok(ip) = entry.parse::<IpAddr>() {
-        return Some(ip.to_canonical());
+    if given.is_none() {
+        headers.remove_id(HeaderId::XRequestId);
     }
-    if let Ok(address) = entry.parse::<SocketAddr>() {
-        return Some(address.ip().to_canonical());
-    }
-    entry.strip_prefix('[')?.strip_suffix(']')?.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
+    given
 }
 
 /// Takes out what only the gate may say, in every spelling that an upstream could fold into it.
-fn strip(headers: &mut Headers, trusted: bool, identity: &[String]) {
-    headers.retain(|id, name, _| {
+fn strip(headers: &mut Headers, trust: Option<&Trust>, identity: &[String]) {
+    headers.retain(|id, name, value| {
         let folded = if id == HeaderId::Other { HeaderId::folded(name) } else { id };
-        if folded.gateway_owned() && !(trusted && folded == id) {
+        if folded.gateway_owned() && !(folded == id && trust.is_some_and(|trust| trust.keeps(id, value))) {
             return false;
         }
         // A second spelling of a name that the gate reads is never passed on beside the first.

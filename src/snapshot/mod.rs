@@ -5,6 +5,7 @@
 
 pub mod compile;
 pub mod explain;
+pub mod forwarded;
 mod guard;
 pub mod live;
 pub mod reference;
@@ -19,16 +20,18 @@ use std::time::{Duration, SystemTime};
 use crate::action::Action;
 use crate::action::describe::Description;
 use crate::action::proxy::Proxy;
-use crate::config::{Cidr, Span};
+use crate::config::Span;
 use crate::exchange::target::PathRules;
-use crate::exchange::{Error, Exchange, Name, Place, Response};
+use crate::exchange::{Error, Exchange, Headers, Name, Place, Response};
 use crate::http1::HeadLimits;
+use crate::net::Facts;
 use crate::policy::chain::Chain;
 use crate::route::{HostList, Predicate, Table};
 use crate::runtime::hash::HashMap;
 use crate::telemetry::metrics::RouteMetrics;
 use crate::upstream::{Tools, Upstream};
 
+pub use forwarded::Trust;
 pub use guard::Guard;
 pub use live::{Live, Watcher};
 
@@ -65,8 +68,8 @@ pub struct ListenerPlan {
     pub limits: Limits,
     /// How targets are read: as the most permissive of the routes wants it, the rules refuse the rest.
     pub path_rules: PathRules,
-    /// Peers whose word about the client is taken.
-    pub trusted_proxies: Vec<Cidr>,
+    /// Whose word about the client is believed, and in which fields.
+    pub trust: Trust,
     /// From pattern and method to the rules that may answer, in the order of their `match`.
     pub table: Table<Vec<Alternative>>,
     /// Every rule; the numbers in the table point here.
@@ -80,7 +83,7 @@ pub struct ListenerPlan {
 impl ListenerPlan {
     /// Whether a peer's word about the client is taken.
     pub fn trusts(&self, ip: IpAddr) -> bool {
-        self.trusted_proxies.iter().any(|cidr| cidr.contains(ip))
+        self.trust.trusts(ip)
     }
 
     /// Whether both have one address, where the Host of a request chooses. A port that the system is to choose is
@@ -251,16 +254,24 @@ impl Pinned {
         self.plan.trusts(ip) || self.beside.iter().any(|other| other.plan.trusts(ip))
     }
 
-    /// The listener that answers for the host of a request, among those on the same address: the closest one. Where
-    /// none does it is this one.
-    pub fn for_host(self: Rc<Self>, host: &[u8]) -> Rc<Pinned> {
+    /// The listener that answers for a request that names this host, among those on the same address: the closest one.
+    /// Where none does it is this one. Each judges the public host as it believes the peer, so that none is reached by the
+    /// word of a proxy that it does not trust.
+    pub fn for_host(self: Rc<Self>, host: &[u8], connection: &Facts, headers: &Headers) -> Rc<Pinned> {
         if self.is_alone() {
             return self;
         }
-        let host = std::str::from_utf8(host).unwrap_or_default();
-        let mut best = (self.plan.closeness(host), &self);
+        let named = std::str::from_utf8(host).unwrap_or_default();
+        let closeness = |pinned: &Pinned| {
+            let reported = pinned.plan.trust.reported(connection, headers).ok();
+            match reported.and_then(|reported| reported.authority(host)) {
+                Some(public) => pinned.plan.closeness(std::str::from_utf8(&public).unwrap_or_default()),
+                None => pinned.plan.closeness(named),
+            }
+        };
+        let mut best = (closeness(&self), &self);
         for other in &self.beside {
-            let closeness = other.plan.closeness(host);
+            let closeness = closeness(other);
             if closeness > best.0 {
                 best = (closeness, other);
             }

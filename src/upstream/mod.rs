@@ -14,6 +14,7 @@ pub mod limits;
 mod simulation;
 pub mod transport;
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -197,6 +198,22 @@ impl Upstream {
                     || matches!(&url.host, Host::Name(host) if authority.eq_ignore_ascii_case(host))
             })
             || self.set.is_named(authority)
+    }
+
+    /// Whether what it or one of its endpoints is called lies below a domain. No address does.
+    pub fn is_below(&self, domain: &str) -> bool {
+        let below = |name: &str| {
+            let start = name.len().checked_sub(domain.len()).and_then(|at| at.checked_sub(1));
+            start.is_some_and(|dot| {
+                name.as_bytes()[dot] == b'.'
+                    && name.as_bytes()[dot + 1..].eq_ignore_ascii_case(domain.as_bytes())
+            }) && name.parse::<IpAddr>().is_err()
+        };
+        let settings = &self.settings;
+        let written = settings.written.endpoints.urls();
+        below(&settings.host)
+            || written.into_iter().any(|url| matches!(&url.host, Host::Name(host) if below(host)))
+            || self.set.has_name(below)
     }
 
     /// Its breaker.

@@ -48,6 +48,8 @@ mod log;
 mod one_path;
 mod overload;
 mod process;
+mod public_address;
+mod public_answers;
 mod redis;
 mod redis_away;
 mod reload;

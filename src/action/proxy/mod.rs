@@ -13,6 +13,7 @@ pub(super) use response::public_cookie;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::Rewrites;
 use crate::expression::Template;
 use crate::upstream::Upstream;
 
@@ -45,6 +46,8 @@ pub struct Proxy {
     pub host: HostRule,
     /// What becomes of the path, if anything.
     pub rewrite: Option<Rewrite>,
+    /// What of an answer is rewritten where it names the service.
+    pub rewrites: Rewrites,
     /// Whether an encoded slash passes.
     pub path_rules: crate::exchange::target::PathRules,
     /// The route's own timeout, where it lifts the upstream's default.

@@ -3,6 +3,8 @@
 
 use std::net::IpAddr;
 
+use crate::upstream::Upstream;
+
 /// What follows `http://`, `https://` or `//`.
 fn after_scheme(text: &str) -> Option<&str> {
     ["http://", "https://", "//"].iter().find_map(|scheme| {
@@ -14,16 +16,44 @@ fn after_scheme(text: &str) -> Option<&str> {
 
 /// How what a service says of itself becomes what a client may know.
 pub struct Map<'a> {
-    /// Whether an authority, or a host alone, names the service: any of its endpoints.
-    pub inside: &'a dyn Fn(&str) -> bool,
+    /// The names of the service.
+    pub inside: &'a dyn Inside,
     /// The public path that leads to the service, without a slash at its end.
     pub public: &'a str,
     /// The path at the service that it leads to, without a slash at its end.
     pub inner: &'a str,
-    /// The scheme that the client used.
+    /// The public scheme.
     pub scheme: &'a str,
-    /// The host that the client asked for, with its port if it sent one.
+    /// The public host, with its port if it has one; empty where the client named none.
     pub public_host: &'a str,
+}
+
+/// What a service is called.
+pub trait Inside {
+    /// Whether an authority, or a host alone, names the service: any of its endpoints.
+    fn is_named(&self, authority: &str) -> bool;
+    /// Whether a name of the service lies below this domain.
+    fn is_below(&self, domain: &str) -> bool;
+}
+
+impl Inside for Upstream {
+    fn is_named(&self, authority: &str) -> bool {
+        Upstream::is_named(self, authority)
+    }
+
+    fn is_below(&self, domain: &str) -> bool {
+        Upstream::is_below(self, domain)
+    }
+}
+
+/// An authority without the port of a scheme, which goes without saying.
+fn without_usual_port(authority: &str) -> &str {
+    authority.strip_suffix(":80").or_else(|| authority.strip_suffix(":443")).unwrap_or(authority)
+}
+
+/// What stands behind `prefix` in a path, where the path is the prefix or lies below it.
+fn below<'a>(path: &'a str, prefix: &str) -> Option<&'a str> {
+    path.strip_prefix(prefix).filter(|rest| rest.is_empty() || rest.starts_with(['/', '?', '#']))
 }
 
 impl Map<'_> {
@@ -32,7 +62,7 @@ impl Map<'_> {
         if after_scheme(text).is_some() {
             return self.absolute(text);
         }
-        text.starts_with('/').then(|| self.path(text))
+        text.starts_with('/').then(|| self.path(text)).filter(|path| path != text)
     }
 
     /// The target of a `Refresh` as that of a `Location`: after the seconds, with or without `url=` and quotes
@@ -82,34 +112,57 @@ impl Map<'_> {
         (copied > 0).then(|| out + &text[copied..])
     }
 
-    /// A whole URL that points inside, as the client can follow it.
+    /// A whole URL that points inside, as the client can follow it. One of the public host points outside, whatever the
+    /// service is called.
     fn absolute(&self, text: &str) -> Option<String> {
         let rest = after_scheme(text)?;
         let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (authority, path) = rest.split_at(end);
-        if !(self.inside)(authority) {
+        let authority = authority.rsplit_once('@').map_or(authority, |(_, authority)| authority);
+        let bare = without_usual_port(authority);
+        let is_public = bare.eq_ignore_ascii_case(without_usual_port(self.public_host));
+        if is_public || !(self.inside.is_named(authority) || self.inside.is_named(bare)) {
             return None;
         }
         let path = if path.starts_with('/') { self.path(path) } else { format!("{}{path}", self.path("/")) };
+        if self.public_host.is_empty() {
+            // A client of HTTP/1.0 that named no host resolves a path against where it has asked.
+            return Some(path);
+        }
         Some(format!("{}://{}{path}", self.scheme, self.public_host))
     }
 
-    /// A path of the service as the public path that leads to it.
+    /// A path of the service as the public path that leads to it. What lies below the public prefix already comes from a
+    /// service that knows it, and stays.
     fn path(&self, path: &str) -> String {
-        match path.strip_prefix(self.inner) {
-            Some(rest) if rest.is_empty() || rest.starts_with(['/', '?', '#']) => {
-                format!(
-                    "{}{}",
-                    self.public,
-                    if self.public.is_empty() && !rest.starts_with('/') { path } else { rest }
-                )
-            }
-            _ => path.to_owned(),
+        if !self.public.is_empty() && below(path, self.public).is_some() {
+            return path.to_owned();
+        }
+        match below(path, self.inner) {
+            Some(rest) if self.public.is_empty() && !rest.starts_with('/') => format!("/{rest}"),
+            Some(rest) => format!("{}{rest}", self.public),
+            None => path.to_owned(),
         }
     }
 
-    /// A `Set-Cookie` whose Domain and Path are the public ones (RFC 6265 section 4.1).
-    pub fn cookie(&self, text: &str) -> Option<String> {
+    /// The `Path` of a cookie as the public path that it stands for, without a slash at its end where it is the whole
+    /// prefix: `/shop/` would not be sent to `/shop` (RFC 6265 section 5.1.4).
+    fn cookie_path(&self, path: &str) -> String {
+        let bare = path.trim_end_matches('/');
+        if bare == self.inner || below(self.inner, bare).is_some() {
+            // It covers all of the service that is public.
+            return if self.public.is_empty() { "/".to_owned() } else { self.public.to_owned() };
+        }
+        self.path(path)
+    }
+
+    /// A `Set-Cookie` (RFC 6265 section 4.1) whose Domain is the public one where it covers the service and not the public
+    /// host, and whose Path is the public one where `paths` asks for it; `None` where it stays as it is.
+    ///
+    /// A cookie of the prefix `__Host-` has no Domain and the Path `/`, else browsers refuse it (RFC 6265bis section
+    /// 4.1.3.2): it keeps its Path, and gets no Domain.
+    pub fn cookie(&self, text: &str, paths: bool) -> Option<String> {
+        let is_host = text.trim_start().get(..7).is_some_and(|start| start.eq_ignore_ascii_case("__Host-"));
         let mut changed = false;
         let mut out = String::with_capacity(text.len() + self.public.len());
         for (index, part) in text.split(';').enumerate() {
@@ -117,10 +170,10 @@ impl Map<'_> {
             let (name, value) = (name.trim(), value.trim());
             let mapped = if index == 0 {
                 None
-            } else if name.eq_ignore_ascii_case("domain") && (self.inside)(value.trim_start_matches('.')) {
-                Some(self.public_domain())
-            } else if name.eq_ignore_ascii_case("path") && value.starts_with('/') {
-                let path = self.path(value);
+            } else if name.eq_ignore_ascii_case("domain") && self.is_foreign(value.trim_start_matches('.')) {
+                Some(self.public_domain().filter(|_| !is_host))
+            } else if paths && !is_host && name.eq_ignore_ascii_case("path") && value.starts_with('/') {
+                let path = self.cookie_path(value);
                 (path != value).then(|| Some(format!(" {name}={path}")))
             } else {
                 None
@@ -139,88 +192,33 @@ impl Map<'_> {
         changed.then_some(out)
     }
 
-    /// The Domain attribute for the public host; none where that is an address, so that the cookie stays with it.
-    fn public_domain(&self) -> Option<String> {
-        let host = match self.public_host.rsplit_once(':') {
+    /// Whether a Domain covers the service and not the public host.
+    fn is_foreign(&self, domain: &str) -> bool {
+        let host = self.public_name();
+        let covers = host.eq_ignore_ascii_case(domain)
+            || host.len().checked_sub(domain.len() + 1).is_some_and(|dot| {
+                host.as_bytes()[dot] == b'.'
+                    && host.as_bytes()[dot + 1..].eq_ignore_ascii_case(domain.as_bytes())
+            });
+        !domain.is_empty() && !covers && (self.inside.is_named(domain) || self.inside.is_below(domain))
+    }
+
+    /// The public host without its port.
+    fn public_name(&self) -> &str {
+        match self.public_host.rsplit_once(':') {
             Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
             _ => self.public_host,
-        };
-        let is_address = host.starts_with('[') || host.parse::<IpAddr>().is_ok();
-        (!is_address).then(|| format!(" Domain={host}"))
+        }
+    }
+
+    /// The Domain attribute for the public host; none where that is an address or not known, so that the cookie stays with
+    /// the host that the client has asked.
+    fn public_domain(&self) -> Option<String> {
+        let host = self.public_name();
+        let is_name = !host.is_empty() && !host.starts_with('[') && host.parse::<IpAddr>().is_err();
+        is_name.then(|| format!(" Domain={host}"))
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn map<'a>(public: &'a str, inner: &'a str) -> Map<'a> {
-        Map {
-            inside: &|authority| {
-                matches!(authority, "users.internal:3001" | "users.internal" | "10.0.0.1:3001")
-            },
-            public,
-            inner,
-            scheme: "https",
-            public_host: "shop.example.com",
-        }
-    }
-
-    #[test]
-    fn a_location_that_points_inside_leads_outside() {
-        let stripped = map("/api/users", "");
-        let location = |text: &str| stripped.location(text);
-        assert_eq!(
-            location("http://users.internal:3001/next?a=1").as_deref(),
-            Some("https://shop.example.com/api/users/next?a=1")
-        );
-        assert_eq!(location("http://10.0.0.1:3001").as_deref(), Some("https://shop.example.com/api/users/"));
-        assert_eq!(location("/next").as_deref(), Some("/api/users/next"));
-        assert_eq!(location("next"), None, "a relative one already leads there");
-        assert_eq!(location("https://other.example.com/x"), None);
-        let mapped = map("/shop", "/v2");
-        assert_eq!(mapped.location("/v2/next").as_deref(), Some("/shop/next"));
-        assert_eq!(mapped.location("/v20/next").as_deref(), Some("/v20/next"));
-        assert_eq!(map("", "").location("/next").as_deref(), Some("/next"));
-    }
-
-    #[test]
-    fn a_refresh_leads_outside_however_it_is_written() {
-        let map = map("/api/users", "");
-        for (given, mapped) in [
-            ("0; url=http://10.0.0.1:3001/x", "0; url=https://shop.example.com/api/users/x"),
-            ("5;URL = '//users.internal/x'; a", "5;URL = 'https://shop.example.com/api/users/x'; a"),
-            ("5, \"/x\"", "5, \"/api/users/x\""),
-            ("5; http://users.internal:3001", "5; https://shop.example.com/api/users/"),
-        ] {
-            assert_eq!(map.refresh(given).as_deref(), Some(mapped));
-        }
-        for given in ["5", "5;", "0; url=https://other.example.com/x", "0; url='"] {
-            assert_eq!(map.refresh(given), None, "{given}");
-        }
-    }
-
-    #[test]
-    fn links_that_point_inside_lead_outside() {
-        let map = map("/api/users", "");
-        assert_eq!(
-            map.links("</a>; rel=up, <http://users.internal:3001/b?p=2>; title=\"<http://users.internal/>\\\"\", <//10.0.0.1:3001>; rel=x").as_deref(),
-            Some("</a>; rel=up, <https://shop.example.com/api/users/b?p=2>; title=\"<http://users.internal/>\\\"\", <https://shop.example.com/api/users/>; rel=x"),
-        );
-        for told in ["</a>; rel=up", "<https://other.example.com/>; rel=next", "<http://users.internal", ""] {
-            assert_eq!(map.links(told), None, "{told}");
-        }
-    }
-
-    #[test]
-    fn a_cookie_belongs_to_the_public_host_and_path() {
-        let stripped = map("/api/users", "");
-        assert_eq!(
-            stripped.cookie("a=1; Domain=users.internal; Path=/; HttpOnly").as_deref(),
-            Some("a=1; Domain=shop.example.com; Path=/api/users/; HttpOnly")
-        );
-        assert_eq!(stripped.cookie("a=1; HttpOnly"), None);
-        let by_address = Map { public_host: "127.0.0.1:8080", ..map("", "") };
-        assert_eq!(by_address.cookie("a=1; domain=users.internal").as_deref(), Some("a=1"));
-    }
-}
+mod tests;

@@ -1,5 +1,7 @@
 //! The head that a service gets.
 
+use std::borrow::Cow;
+
 use crate::exchange::target::PathRules;
 use crate::exchange::{Error, ErrorKind, Exchange, HeaderId, Headers, Request, Target};
 use crate::expression::EvalError;
@@ -7,12 +9,23 @@ use crate::expression::EvalError;
 use super::super::forward;
 use super::{HostRule, Proxy, Rewrite};
 
-/// How paths of the service and public paths belong together, for `Location` and cookies.
+/// How paths of the service and public paths belong together, for `Location`, cookies and `X-Forwarded-Prefix`.
 pub(super) struct Mapping {
     /// How long the public prefix is, as a part of the request's path.
     pub(super) public: usize,
     /// The prefix at the service, without a slash at its end.
     pub(super) inner: String,
+}
+
+impl Mapping {
+    /// The public path that leads to the service, without a slash at its end.
+    pub(super) fn public_path<'a>(&self, exchange: &'a Exchange) -> Cow<'a, str> {
+        let own = exchange.request.target.path().get(..self.public).unwrap_or_default().trim_end_matches('/');
+        match exchange.outer_prefix() {
+            "" => Cow::Borrowed(own),
+            outer => Cow::Owned([outer, own].concat()),
+        }
+    }
 }
 
 /// The outgoing request; the exchange keeps its own.
@@ -27,6 +40,14 @@ pub(super) fn outgoing(proxy: &Proxy, exchange: &mut Exchange) -> Result<(Reques
     }
     headers.extend_from(&from.headers, |id, _, _| id != HeaderId::Host && !id.gateway_owned());
     forward::speak(exchange, &mut headers);
+    if mapping.public > 0 || exchange.client.trusted {
+        // The client's path is this and the path that the service gets, where nothing else was put in front of that.
+        let public = mapping.public_path(exchange);
+        if let Some(prefix) = public.strip_suffix(mapping.inner.as_str()).filter(|prefix| !prefix.is_empty())
+        {
+            headers.push_id(HeaderId::XForwardedPrefix, prefix.as_bytes());
+        }
+    }
     let body = exchange.request.body.take();
     let request = Request {
         method: exchange.request.method.clone(),

@@ -1,5 +1,6 @@
 //! Hides the inside of the house in an answer: software, names, addresses and inner paths (rules of the edge, "Hidden").
 
+use crate::config::{Cookies, Rewrites};
 use crate::exchange::{Exchange, HeaderId, Headers, Response};
 
 use crate::upstream::Upstream;
@@ -8,18 +9,14 @@ use super::Proxy;
 use super::public::Map;
 use super::request::Mapping;
 
-/// Rewrites what points inside, drops what tells of it.
+/// Rewrites what points inside, as far as the route wants it, and drops what reveals it.
 pub(super) fn hide(proxy: &Proxy, exchange: &Exchange, mapping: &Mapping, answer: &mut Response) {
     let told = |id| matches!(id, HeaderId::Server | HeaderId::XPoweredBy | HeaderId::Via);
-    let pointing = |id| {
-        matches!(
-            id,
-            HeaderId::Location
-                | HeaderId::ContentLocation
-                | HeaderId::Refresh
-                | HeaderId::Link
-                | HeaderId::SetCookie
-        )
+    let Rewrites { location, cookies } = proxy.rewrites;
+    let pointing = |id| match id {
+        HeaderId::Location | HeaderId::ContentLocation | HeaderId::Refresh | HeaderId::Link => location,
+        HeaderId::SetCookie => cookies != Cookies::None,
+        _ => false,
     };
     let mut points = false;
     answer.headers.retain(|id, _, _| {
@@ -30,14 +27,8 @@ pub(super) fn hide(proxy: &Proxy, exchange: &Exchange, mapping: &Mapping, answer
         return;
     }
     let map = Map {
-        inside: &|authority| proxy.upstream.is_named(authority),
-        public: exchange
-            .request
-            .target
-            .path()
-            .get(..mapping.public)
-            .unwrap_or_default()
-            .trim_end_matches('/'),
+        inside: &*proxy.upstream,
+        public: &mapping.public_path(exchange),
         inner: &mapping.inner,
         scheme: exchange.client.scheme.as_str(),
         public_host: exchange.request.host(),
@@ -49,7 +40,7 @@ pub(super) fn hide(proxy: &Proxy, exchange: &Exchange, mapping: &Mapping, answer
             (HeaderId::Location | HeaderId::ContentLocation, Some(text)) => map.location(text),
             (HeaderId::Refresh, Some(text)) => map.refresh(text),
             (HeaderId::Link, Some(text)) => map.links(text),
-            (HeaderId::SetCookie, Some(text)) => map.cookie(text),
+            (HeaderId::SetCookie, Some(text)) => map.cookie(text, cookies == Cookies::All),
             _ => None,
         };
         lines.push_judged(name, mapped.as_ref().map_or(value, |mapped| mapped.as_bytes()));
@@ -65,11 +56,11 @@ pub(in crate::action) fn public_cookie(
     text: &str,
 ) -> Option<String> {
     let map = Map {
-        inside: &|authority| upstream.is_named(authority),
+        inside: upstream,
         public: "",
-        inner: &upstream.settings().base_path,
+        inner: "",
         scheme: exchange.client.scheme.as_str(),
         public_host: exchange.request.host(),
     };
-    map.cookie(text)
+    map.cookie(text, false)
 }

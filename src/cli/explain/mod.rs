@@ -99,8 +99,19 @@ fn tell(arguments: &Arguments, snapshot: &Arc<Snapshot>, environment: &Environme
     let Some(pinned) = pinned else { return Ok(told) };
     match parse_request(head.as_bytes(), &plan.limits.head, Headers::new()) {
         Ok(Some(read)) => {
+            let connection = Facts::plain(SocketAddr::new(arguments.client_ip, 0));
+            let pinned = if arguments.listener.is_some() {
+                pinned
+            } else {
+                let asked = read.headers.get_id(HeaderId::Host).unwrap_or_default();
+                Rc::clone(&pinned).for_host(asked, &connection, &read.headers)
+            };
+            if pinned.plan.name != told.listener {
+                told.listener = Name::clone(&pinned.plan.name);
+                told.why = "its hosts fit the public host best".to_owned();
+            }
             let arrived = Arrived {
-                connection: &Facts::plain(SocketAddr::new(arguments.client_ip, 0)),
+                connection: &connection,
                 started: clock::now(),
                 method: read.method,
                 target: &head.as_bytes()[read.target],

@@ -133,7 +133,8 @@ async fn stream_of(
     let walk = match lines(&head, &limits) {
         Err(error) => Walk::refuse(core, pinned, &facts, started, error),
         Ok(headers) => {
-            let pinned = pinned.for_host(headers.get_id(HeaderId::Host).unwrap_or_default());
+            let pinned =
+                pinned.for_host(headers.get_id(HeaderId::Host).unwrap_or_default(), &facts, &headers);
             let limits = pinned.plan.limits;
             let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
             let body = if body.is_end_stream() {

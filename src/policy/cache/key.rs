@@ -48,10 +48,8 @@ impl Cached {
             None => {
                 let target = &exchange.request.target;
                 parts.extend([b"target".as_slice(), &host, target.path().as_bytes()]);
-                // A trusted proxy's word of the host goes on to the service, which may write it into its answer.
-                for id in [HeaderId::XForwardedHost, HeaderId::XForwardedPort] {
-                    parts.push(exchange.request.headers.get_id(id).unwrap_or_default());
-                }
+                // The service is given it, and may write it into its answer; host and port are the public ones already.
+                parts.push(exchange.outer_prefix().as_bytes());
                 match target.query() {
                     Some(query) => parts.extend([b"query".as_slice(), query.as_bytes()]),
                     None => parts.push(b"none"),

@@ -9,7 +9,7 @@ mod origins;
 mod preflight;
 mod read;
 
-use crate::exchange::{Error, ErrorKind, Exchange, HeaderId, Headers, Response};
+use crate::exchange::{Error, ErrorKind, Exchange, Headers, Response};
 use crate::policy::{Phase, Policy, Step};
 
 pub use origins::Origins;
@@ -91,11 +91,12 @@ impl Cors {
     ///
     /// The codec has taken `connection` and `upgrade` out. What is left only a handshake has: no script can set a
     /// field whose name begins with `sec-`. A page of the very host that it asks is of no other origin.
-    fn is_foreign_socket(&self, headers: &Headers) -> bool {
+    fn is_foreign_socket(&self, exchange: &Exchange) -> bool {
+        let headers = &exchange.request.headers;
         let Some(origin) = lines::origin(headers) else { return false };
         let shakes =
             || ["sec-websocket-key", "sec-websocket-version"].iter().any(|name| headers.get(name).is_some());
-        let own = || lines::is_own(origin, headers.get_id(HeaderId::Host));
+        let own = || lines::is_own(origin, exchange.request.host_bytes(), exchange.client.scheme);
         self.origins.permitted(Some(origin)).is_none() && shakes() && !own()
     }
 }
@@ -113,7 +114,7 @@ impl Policy for Cors {
         if asked(&exchange.request).is_some() {
             return Step::Respond(self.permit(exchange));
         }
-        if self.is_foreign_socket(&exchange.request.headers) {
+        if self.is_foreign_socket(exchange) {
             let error = Error::new(ErrorKind::Forbidden).reason("origin");
             return Step::Fail(error.detail("This origin may not open a connection here."));
         }

@@ -9,7 +9,7 @@ use crate::exchange::target::PathRules;
 use crate::expression::Scope;
 use crate::http1::HeadLimits;
 use crate::route::{HostList, Layer, Methods, Pattern, TableBuilder};
-use crate::snapshot::{Limits, ListenerPlan, Rule, RuleAction};
+use crate::snapshot::{Limits, ListenerPlan, Rule, RuleAction, Trust};
 
 use super::environment::Environment;
 use super::policies::Definitions;
@@ -48,7 +48,7 @@ fn plan(config: &Config, listener: &Listener, rules: &mut Rules<'_, '_>) -> List
         hosts: hosts(listener, rules.out),
         limits: limits(listener),
         path_rules: widest,
-        trusted_proxies: listener.trusted_proxies.clone(),
+        trust: Trust { proxies: listener.trusted_proxies.clone(), headers: listener.trusted_headers },
         table: table.build(),
         rules: std::mem::take(&mut rules.list),
         no_route,

@@ -133,6 +133,7 @@ fn action(
                 upstream: called.upstream,
                 host,
                 rewrite,
+                rewrites: body.rewrites,
                 path_rules: keeps,
                 lifted,
             })));

@@ -167,6 +167,15 @@ impl Set {
             authority.eq_ignore_ascii_case(own)
                 || authority.eq_ignore_ascii_case(host)
                 || authority == one.address().to_string()
+                || authority.trim_matches(['[', ']']) == one.address().ip().to_string()
+        })
+    }
+
+    /// Whether one of the endpoints has a name, without its port, for which this holds.
+    pub(in crate::upstream) fn has_name(&self, holds: impl Fn(&str) -> bool) -> bool {
+        self.endpoints().iter().any(|one| {
+            let own = one.authority();
+            holds(own.rsplit_once(':').map_or(own, |(host, _)| host))
         })
     }
 

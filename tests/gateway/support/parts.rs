@@ -8,8 +8,14 @@ const PAGE: &str = include_str!("../../../docs/aggregates.md");
 /// The rows of that table of the page, cell by cell, found by the first cell of its head.
 #[track_caller]
 pub(crate) fn page_table(first: &str) -> Vec<Vec<&'static str>> {
+    table(PAGE, first)
+}
+
+/// The same of any page.
+#[track_caller]
+pub(crate) fn table(page: &'static str, first: &str) -> Vec<Vec<&'static str>> {
     let head = format!("| {first} |");
-    let lines = PAGE.lines().skip_while(|line| !line.starts_with(&head)).skip(2);
+    let lines = page.lines().skip_while(|line| !line.starts_with(&head)).skip(2);
     let rows: Vec<Vec<&str>> = lines
         .take_while(|line| line.starts_with('|'))
         .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())

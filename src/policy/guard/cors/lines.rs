@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::exchange::{HeaderId, Headers};
+use crate::exchange::{HeaderId, Headers, Scheme};
 
 /// The line that lets a page read an answer.
 pub(super) const ALLOW_ORIGIN: &[u8] = b"access-control-allow-origin";
@@ -14,10 +14,17 @@ pub(super) fn origin(headers: &Headers) -> Option<&[u8]> {
     Some(if lines.next().is_some() { b"" } else { first })
 }
 
-/// Whether an origin is of the host that it asks, whatever its scheme: the gate may stand behind one that ends TLS.
-pub(super) fn is_own(origin: &[u8], host: Option<&[u8]>) -> bool {
-    let web = origin.strip_prefix(b"https://").or_else(|| origin.strip_prefix(b"http://"));
-    web.zip(host).is_some_and(|(page, host)| page.eq_ignore_ascii_case(host))
+/// Whether an origin is that of the public host, each with its scheme's port understood. A page that came by TLS is at
+/// home whatever scheme is known here, for the gate may stand behind one that ends TLS and does not say so. A page that came
+/// without is not the one that is served by TLS.
+pub(super) fn is_own(origin: &[u8], host: &[u8], scheme: Scheme) -> bool {
+    let (page, port) = match (origin.strip_prefix(b"https://"), origin.strip_prefix(b"http://")) {
+        (Some(page), _) => (page, b":443".as_slice()),
+        (None, Some(page)) if scheme == Scheme::Http => (page, b":80".as_slice()),
+        _ => return false,
+    };
+    let bare = |host: &[u8]| host.strip_suffix(port).unwrap_or(host).to_ascii_lowercase();
+    !host.is_empty() && bare(page) == bare(host)
 }
 
 /// Takes out of an answer what only the gate says to browsers, in one pass over its lines; where the answer depends on
@@ -125,9 +132,14 @@ mod tests {
 
     #[test]
     fn a_page_of_the_same_host_is_no_stranger() {
-        let own = |origin: &str, host: &str| is_own(origin.as_bytes(), Some(host.as_bytes()));
+        let own = |origin: &str, host: &str| is_own(origin.as_bytes(), host.as_bytes(), Scheme::Http);
         assert!(own("https://gw.test", "gw.test") && own("http://gw.test:8080", "GW.test:8080"));
+        assert!(own("https://gw.test", "gw.test:443") && own("http://gw.test:80", "gw.test"));
         assert!(!own("https://gw.test", "gw.test:8080") && !own("https://gw.test.evil", "gw.test"));
-        assert!(!own("null", "null") && !own("https://", "x") && !is_own(b"https://gw.test", None));
+        assert!(!own("https://gw.test", "gw.test:80") && !own("https://gw.test:80", "gw.test"));
+        assert!(!own("null", "null") && !own("https://", "x") && !own("https://", ""));
+        let secure = |origin: &str| is_own(origin.as_bytes(), b"gw.test", Scheme::Https);
+        assert!(secure("https://gw.test") && secure("https://gw.test:443"));
+        assert!(!secure("http://gw.test"), "who answers without TLS may be anybody");
     }
 }
