@@ -11,12 +11,13 @@ use smallvec::SmallVec;
 
 use crate::exchange::headers::same_folded;
 use crate::exchange::target::TargetError;
+use crate::exchange::via::MOST_PASSES;
 use crate::exchange::{
     Body, Client, Error, ErrorKind, Exchange, HeaderId, Headers, Record, Request, RequestId, Scheme, Target,
 };
-use crate::http1::valid_host;
+use crate::http1::{valid_host, without_empty_port};
 use crate::net::Facts;
-use crate::snapshot::{ListenerPlan, Pinned};
+use crate::snapshot::{ListenerPlan, Pinned, Snapshot};
 
 use super::{Core, Walk};
 
@@ -50,7 +51,7 @@ impl Walk {
             None
         };
         let id = given.unwrap_or_else(|| core.request_id());
-        strip(&mut headers, client.trusted, &pinned.snapshot.identity_headers);
+        let passes = strip(&mut headers, client.trusted, &pinned.snapshot);
 
         let (target, refused) = match Target::parse(arrived.target, plan.path_rules) {
             Ok(parsed) if parsed.target.is_asterisk() && arrived.method != Method::OPTIONS => {
@@ -66,7 +67,8 @@ impl Walk {
         let too_large = arrived.body.length().is_some_and(|length| length > plan.limits.body);
         let refused = refused
             .or_else(|| too_large.then(|| Error::new(ErrorKind::BodyTooLarge).closing()))
-            .or_else(|| expectation(&mut headers));
+            .or_else(|| expectation(&mut headers))
+            .or_else(|| (passes > MOST_PASSES).then(|| Error::new(ErrorKind::LoopDetected).reason("via")));
 
         let request =
             Request { method: arrived.method, target, version: arrived.version, headers, body: arrived.body };
@@ -163,12 +165,20 @@ fn forwarded_ip(entry: &[u8]) -> Option<IpAddr> {
     entry.strip_prefix('[')?.strip_suffix(']')?.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
 }
 
-/// Takes out what only the gate may say, in every spelling that an upstream could fold into it.
-fn strip(headers: &mut Headers, trusted: bool, identity: &[String]) {
-    headers.retain(|id, name, _| {
+/// Takes out what only the gate may say, in every spelling that an upstream could fold into it. Gives how often the request
+/// has passed this process before.
+fn strip(headers: &mut Headers, trusted: bool, snapshot: &Snapshot) -> usize {
+    let (identity, mut passes) = (&snapshot.identity_headers, 0);
+    headers.retain(|id, name, value| {
         let folded = if id == HeaderId::Other { HeaderId::folded(name) } else { id };
-        if folded.gateway_owned() && !(trusted && folded == id) {
-            return false;
+        if folded.judged() {
+            match id {
+                HeaderId::Via => passes += snapshot.pseudonym.passes(value),
+                // The codec leaves it where the request cannot go on without: an action that does not grant it refuses.
+                HeaderId::Upgrade => {}
+                _ if !(trusted && folded == id) => return false,
+                _ => {}
+            }
         }
         // A second spelling of a name that the gate reads is never passed on beside the first.
         if id == HeaderId::Other && folded != HeaderId::Other {
@@ -176,12 +186,14 @@ fn strip(headers: &mut Headers, trusted: bool, identity: &[String]) {
         }
         !identity.iter().any(|header| same_folded(header.as_bytes(), name))
     });
+    passes
 }
 
 /// The authority of an absolute target takes the place of Host (RFC 9112 section 3.2.2).
 fn take_authority(headers: &mut Headers, authority: &str) -> Result<(), Error> {
     // The same judgement as for a Host line: what is no host there is none here.
-    let taken = valid_host(authority.as_bytes()) && headers.set("host", authority.as_bytes()).is_ok();
+    let host = without_empty_port(authority.as_bytes());
+    let taken = valid_host(authority.as_bytes()) && headers.set("host", host).is_ok();
     if taken { Ok(()) } else { Err(TargetError::Authority.into()) }
 }
 

@@ -20,7 +20,7 @@ use crate::action::describe::Description;
 use crate::action::proxy::Proxy;
 use crate::config::{Cidr, Span};
 use crate::exchange::target::PathRules;
-use crate::exchange::{Error, Exchange, Name, Place, Response};
+use crate::exchange::{Error, Exchange, Name, Place, Pseudonym, Response};
 use crate::http1::HeadLimits;
 use crate::policy::chain::Chain;
 use crate::route::{HostList, Predicate, Table};
@@ -168,6 +168,8 @@ pub struct Snapshot {
     pub upstreams: Vec<Arc<Upstream>>,
     /// Header names that tell an upstream who the client is: removed from every request.
     pub identity_headers: Vec<String>,
+    /// How the process names itself to services.
+    pub pseudonym: Arc<Pseudonym>,
     /// Where the admin listener stands, if there is one.
     pub admin: Option<SocketAddr>,
     /// What it was compiled from, for the next reload and for those who ask.
@@ -287,5 +289,13 @@ impl Place for Pinned {
 
     fn upstream(&self, upstream: u32) -> &str {
         self.snapshot.upstreams.get(upstream as usize).map_or("", |upstream| &upstream.settings().name)
+    }
+
+    fn pseudonym(&self) -> Option<&Pseudonym> {
+        Some(&self.snapshot.pseudonym)
+    }
+
+    fn allow(&self, path: &str) -> &str {
+        self.plan.table.allow(path)
     }
 }

@@ -54,6 +54,7 @@ mod resilience_set;
 mod resilience_time;
 mod review_aggregates;
 mod routing;
+mod semantics;
 mod shape_model;
 mod shape_table;
 mod shutdown;

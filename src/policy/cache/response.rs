@@ -156,7 +156,9 @@ fn dated(headers: &mut Headers) {
 /// An entry without content. Its age is told anew each time.
 fn entry(status: StatusCode, from: &Headers, now: Instant, term: Term) -> Entry {
     let mut headers = Headers::with_capacity(24, 1024);
-    headers.extend_from(from, |id, name, _| id != HeaderId::ContentLength && name != b"age");
+    // What is kept has no trailers that could be announced.
+    let kept = |id| !matches!(id, HeaderId::ContentLength | HeaderId::Trailer);
+    headers.extend_from(from, |id, name, _| kept(id) && name != b"age");
     let Term { age, lifetime, keep } = term;
     Entry { status, headers, body: bytes::Bytes::new(), stored: now, age, lifetime, keep }
 }

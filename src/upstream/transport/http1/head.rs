@@ -17,8 +17,9 @@ use crate::upstream::transport::upload::{Broken, Upload};
 /// Heads of responses are larger than those of requests (many cookies), yet bounded.
 const HEAD: HeadLimits = HeadLimits { head: 64 * 1024, headers: 256, target: 0 };
 
-/// Interim responses before the final one, at most: they must not keep a call alive for ever.
-const MAX_INTERIM: u32 = 16;
+/// Bytes of interim responses before the final one, at most: as many as that may have itself. Their number is bounded by
+/// that too, and how long they may come by the timeouts.
+const INTERIM: usize = HEAD.head;
 
 /// A request on its way, until the head of the response is there.
 pub(super) struct Exchanging<'a> {
@@ -28,7 +29,8 @@ pub(super) struct Exchanging<'a> {
     was_head: bool,
     /// Why nothing more can be written, once that is so.
     broken: Option<io::Error>,
-    interim: u32,
+    /// Bytes of the interim responses that have come.
+    interim: usize,
 }
 
 /// The service's connection broke.
@@ -97,8 +99,8 @@ impl<'a> Exchanging<'a> {
             if !head.status.is_informational() {
                 return Ok(Some(head));
             }
-            self.interim += 1;
-            if self.interim > MAX_INTERIM {
+            self.interim += head.len;
+            if self.interim > INTERIM {
                 return Err("interim responses without end".to_owned());
             }
             if self.connection.read.is_empty() {
