@@ -20,8 +20,6 @@ pub(super) struct Streams {
     /// How many there were, and how many of them the client has reset before their answer was complete.
     total: Cell<u64>,
     reset: Cell<u64>,
-    /// The stream that was entered last, until its task has it.
-    entered: RefCell<Option<Rc<Progress>>>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -74,13 +72,7 @@ impl Streams {
         self.open.set(self.open.get() + 1);
         self.total.set(self.total.get() + 1);
         let progress = Rc::new(Progress::default());
-        *self.entered.borrow_mut() = Some(Rc::clone(&progress));
         Guard { streams: Rc::clone(self), progress, complete: false }
-    }
-
-    /// The stream that was entered last, for its task; none where the task is of no stream.
-    pub(super) fn take_entered(&self) -> Option<Rc<Progress>> {
-        self.entered.borrow_mut().take()
     }
 
     /// The task to wake when the last stream has ended.
@@ -179,7 +171,7 @@ mod tests {
         let streams = Rc::new(Streams::default());
         for _ in 0..RESETS * 2 {
             let guard = streams.enter();
-            streams.take_entered().expect("its task takes it").stall();
+            guard.progress().stall();
             assert!(!streams.is_empty() && guard.progress().is_stalled());
             drop(guard);
             assert!(streams.is_empty() && streams.ended_stalled() && !streams.is_flood());

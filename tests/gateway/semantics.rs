@@ -1,7 +1,10 @@
 //! What the standards ask of a gateway beside framing: upgrades, `OPTIONS`, `Via` and loops, versions, trailers, interim
 //! answers (RFC 9110, RFC 9112, RFC 9113).
 
+use std::future::poll_fn;
+
 use bytes::Bytes;
+use h2::Reason;
 use http::HeaderMap;
 
 use crate::support::h2::{Frames, Session, block_on, request};
@@ -230,7 +233,7 @@ fn an_empty_port_is_none() {
         "
         listeners: { default: { listen: 127.0.0.1:0, hosts: [gw.test, '[::1]'] } }
         routes:
-          /who: { respond: { body: '{request.host}' } }
+          /who: { respond: { body: { host: '{request.host}' } } }
           /own: { upstream: ORIGIN1, host: client }
         ",
     );
@@ -239,7 +242,7 @@ fn an_empty_port_is_none() {
     {
         let answer = gateway.raw(format!("GET {line} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
         let name = if line.starts_with('/') { host.trim_end_matches(':') } else { "gw.test" };
-        assert_eq!((answer.status, answer.text().as_str()), (200, name), "{line} {host}");
+        assert_eq!((answer.status, answer.json()["host"].as_str()), (200, Some(name)), "{line} {host}");
     }
     assert_eq!(gateway.raw("GET /own HTTP/1.1\r\nHost: gw.test:\r\n\r\n").status, 200);
     let seen = origin.last();
@@ -250,7 +253,7 @@ fn an_empty_port_is_none() {
         let mut asked = request("GET", "/who", &[]);
         *asked.uri_mut() = "http://gw.test:/who".parse().unwrap();
         let answer = session.open(asked, true).await.unwrap().whole().await.unwrap();
-        assert_eq!((answer.status, answer.body.as_slice()), (200, b"gw.test".as_slice()));
+        assert_eq!((answer.status, answer.body.as_slice()), (200, br#"{"host":"gw.test"}"#.as_slice()));
     });
 }
 
@@ -468,4 +471,73 @@ fn the_attempts_of_a_client_that_left_are_counted() {
         let line = log.iter().find(|line| line["path"] == path).unwrap_or_else(|| panic!("{path} in {log:#?}"));
         assert_eq!((&line["status"], &line["attempts"]), (&499.into(), &attempts.into()), "{line}");
     }
+}
+
+// ---- bodies over HTTP/2
+
+#[test]
+fn an_http2_client_that_waits_for_100_gets_it_or_a_final_answer() {
+    let origin = Origin::echo();
+    let config = format!(
+        r#"
+        auth: {{ user: {{ jwt: {{ secret: "{}", algorithms: [HS256] }} }} }}
+        routes:
+          /api/*: {{ upstream: ORIGIN1 }}
+          /private/*: {{ upstream: ORIGIN1, policies: {{ auth: user }} }}
+          /here: {{ respond: {{ body: here }} }}
+        "#,
+        token::SECRET
+    );
+    let gateway = Gateway::start(&[&origin], &config);
+    let expecting = |path: &str| request("POST", path, &[("expect", "100-continue"), ("content-length", "5")]);
+    block_on(async {
+        let session = Session::connect(gateway.address()).await;
+        let mut stream = session.open(expecting("/api/x"), false).await.unwrap();
+        let interim = poll_fn(|cx| stream.answer.poll_informational(cx)).await;
+        assert_eq!(interim.expect("one comes").unwrap().status(), 100);
+        stream.body.send_data(Bytes::from_static(b"hello"), true).unwrap();
+        assert_eq!(stream.whole().await.unwrap().status, 200);
+        assert_eq!(origin.last().text(), "hello");
+        assert!(!origin.last().has("expect"));
+        for (path, status) in [("/private/x", 401), ("/none", 404), ("/here", 200)] {
+            let stream = session.open(expecting(path), false).await.unwrap();
+            assert_eq!(stream.whole().await.unwrap().status, status, "{path}: without its body");
+        }
+        // Who does not wait for it is not asked.
+        let mut stream = session.open(request("POST", "/api/y", &[("content-length", "5")]), false).await.unwrap();
+        origin_waits(&origin, 2).await;
+        stream.body.send_data(Bytes::from_static(b"hello"), true).unwrap();
+        let interim = poll_fn(|cx| stream.answer.poll_informational(cx)).await;
+        assert!(interim.is_none_or(|interim| interim.is_err()), "a final answer comes first");
+        assert_eq!(stream.whole().await.unwrap().status, 200);
+    });
+    assert_eq!(origin.count(), 2);
+}
+
+async fn origin_waits(origin: &Origin, count: usize) {
+    crate::support::h2::wait_for("the request at the service", || origin.count() == count).await;
+}
+
+#[test]
+fn an_http2_upload_that_is_reset_is_never_whole() {
+    let origin = Origin::echo();
+    let gateway = Gateway::start(&[&origin], OPEN);
+    block_on(async {
+        let session = Session::connect(gateway.address()).await;
+        for (number, reason) in [Reason::NO_ERROR, Reason::CANCEL, Reason::INTERNAL_ERROR].into_iter().enumerate() {
+            let mut stream = session.open(request("POST", "/api/x", &[]), false).await.unwrap();
+            stream.body.send_data(Bytes::from_static(b"half"), false).unwrap();
+            origin_waits(&origin, number + 1).await;
+            stream.body.send_reset(reason);
+            drop(stream);
+        }
+        assert_eq!(session.fetch("GET", "/api/y").await.unwrap().status, 200);
+    });
+    for number in 0..3 {
+        origin.wait_closed(origin.requests()[number].connection);
+    }
+    assert!(origin.requests().iter().all(|seen| seen.complete == (seen.method() == "GET")));
+    let log = gateway.log(4);
+    let cut = log.iter().filter(|line| line["error"] == "client closed" && line["bytes_in"] == 4).count();
+    assert_eq!(cut, 3, "{log:#?}");
 }
