@@ -46,6 +46,12 @@ pub struct Limits {
     pub body_rate: u64,
     /// How long a connection may be idle between two requests, and an answer wait for a client that does not read.
     pub idle: Duration,
+    /// How long an answer is waited for once its HTTP/1 client has ended its own side.
+    pub half_closed: Duration,
+    /// How long, and how many bytes of, what a refused client still sends are read.
+    pub linger: Duration,
+    /// The bytes of it.
+    pub linger_bytes: u64,
     /// Concurrent HTTP/2 streams a connection.
     pub streams: u32,
     /// Open connections of one client address; none is no bound.

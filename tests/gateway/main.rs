@@ -26,6 +26,7 @@ mod clients;
 mod connections;
 mod cors;
 mod edge;
+mod endings;
 mod exact_numbers;
 mod explain;
 mod finding;
