@@ -60,7 +60,7 @@ pub(super) fn last(exchange: &Exchange) -> Result<Response, Error> {
     Err(Error::new(ErrorKind::MethodNotAllowed).header("allow", others.join(", ")))
 }
 
-/// Adds the gate to the `Via` of a request to a service, unless that is not to be told of it.
+/// Adds the gate to the `Via` of a request to a service, unless the configuration leaves it out.
 pub(super) fn pass(upstream: &Upstream, exchange: &Exchange, out: &mut Headers) {
     if let Some(own) = exchange.place.pseudonym().filter(|_| upstream.settings().written.via) {
         out.push_id(HeaderId::Via, own.value(exchange.request.version));

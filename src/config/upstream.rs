@@ -48,7 +48,7 @@ pub struct UpstreamSettings {
     pub concurrency: Concurrency,
     /// When a second attempt goes out beside the first.
     pub hedge: Option<Hedge>,
-    /// Whether it is told by `Via` that its requests come through a gateway.
+    /// Whether its requests carry `Via`.
     pub via: bool,
 }
 

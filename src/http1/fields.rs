@@ -49,7 +49,7 @@ pub(super) struct Facts<'a> {
     /// Whether `100-continue` is expected, and whether anything else is.
     pub(super) expects: bool,
     pub(super) expects_other: bool,
-    /// Members of Connection lines beside the options that the gate knows.
+    /// Members of Connection lines that are none of the options above.
     members: usize,
 }
 

@@ -124,9 +124,6 @@ pub fn parse_response(
     let Some((facts, len)) = fields::read(lines, limits.headers, Writer::Service, &mut headers)? else {
         return unfinished(buf, limits);
     };
-    if facts.trailer && facts.chunked {
-        fields::keep(&lines[..len], HeaderId::Trailer, &mut headers);
-    }
     if facts.protocol && status == StatusCode::UPGRADE_REQUIRED {
         fields::keep(&lines[..len], HeaderId::Upgrade, &mut headers);
     }
@@ -139,6 +136,9 @@ pub fn parse_response(
     // A 204 that announces a body may be followed by one: the next answer could not be told from it.
     let muddled = bodiless && !unmeasured && !matches!(said, None | Some(Framing::Length(0)));
     let framing = if bodiless { Framing::None } else { said.unwrap_or(Framing::UntilClose) };
+    if facts.trailer && framing == Framing::Chunked {
+        fields::keep(&lines[..len], HeaderId::Trailer, &mut headers);
+    }
     Ok(Some(ResponseHead {
         status,
         version,

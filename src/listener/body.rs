@@ -117,7 +117,7 @@ mod tests {
 
     use super::*;
 
-    /// A client that sends nothing, and takes nothing until it is told to.
+    /// A client that sends nothing, and takes nothing until the test lets it.
     #[derive(Default)]
     struct Taken {
         takes: bool,

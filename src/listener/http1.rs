@@ -323,7 +323,7 @@ impl Connection {
         match sent {
             Ok(()) => walk.complete(),
             Err(error) => {
-                // The answer cannot be taken back: only a connection that ends early tells that it is not whole. Where its
+                // The answer cannot be taken back: only a connection that ends early shows that it is not whole. Where its
                 // end is the answer's own, it is a reset (RFC 9112 section 8).
                 if framing == Framing::UntilClose {
                     self.wire.reset_at_end();

@@ -98,7 +98,7 @@ fn an_http2_client_reads_its_refusal_too() {
 
 #[test]
 fn a_refused_upload_is_read_within_bounds() {
-    for limits in ["linger_bytes: 256KiB", "linger: 0s", "linger_bytes: 0B"] {
+    for limits in ["linger_bytes: 256KiB", "linger: 0s"] {
         let gateway = refusing(limits);
         let mut client = gateway.client();
         let broken = upload(&mut client, "/none", false);
@@ -112,7 +112,7 @@ fn a_refused_upload_is_read_within_bounds() {
 }
 
 #[test]
-fn a_client_of_http_1_0_can_tell_a_cut_answer_from_a_whole_one() {
+fn a_client_of_http_1_0_can_distinguish_a_cut_answer_from_a_whole_one() {
     let origin = Origin::serve(|turn| {
         turn.read_body();
         turn.chunked(200, &[]);

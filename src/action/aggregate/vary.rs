@@ -17,7 +17,7 @@ const fn tells_address(id: HeaderId) -> bool {
     matches!(id, HeaderId::XForwardedHost | HeaderId::XForwardedPort | HeaderId::XForwardedProto)
 }
 
-/// Lines that the gate says of each request anew, so that they tell nothing of an answer.
+/// Lines that the gate says of each request anew, so that they say nothing of an answer.
 pub(super) const fn is_said_anew(id: HeaderId) -> bool {
     (id.gateway_owned() && !tells_address(id)) || matches!(id, HeaderId::Via)
 }
@@ -27,8 +27,8 @@ pub(super) const fn is_said_anew(id: HeaderId) -> bool {
 pub(super) fn can_be_told_apart(headers: &Headers, exchange: &Exchange, shared: bool) -> bool {
     named(headers).all(|name| {
         let id = HeaderId::of(&name);
-        let told = is_said_anew(id) || (shared && is_identity(exchange, &name));
-        name != b"*" && !told
+        let own = is_said_anew(id) || (shared && is_identity(exchange, &name));
+        name != b"*" && !own
     })
 }
 

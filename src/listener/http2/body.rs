@@ -12,7 +12,7 @@ use crate::listener::pace::{BodyBounds, Pace};
 use crate::net::Timer;
 use crate::runtime::clock;
 
-/// What a stream and the body of its request tell each other.
+/// What a stream and the body of its request share.
 #[derive(Default)]
 pub(super) struct Upload {
     /// Bytes of the body that have been read.

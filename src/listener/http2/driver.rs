@@ -13,7 +13,7 @@ use super::stream::Streaming;
 pub(super) struct Driver {
     state: State,
     streaming: Streaming,
-    /// Whether it has been told to take no further stream.
+    /// Whether no further stream is to be taken.
     ends: bool,
 }
 
@@ -50,7 +50,7 @@ impl Driver {
         }
     }
 
-    /// Tells the client that no further stream is taken; those under way go on.
+    /// Announces that no further stream is taken; those under way go on.
     pub(super) fn shut_down(&mut self) {
         self.ends = true;
         if let State::Serving(connection) = &mut self.state {
