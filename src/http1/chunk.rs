@@ -134,7 +134,11 @@ mod tests {
         ] {
             let line = format!("5{extension}\r\n");
             let read = line_of(&line).unwrap_or_else(|why| panic!("{extension:?}: {why}")).unwrap();
-            assert_eq!((read.size, read.extension, read.len), (5, extension.len(), line.len()), "{extension:?}");
+            assert_eq!(
+                (read.size, read.extension, read.len),
+                (5, extension.len(), line.len()),
+                "{extension:?}"
+            );
         }
     }
 

@@ -335,9 +335,7 @@ impl Connection {
         match (keep, whole) {
             (true, _) => Next::Request,
             (false, true) => Next::Close,
-            (false, false) => {
-                Next::Linger(Linger { time: limits.linger, bytes: limits.linger_bytes })
-            }
+            (false, false) => Next::Linger(Linger { time: limits.linger, bytes: limits.linger_bytes }),
         }
     }
 

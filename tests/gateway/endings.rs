@@ -34,16 +34,16 @@ fn refusing(limits: &str) -> Gateway {
 
 /// Sends a whole upload before it reads, as blocking clients do; an error where the connection broke meanwhile.
 fn upload(client: &mut Client, path: &str, is_chunked: bool) -> Result<u16, String> {
-    let framing = if is_chunked {
-        "Transfer-Encoding: chunked".to_owned()
-    } else {
-        format!("Content-Length: {LARGE}")
-    };
+    let framing =
+        if is_chunked { "Transfer-Encoding: chunked".to_owned() } else { format!("Content-Length: {LARGE}") };
     client.send(format!("POST {path} HTTP/1.1\r\nHost: gw.test\r\n{framing}\r\n\r\n"));
     let piece = vec![b'x'; 64 * 1024];
     for _ in 0..LARGE / piece.len() {
         let sent = if is_chunked {
-            client.try_send("10000\r\n").and_then(|()| client.try_send(&piece)).and_then(|()| client.try_send("\r\n"))
+            client
+                .try_send("10000\r\n")
+                .and_then(|()| client.try_send(&piece))
+                .and_then(|()| client.try_send("\r\n"))
         } else {
             client.try_send(&piece)
         };
@@ -55,7 +55,9 @@ fn upload(client: &mut Client, path: &str, is_chunked: bool) -> Result<u16, Stri
 #[test]
 fn a_refusal_reaches_a_client_that_sends_all_before_it_reads() {
     let gateway = refusing("body: 10MiB");
-    for (path, status) in [("/private", 401), ("/none", 404), ("/read", 405), ("/limited", 429), ("/open", 200)] {
+    for (path, status) in
+        [("/private", 401), ("/none", 404), ("/read", 405), ("/limited", 429), ("/open", 200)]
+    {
         for is_chunked in [false, true, false] {
             let mut client = gateway.client();
             assert_eq!(upload(&mut client, path, is_chunked), Ok(status), "{path}");

@@ -237,12 +237,20 @@ fn an_empty_port_is_none() {
           /own: { upstream: ORIGIN1, host: client }
         ",
     );
-    for (line, host) in
-        [("/who", "gw.test:"), ("http://gw.test:/who", "other.test"), ("/who", "[::1]:"), ("/who", "GW.test:")]
-    {
+    for (line, host) in [
+        ("/who", "gw.test:"),
+        ("http://gw.test:/who", "other.test"),
+        ("/who", "[::1]:"),
+        ("/who", "GW.test:"),
+    ] {
         let answer = gateway.raw(format!("GET {line} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
-        let name = if line.starts_with('/') { host.trim_end_matches(':').to_lowercase() } else { "gw.test".into() };
-        assert_eq!((answer.status, answer.json()["host"].as_str()), (200, Some(name.as_str())), "{line} {host}");
+        let name =
+            if line.starts_with('/') { host.trim_end_matches(':').to_lowercase() } else { "gw.test".into() };
+        assert_eq!(
+            (answer.status, answer.json()["host"].as_str()),
+            (200, Some(name.as_str())),
+            "{line} {host}"
+        );
     }
     assert_eq!(gateway.raw("GET /own HTTP/1.1\r\nHost: gw.test:\r\n\r\n").status, 200);
     let seen = origin.last();
@@ -314,7 +322,10 @@ fn both_versions_judge_the_length_alike() {
             stream.whole().await.map(|whole| whole.status)
         });
         // The library may refuse it before the gateway does.
-        assert!(over_h2.as_ref().is_ok_and(|status| *status == 400) || over_h2.is_err(), "{fields:?} {over_h2:?}");
+        assert!(
+            over_h2.as_ref().is_ok_and(|status| *status == 400) || over_h2.is_err(),
+            "{fields:?} {over_h2:?}"
+        );
     }
     assert_eq!(origin.count(), 0);
 }
@@ -468,7 +479,8 @@ fn the_attempts_of_a_client_that_left_are_counted() {
     gate.open();
     let log = gateway.log(3);
     for (path, attempts) in [("/one/x", 1), ("/two", 2), ("/one/h2", 1)] {
-        let line = log.iter().find(|line| line["path"] == path).unwrap_or_else(|| panic!("{path} in {log:#?}"));
+        let line =
+            log.iter().find(|line| line["path"] == path).unwrap_or_else(|| panic!("{path} in {log:#?}"));
         assert_eq!((&line["status"], &line["attempts"]), (&499.into(), &attempts.into()), "{line}");
     }
 }
@@ -489,7 +501,8 @@ fn an_http2_client_that_waits_for_100_gets_it_or_a_final_answer() {
         token::SECRET
     );
     let gateway = Gateway::start(&[&origin], &config);
-    let expecting = |path: &str| request("POST", path, &[("expect", "100-continue"), ("content-length", "5")]);
+    let expecting =
+        |path: &str| request("POST", path, &[("expect", "100-continue"), ("content-length", "5")]);
     block_on(async {
         let session = Session::connect(gateway.address()).await;
         let mut stream = session.open(expecting("/api/x"), false).await.unwrap();
@@ -504,7 +517,8 @@ fn an_http2_client_that_waits_for_100_gets_it_or_a_final_answer() {
             assert_eq!(stream.whole().await.unwrap().status, status, "{path}: without its body");
         }
         // Who does not wait for it is not asked.
-        let mut stream = session.open(request("POST", "/api/y", &[("content-length", "5")]), false).await.unwrap();
+        let mut stream =
+            session.open(request("POST", "/api/y", &[("content-length", "5")]), false).await.unwrap();
         origin_waits(&origin, 2).await;
         stream.body.send_data(Bytes::from_static(b"hello"), true).unwrap();
         let interim = poll_fn(|cx| stream.answer.poll_informational(cx)).await;
@@ -524,7 +538,9 @@ fn an_http2_upload_that_is_reset_is_never_whole() {
     let gateway = Gateway::start(&[&origin], OPEN);
     block_on(async {
         let session = Session::connect(gateway.address()).await;
-        for (number, reason) in [Reason::NO_ERROR, Reason::CANCEL, Reason::INTERNAL_ERROR].into_iter().enumerate() {
+        for (number, reason) in
+            [Reason::NO_ERROR, Reason::CANCEL, Reason::INTERNAL_ERROR].into_iter().enumerate()
+        {
             let mut stream = session.open(request("POST", "/api/x", &[]), false).await.unwrap();
             stream.body.send_data(Bytes::from_static(b"half"), false).unwrap();
             origin_waits(&origin, number + 1).await;

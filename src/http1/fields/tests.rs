@@ -116,7 +116,9 @@ fn empty_members_of_connection_are_skipped_and_counted() {
     let section = |options: &str| format!("connection: {options}\r\nx-a: 1\r\nx-b: 2\r\n\r\n");
     assert_eq!(kept(section(&format!("x-a{}", ",".repeat(MAX_NAMED - 1))).as_bytes()), "x-b: 2\r\n");
     assert_eq!(kept(section(", close,, keep-alive , x-a").as_bytes()), "x-b: 2\r\n");
-    for many in [",".repeat(MAX_NAMED), ",".repeat(14_500), ", ".repeat(MAX_NAMED), "x-a,".repeat(MAX_NAMED + 1)] {
+    for many in
+        [",".repeat(MAX_NAMED), ",".repeat(14_500), ", ".repeat(MAX_NAMED), "x-a,".repeat(MAX_NAMED + 1)]
+    {
         let section = section(&many);
         let read = read(section.as_bytes(), 64, Writer::Client, &mut Headers::new());
         assert_eq!(read.err(), Some(HeadError::Malformed("too many connection options")));

@@ -73,11 +73,7 @@ impl Streaming {
             Body::Stream(Box::new(ClientBody {
                 body,
                 left: length.and_then(|length| length.parse().ok()),
-                bounds: BodyBounds {
-                    max: limits.body,
-                    timeout: limits.body_timeout,
-                    rate: limits.body_rate,
-                },
+                bounds: BodyBounds { max: limits.body, timeout: limits.body_timeout, rate: limits.body_rate },
                 upload: Rc::clone(upload),
                 timer: Timer::new(),
                 pace: Pace::default(),

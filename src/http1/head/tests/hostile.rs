@@ -215,7 +215,9 @@ fn versions_that_are_not_spoken() {
     for version in ["HTTP/0.9", "HTTP/2.0", "HTTP/2.1", "HTTP/3.0", "HTTP/9.9", "HTTP/0.0"] {
         refuses(format!("GET / {version}\r\nhost: a\r\n\r\n"), HeadError::VersionNotSupported);
     }
-    for version in ["HTTP/1", "HTTP/2", "HTTP/3", "HTTP/1.10", "HTTP/10.1", "HTTP/1.x", "HTTP/01.1", "HTTP/-1.1"] {
+    for version in
+        ["HTTP/1", "HTTP/2", "HTTP/3", "HTTP/1.10", "HTTP/10.1", "HTTP/1.x", "HTTP/01.1", "HTTP/-1.1"]
+    {
         refuses(format!("GET / {version}\r\nhost: a\r\n\r\n"), Malformed("bad version"));
     }
     refuses("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", HeadError::VersionNotSupported);

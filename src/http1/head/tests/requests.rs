@@ -171,7 +171,8 @@ fn expectations() {
 #[test]
 fn later_minor_versions_are_the_highest_that_is_known() {
     for version in ["HTTP/1.2", "HTTP/1.9"] {
-        let head = format!("POST / {version}\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n");
+        let head =
+            format!("POST / {version}\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n");
         let facts = "POST / HTTP/1.1 Length(3) keep expect host=a +0";
         assert_eq!(settle(head.as_bytes(), request), Ok(Some(facts.into())), "{version}");
     }
@@ -181,7 +182,9 @@ fn later_minor_versions_are_the_highest_that_is_known() {
 fn offers_to_upgrade() {
     let offer = "connection: Upgrade\r\nupgrade: websocket\r\n";
     accepts(&with(offer), "GET / HTTP/1.1 None keep host=a|upgrade=websocket");
-    for many in ["WebSocket/13", "h2c, websocket", "h2c\r\nupgrade: websocket", "WEBSOCKET\r\nupgrade: websocket"] {
+    for many in
+        ["WebSocket/13", "h2c, websocket", "h2c\r\nupgrade: websocket", "WEBSOCKET\r\nupgrade: websocket"]
+    {
         accepts(
             &with(&format!("connection: upgrade\r\nupgrade: {many}\r\n")),
             "GET / HTTP/1.1 None keep host=a|upgrade=websocket",

@@ -110,7 +110,10 @@ fn a_required_upgrade_travels() {
             "426 HTTP/1.1 Length(0) keep x=1|upgrade=websocket",
         );
     }
-    reads(&ok("upgrade: h2c\r\nconnection: upgrade\r\ncontent-length: 0\r\n"), "200 HTTP/1.1 Length(0) keep ");
+    reads(
+        &ok("upgrade: h2c\r\nconnection: upgrade\r\ncontent-length: 0\r\n"),
+        "200 HTTP/1.1 Length(0) keep ",
+    );
 }
 
 #[test]
