@@ -5,6 +5,7 @@
 pub mod aggregate;
 pub mod describe;
 mod forward;
+mod hops;
 pub mod kinds;
 pub mod miss;
 pub mod proxy;

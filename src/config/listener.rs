@@ -57,6 +57,12 @@ pub struct Limits {
     pub body_rate: u64,
     /// How long an idle connection is kept.
     pub idle: Duration,
+    /// How long an answer is still made for a client that has ended its own side of an HTTP/1 connection.
+    pub half_closed: Duration,
+    /// How long what a refused client still sends is read, so that it can read why.
+    pub linger: Duration,
+    /// How many bytes of it are read.
+    pub linger_bytes: u64,
     /// Streams of an HTTP/2 connection at a time.
     pub streams: u64,
     /// Open connections of one client address; none is no bound.
@@ -74,6 +80,9 @@ impl Default for Limits {
             body_timeout: Duration::from_secs(10),
             body_rate: 100,
             idle: Duration::from_secs(75),
+            half_closed: Duration::from_millis(250),
+            linger: Duration::from_secs(30),
+            linger_bytes: 32 << 20,
             streams: 128,
             connections_per_client: None,
         }
@@ -115,6 +124,17 @@ const LIMITS: &[Key] = &[
         shape::duration,
         "How long an idle connection is kept, and an answer that its client does not read (default 75s)",
     ),
+    Key::optional(
+        "half_closed",
+        shape::duration,
+        "How long an answer is waited for once its HTTP/1 client has ended its own side (default 250ms)",
+    ),
+    Key::optional(
+        "linger",
+        shape::duration,
+        "How long a body that was refused is still read, so that its client can read why (default 30s)",
+    ),
+    Key::optional("linger_bytes", shape::size, "How much of such a body is read (default 32MiB)"),
     Key::optional("streams", shape::integer, "HTTP/2 streams of a connection at a time (default 128)"),
     Key::optional(
         "connections_per_client",
@@ -193,6 +213,9 @@ fn limits(field: Field<'_>) -> Option<Limits> {
         body_timeout: section.read("body_timeout", default.body_timeout, |f| f.positive_duration()),
         body_rate: section.read("body_rate", default.body_rate, |f| f.size()),
         idle: section.read("idle", default.idle, |f| f.positive_duration()),
+        half_closed: section.read("half_closed", default.half_closed, |f| f.duration()),
+        linger: section.read("linger", default.linger, |f| f.duration()),
+        linger_bytes: section.read("linger_bytes", default.linger_bytes, |f| f.size()),
         streams: section.read("streams", default.streams, |f| f.integer(1..=100_000)),
         connections_per_client: section
             .get("connections_per_client")

@@ -50,6 +50,8 @@ pub struct UpstreamSettings {
     pub concurrency: Concurrency,
     /// When a second attempt goes out beside the first.
     pub hedge: Option<Hedge>,
+    /// Whether its requests carry `Via`.
+    pub via: bool,
 }
 
 impl UpstreamSettings {
@@ -70,6 +72,7 @@ impl UpstreamSettings {
             health: None,
             concurrency: Concurrency::default(),
             hedge: None,
+            via: true,
         }
     }
 
@@ -151,6 +154,7 @@ const UPSTREAM: &[Key] = &[
     Key::optional("health", resilience::health_schema, "How endpoints are asked whether they are well"),
     Key::optional("concurrency", resilience::concurrency_schema, "How many calls at a time"),
     Key::optional("hedge", resilience::hedge_schema, "When a second attempt goes out beside the first"),
+    Key::optional("via", shape::boolean, "Whether requests to it carry `Via` (default true)"),
     Key::later("protocol"),
     Key::later("tls"),
     Key::later("headers"),
@@ -199,6 +203,7 @@ pub(super) fn read(field: Field<'_>) -> Vec<Upstream> {
                 health: section.get("health").and_then(resilience::health),
                 concurrency: section.read("concurrency", Concurrency::default(), resilience::concurrency),
                 hedge: section.get("hedge").and_then(resilience::hedge),
+                via: section.read("via", true, |f| f.boolean()),
                 endpoints: endpoints?,
             };
             Some(Upstream { name, settings })

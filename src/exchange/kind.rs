@@ -74,6 +74,8 @@ kinds! {
     ClientClosed = "client_closed", 499, Client, "The client left";
     /// A defect of the gate.
     Internal = "internal", 500, Gateway, "Internal error";
+    /// What the client asks for is not built: a WebSocket (RFC 9110 section 15.6.2).
+    NotImplemented = "not_implemented", 501, Gateway, "Not implemented";
     /// The upstream could not be reached or broke its answer (RFC 9110 section 15.6.3).
     UpstreamFailure = "upstream_failure", 502, Upstream, "The service failed";
     /// A service has no endpoint: none has been found yet, or its source says so (RFC 9110 section 15.6.4).
@@ -94,6 +96,8 @@ kinds! {
     DeadlineExceeded = "deadline_exceeded", 504, Upstream, "The answer took too long";
     /// A version of HTTP that the gate does not speak (RFC 9110 section 15.6.6).
     VersionNotSupported = "version_not_supported", 505, Client, "HTTP version not supported";
+    /// The request has passed this gate too often (RFC 5842 section 7.2).
+    LoopDetected = "loop_detected", 508, Gateway, "The request goes round in a loop";
 }
 
 impl ErrorKind {

@@ -19,6 +19,7 @@ pub mod target;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod value;
+pub mod via;
 
 use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
@@ -39,6 +40,7 @@ pub use quota::{Permit, Quota};
 pub use record::Record;
 pub use target::Target;
 pub use value::JsonValue;
+pub use via::Pseudonym;
 
 use smallvec::SmallVec;
 
@@ -198,6 +200,15 @@ pub trait Place {
     fn params(&self, rule: Option<u32>) -> &[Name];
     /// The name of an upstream.
     fn upstream(&self, upstream: u32) -> &str;
+    /// How the gate names itself to services; none where it does not.
+    fn pseudonym(&self) -> Option<&Pseudonym> {
+        None
+    }
+    /// The methods that a path takes, as the value of `Allow` (RFC 9110 section 10.2.1).
+    fn allow(&self, path: &str) -> &str {
+        let _ = path;
+        ""
+    }
 }
 
 /// One request on its walk through the gate, and the facts its log line will tell.

@@ -1,16 +1,11 @@
 //! Reads a body piece by piece by its framing (RFC 9112 sections 6 and 7).
 
 use bytes::{Bytes, BytesMut};
-use memchr::memchr;
 
-use super::{Framing, HeadError, fields, line};
+use super::{Framing, HeadError, chunk, fields, line};
 use crate::exchange::{HeaderId, Headers};
 
-/// Most hexadecimal digits of a chunk's size.
-const SIZE: usize = 16;
-/// Most bytes of one chunk's extensions, and of all of a body's: they are thrown away, and a body of little but
-/// extensions would pass by every limit on content.
-const EXTENSION: usize = 256;
+/// Most bytes of the extensions of all chunks of a body.
 const EXTENSIONS: usize = 16 * 1024;
 /// Most bytes and lines of a trailer section.
 const TRAILER_BYTES: usize = 8 * 1024;
@@ -150,35 +145,13 @@ impl Decoder {
 
     /// Takes a chunk's size line with its CRLF from the buffer.
     fn size(&mut self, buf: &mut BytesMut) -> Result<Option<u64>, &'static str> {
-        const BAD: &str = "bad chunk size";
-        let near = &buf[..buf.len().min(SIZE + EXTENSION + 2)];
-        let digits = near.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-        if digits > SIZE || (digits == 0 && !near.is_empty()) {
-            return Err(BAD);
-        }
-        let Some(next) = near.get(digits) else { return Ok(None) };
-        if !matches!(next, b'\r' | b';') {
-            return Err(BAD);
-        }
-        let longest = digits + EXTENSION + 2;
-        let near = &near[..near.len().min(longest)];
-        let Some(end) = memchr(b'\n', near) else {
-            return if near.len() == longest { Err("long chunk extension") } else { Ok(None) };
-        };
-        let Some(extension) = near[digits..end].strip_suffix(b"\r") else { return Err(BAD) };
-        if extension.len() > EXTENSION {
-            return Err("long chunk extension");
-        }
-        if !crate::exchange::headers::valid_value(extension) {
-            return Err("bad chunk extension");
-        }
-        self.extensions += extension.len();
+        let Some(line) = chunk::line(buf)? else { return Ok(None) };
+        self.extensions += line.extension;
         if self.extensions > EXTENSIONS {
             return Err("long chunk extensions");
         }
-        let size = near[..digits].iter().fold(0u64, |size, digit| size << 4 | hex(*digit));
-        advance(buf, end + 1);
-        Ok(Some(size))
+        advance(buf, line.len);
+        Ok(Some(line.size))
     }
 }
 
@@ -192,13 +165,6 @@ fn take(buf: &mut BytesMut, wanted: u64) -> (Bytes, u64) {
 
 fn advance(buf: &mut BytesMut, count: usize) {
     bytes::Buf::advance(buf, count);
-}
-
-const fn hex(digit: u8) -> u64 {
-    match digit {
-        b'0'..=b'9' => (digit - b'0') as u64,
-        _ => ((digit | 0x20) - b'a') as u64 + 10,
-    }
 }
 
 /// Takes the trailer section with its blank line from the buffer.

@@ -73,6 +73,10 @@ pub fn response_head(
         Framing::Length(length) => content_length(out, length),
         Framing::Chunked => out.extend_from_slice(CHUNKED),
     }
+    if status == StatusCode::UPGRADE_REQUIRED && headers.has_id(HeaderId::Upgrade) {
+        // What stands in Upgrade is for this connection alone (RFC 9110 section 7.8).
+        out.extend_from_slice(b"connection: upgrade\r\n");
+    }
     out.extend_from_slice(match connection {
         ConnectionLine::None => b"\r\n" as &[u8],
         ConnectionLine::Close => b"connection: close\r\n\r\n",

@@ -7,8 +7,17 @@ use super::line;
 use crate::exchange::headers::{LowerName, is_token};
 use crate::exchange::{HeaderId, Headers};
 
-/// Most header names that Connection lines may list in addition to the options that the gate knows.
+/// Most members that Connection lines may list in addition to the options that the gate knows, empty ones included.
 const MAX_NAMED: usize = 32;
+
+/// Who wrote a section.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Writer {
+    /// A client. What another reader of its request might take for framing is judged as framing.
+    Client,
+    /// A service: a name written with `_` frames nothing for it, and for no reader of an answer.
+    Service,
+}
 
 /// A section in so many bytes is read without looking for its end first.
 const SHORT: usize = 1024;
@@ -32,11 +41,16 @@ pub(super) struct Facts<'a> {
     pub(super) close: bool,
     pub(super) keep_alive: bool,
     pub(super) upgrade: bool,
-    /// Whether there is an Upgrade line.
+    /// Whether Upgrade lines name WebSocket.
+    pub(super) websocket: bool,
+    /// Whether there are Upgrade lines, and whether there are Trailer lines.
     pub(super) protocol: bool,
+    pub(super) trailer: bool,
     /// Whether `100-continue` is expected, and whether anything else is.
     pub(super) expects: bool,
     pub(super) expects_other: bool,
+    /// Members of Connection lines that are none of the options above.
+    members: usize,
 }
 
 /// What Connection lines list in addition to the options that the gate knows.
@@ -51,13 +65,14 @@ type Named<'a> = SmallVec<[&'a [u8]; 4]>;
 pub(super) fn read<'a>(
     window: &'a [u8],
     max: usize,
+    writer: Writer,
     out: &mut Headers,
 ) -> Result<Option<(Facts<'a>, usize)>, HeadError> {
     // Whether a long one is whole costs less to see than to find out by reading it again with every piece.
     if window.len() > SHORT && line::section(window, max)?.is_none() {
         return Ok(None);
     }
-    match sort(window, max, out) {
+    match sort(window, max, writer, out) {
         Ok(read) => Ok(Some(read)),
         Err(why) => refuse(window, max, why),
     }
@@ -77,7 +92,12 @@ fn refuse<T>(window: &[u8], max: usize, why: &'static str) -> Result<Option<T>, 
     Err(HeadError::Malformed(why))
 }
 
-fn sort<'a>(window: &'a [u8], max: usize, out: &mut Headers) -> Result<(Facts<'a>, usize), &'static str> {
+fn sort<'a>(
+    window: &'a [u8],
+    max: usize,
+    writer: Writer,
+    out: &mut Headers,
+) -> Result<(Facts<'a>, usize), &'static str> {
     out.clear();
     out.reserve(LINES, window.len().min(BYTES) + SPARE);
     let mut facts = Facts::default();
@@ -90,7 +110,9 @@ fn sort<'a>(window: &'a [u8], max: usize, out: &mut Headers) -> Result<(Facts<'a
         let meant =
             if id == HeaderId::Other && line.name.contains(&b'_') { HeaderId::folded(line.name) } else { id };
         if meant.hop_by_hop() || matches!(meant, HeaderId::ContentLength | HeaderId::Expect) {
-            facts.take(meant, &line, &mut named)?;
+            if writer == Writer::Client || meant == id {
+                facts.take(meant, &line, &mut named)?;
+            }
             continue;
         }
         if meant == HeaderId::Host {
@@ -106,6 +128,18 @@ fn sort<'a>(window: &'a [u8], max: usize, out: &mut Headers) -> Result<(Facts<'a
         drop_named(&named, out);
     }
     Ok((facts, at + 2))
+}
+
+/// Adds the lines with one of these ids, which do not travel by themselves, of a section that was read before.
+#[cold]
+pub(super) fn keep(window: &[u8], kept: HeaderId, out: &mut Headers) {
+    let mut at = 0;
+    while let Ok(Some(line)) = split(&window[at..]) {
+        at += line.len;
+        if line.id() == kept {
+            out.push_id(kept, line.value);
+        }
+    }
 }
 
 /// One line, split.
@@ -246,16 +280,24 @@ impl<'a> Facts<'a> {
             HeaderId::Connection => {
                 for option in options(line.value) {
                     match option.len() {
-                        0 => {}
                         5 if option.eq_ignore_ascii_case(b"close") => self.close = true,
                         10 if option.eq_ignore_ascii_case(b"keep-alive") => self.keep_alive = true,
                         7 if option.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
-                        _ if named.len() == MAX_NAMED => return Err("too many connection options"),
-                        _ => named.push(option),
+                        _ if self.members == MAX_NAMED => return Err("too many connection options"),
+                        // An empty one names nothing (RFC 9110 section 5.6.1), but is counted.
+                        0 => self.members += 1,
+                        _ => {
+                            self.members += 1;
+                            named.push(option);
+                        }
                     }
                 }
             }
-            HeaderId::Upgrade => self.protocol = true,
+            HeaderId::Upgrade => {
+                self.protocol = true;
+                self.websocket |= options(line.value).any(is_websocket);
+            }
+            HeaderId::Trailer => self.trailer = true,
             HeaderId::Expect if line.value.eq_ignore_ascii_case(b"100-continue") => self.expects = true,
             HeaderId::Expect => self.expects_other = true,
             _ => {}
@@ -267,6 +309,12 @@ impl<'a> Facts<'a> {
 /// The members of a list without the blanks around them.
 fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
+/// Whether a member of Upgrade is the WebSocket protocol, in whatever version.
+fn is_websocket(protocol: &[u8]) -> bool {
+    let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default();
+    name.trim_ascii().eq_ignore_ascii_case(b"websocket")
 }
 
 /// Takes out what Connection names. Where a message is meant for and what it carries are not the connection's to say.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use http::{Method, StatusCode, Version};
 
-use super::fields::{self, Facts};
+use super::fields::{self, Facts, Writer};
 use super::line;
 use super::{Framing, HeadError, HeadLimits, host};
 use crate::exchange::{HeaderId, Headers};
@@ -19,7 +19,8 @@ pub struct RequestHead {
     /// HTTP/1.0 or HTTP/1.1.
     pub version: Version,
     /// The lines that travel: none about framing, the connection or an expectation, none that Connection names.
-    /// HTTP/1.1 has exactly one valid Host, HTTP/1.0 at most one.
+    /// HTTP/1.1 has exactly one valid Host, HTTP/1.0 at most one; an empty port has been taken off it. `upgrade` stands
+    /// among them where the client asks for a WebSocket, with that value: it cannot go on without one.
     pub headers: Headers,
     /// How the body ends; never [`Framing::UntilClose`].
     pub framing: Framing,
@@ -27,8 +28,6 @@ pub struct RequestHead {
     pub keep_alive: bool,
     /// Whether the client waits for a 100 before it sends the body.
     pub expect_continue: bool,
-    /// Whether the client offers to leave HTTP on this connection (RFC 9110 section 7.8).
-    pub upgrade: bool,
     /// The bytes of the head with its blank line.
     pub len: usize,
 }
@@ -40,7 +39,8 @@ pub struct ResponseHead {
     pub status: StatusCode,
     /// HTTP/1.0 or HTTP/1.1.
     pub version: Version,
-    /// The lines that travel; with Content-Length where there is no body to measure (an answer to HEAD, 304).
+    /// The lines that travel; with Content-Length where there is no body to measure (an answer to HEAD, 304), Trailer
+    /// where the body is chunked, and Upgrade where it says what is required (426, RFC 9110 section 15.5.22).
     pub headers: Headers,
     /// How the body ends.
     pub framing: Framing,
@@ -73,15 +73,25 @@ pub fn parse_request(
     let window = &head[..head.len().min(limits.head)];
     let Some(line) = line::request_line(window, limits.target)? else { return unfinished(head, limits) };
     let mut headers = headers;
-    let Some((facts, section)) = fields::read(&window[line.len..], limits.headers, &mut headers)? else {
+    let lines = &window[line.len..];
+    let Some((facts, section)) = fields::read(lines, limits.headers, Writer::Client, &mut headers)? else {
         return unfinished(head, limits);
     };
     let len = line.len + section;
     judge_host(&facts, line.version)?;
+    // An empty port is none: what reads the line later need not know of the two spellings.
+    if facts.host.last() == Some(&b':') {
+        headers.remove_id(HeaderId::Host);
+        headers.push_id(HeaderId::Host, host::without_empty_port(facts.host));
+    }
     let framing = framing(&facts, line.version)?.unwrap_or(Framing::None);
     let modern = line.version == Version::HTTP_11;
     if modern && facts.expects_other {
         return Err(HeadError::ExpectationFailed);
+    }
+    // Any other protocol is an offer, which a server may ignore (RFC 9110 section 7.8).
+    if facts.websocket && facts.upgrade && modern {
+        headers.push_id(HeaderId::Upgrade, b"websocket");
     }
     Ok(Some(RequestHead {
         method: line.method,
@@ -90,7 +100,6 @@ pub fn parse_request(
         framing,
         keep_alive: keep_alive(&facts, line.version),
         expect_continue: modern && facts.expects && !matches!(framing, Framing::None | Framing::Length(0)),
-        upgrade: modern && facts.upgrade && facts.protocol,
         headers,
         len: skipped + len,
     }))
@@ -111,9 +120,13 @@ pub fn parse_response(
     let window = &buf[..buf.len().min(limits.head)];
     let Some((version, status, start)) = line::status_line(window)? else { return unfinished(buf, limits) };
     let mut headers = headers;
-    let Some((facts, len)) = fields::read(&window[start..], limits.headers, &mut headers)? else {
+    let lines = &window[start..];
+    let Some((facts, len)) = fields::read(lines, limits.headers, Writer::Service, &mut headers)? else {
         return unfinished(buf, limits);
     };
+    if facts.protocol && status == StatusCode::UPGRADE_REQUIRED {
+        fields::keep(&lines[..len], HeaderId::Upgrade, &mut headers);
+    }
     let said = framing(&facts, version)?;
     let unmeasured = request_was_head || status == StatusCode::NOT_MODIFIED;
     let bodiless = unmeasured || status.is_informational() || status == StatusCode::NO_CONTENT;
@@ -123,6 +136,9 @@ pub fn parse_response(
     // A 204 that announces a body may be followed by one: the next answer could not be told from it.
     let muddled = bodiless && !unmeasured && !matches!(said, None | Some(Framing::Length(0)));
     let framing = if bodiless { Framing::None } else { said.unwrap_or(Framing::UntilClose) };
+    if facts.trailer && framing == Framing::Chunked {
+        fields::keep(&lines[..len], HeaderId::Trailer, &mut headers);
+    }
     Ok(Some(ResponseHead {
         status,
         version,

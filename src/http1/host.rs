@@ -1,4 +1,4 @@
-//! The value of a Host line: `host[:port]` (RFC 9110 section 7.2).
+//! The value of a Host line: `host[:port]` (RFC 9110 section 7.2), where an empty port is none.
 
 use std::net::Ipv6Addr;
 
@@ -6,7 +6,7 @@ use std::net::Ipv6Addr;
 const NAME: usize = 254;
 
 /// Whether the value names one host and nothing else: an address, an address in brackets or a name, and perhaps a
-/// port. Narrower than RFC 3986 (no percent-encoding, no sub-delimiters, no empty label, no empty port): no name in
+/// port, which may be empty. Narrower than RFC 3986 (no percent-encoding, no sub-delimiters, no empty label): no name in
 /// DNS needs those, and two readers seldom agree on them.
 pub fn valid(value: &[u8]) -> bool {
     match value {
@@ -58,9 +58,14 @@ fn name_length(value: &[u8]) -> usize {
     length
 }
 
-/// A colon and 0 to 65535.
+/// A host as `host[:port]` without an empty port, which says the same (RFC 3986 section 6.2.3).
+pub fn without_empty_port(value: &[u8]) -> &[u8] {
+    value.strip_suffix(b":").unwrap_or(value)
+}
+
+/// A colon, and nothing or 0 to 65535.
 fn valid_port(port: &[u8]) -> bool {
     let add = |port: u32, digit: &u8| digit.is_ascii_digit().then(|| port * 10 + u32::from(digit - b'0'));
-    matches!(port, [b':', digits @ ..] if (1..=5).contains(&digits.len())
+    matches!(port, [b':', digits @ ..] if digits.len() <= 5
         && digits.iter().try_fold(0, add).is_some_and(|port| port <= 65535))
 }

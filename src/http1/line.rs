@@ -100,14 +100,12 @@ const fn in_target(byte: u8) -> bool {
     (byte.wrapping_sub(b'!') < 0x7f - b'!') & (byte != b'#')
 }
 
+/// A version: a higher minor one of HTTP/1 is HTTP/1.1 to those who do not know it (RFC 9110 section 2.5).
 fn version(bytes: &[u8]) -> Result<Version, HeadError> {
     match bytes {
-        b"HTTP/1.1" => Ok(Version::HTTP_11),
         b"HTTP/1.0" => Ok(Version::HTTP_10),
-        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9']
-        | [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => {
-            Err(HeadError::VersionNotSupported)
-        }
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Ok(Version::HTTP_11),
+        [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => Err(HeadError::VersionNotSupported),
         _ => Err(HeadError::Malformed("bad version")),
     }
 }

@@ -10,6 +10,7 @@
 //! What a parser says depends on the bytes alone, not on how the network cut them up.
 
 pub mod body;
+mod chunk;
 pub mod encode;
 mod fields;
 pub mod head;
@@ -21,7 +22,7 @@ use crate::exchange::{Error, ErrorKind};
 pub use body::{Decoder, Piece};
 pub use encode::ConnectionLine;
 pub use head::{RequestHead, ResponseHead, parse_request, parse_response};
-pub use host::valid as valid_host;
+pub use host::{valid as valid_host, without_empty_port};
 
 /// How much a head may hold.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +46,7 @@ pub enum HeadError {
     TooManyHeaders,
     /// The target is longer than [`HeadLimits::target`].
     TargetTooLong,
-    /// A version other than HTTP/1.0 and HTTP/1.1.
+    /// Another major version than 1.
     VersionNotSupported,
     /// A request expects something other than `100-continue` (RFC 9110 section 10.1.1).
     ExpectationFailed,

@@ -33,12 +33,16 @@ impl ClientBody {
         Poll::Ready(Some(Err(error.closing())))
     }
 
-    /// The interim answer goes out before the first byte is waited for (RFC 9110 section 10.1.1).
-    fn poll_continue(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// The interim answer goes out before the first byte is waited for (RFC 9110 section 10.1.1). What the socket does not
+    /// take of it goes out with the next look for the body.
+    fn continues(&self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.wire.owes_continue.take() {
             self.wire.out().small().extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
-        self.wire.poll_flush(cx)
+        match self.wire.poll_flush(cx) {
+            Poll::Ready(flushed) => flushed,
+            Poll::Pending => Ok(()),
+        }
     }
 }
 
@@ -70,14 +74,9 @@ impl BodyStream for ClientBody {
                     return self.fail(Error::new(ErrorKind::MalformedRequest).reason("body").detail(reason));
                 }
             }
-            if self.wire.owes_continue.get() {
-                match self.poll_continue(cx) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(error)) => {
-                        return self.fail(Error::new(ErrorKind::ClientClosed).reason("body").source(error));
-                    }
-                    Poll::Pending => return Poll::Pending,
-                }
+            let continues = self.wire.owes_continue.get() || !self.wire.out().is_empty();
+            if continues && let Err(error) = self.continues(cx) {
+                return self.fail(Error::new(ErrorKind::ClientClosed).reason("body").source(error));
             }
             match self.wire.poll_read_body(self.decoder.length(), cx) {
                 Poll::Ready(Ok(0)) => {
@@ -100,5 +99,90 @@ impl BodyStream for ClientBody {
 
     fn remaining(&self) -> Option<u64> {
         self.decoder.length()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::pin::Pin;
+    use std::sync::{Arc, Mutex};
+    use std::task::Waker;
+    use std::time::Duration;
+
+    use bytes::BytesMut;
+    use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+    use crate::net::{Duplex, Facts, Stream};
+
+    use super::*;
+
+    /// A client that sends nothing, and takes nothing until the test lets it.
+    #[derive(Default)]
+    struct Taken {
+        takes: bool,
+        bytes: Vec<u8>,
+    }
+
+    struct Silent(Arc<Mutex<Taken>>);
+
+    impl AsyncRead for Silent {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Silent {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            let mut taken = self.0.lock().unwrap();
+            if !taken.takes {
+                return Poll::Pending;
+            }
+            taken.bytes.extend_from_slice(bytes);
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl Duplex for Silent {
+        fn poll_readable(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn is_quiet(&self) -> bool {
+            true
+        }
+
+        fn has_failed(&self) -> bool {
+            false
+        }
+
+        fn finish_writing(&self) {}
+    }
+
+    #[test]
+    fn a_100_that_the_socket_does_not_take_at_once_goes_out_later() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _entered = runtime.enter();
+        let client = Arc::new(Mutex::new(Taken::default()));
+        let facts = Facts::plain("192.0.2.1:4000".parse().unwrap());
+        let stream = Stream::memory(Silent(Arc::clone(&client)));
+        let wire = Rc::new(Wire::new(stream, facts, BytesMut::new()));
+        wire.body_done.set(false);
+        wire.owes_continue.set(true);
+        let bounds = BodyBounds { max: 100, timeout: Duration::from_secs(60), rate: 1 };
+        let body = RefCell::new(ClientBody::new(Rc::clone(&wire), Framing::Length(2), bounds));
+        let asks = || body.borrow_mut().poll_frame(&mut Context::from_waker(Waker::noop())).is_pending();
+        assert!(asks() && client.lock().unwrap().bytes.is_empty());
+        client.lock().unwrap().takes = true;
+        assert!(asks() && asks());
+        assert_eq!(client.lock().unwrap().bytes, b"HTTP/1.1 100 Continue\r\n\r\n", "and once");
     }
 }

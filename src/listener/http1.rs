@@ -10,18 +10,16 @@ use http::{Method, Version};
 
 use crate::exchange::target::authority_of;
 use crate::exchange::{Body, Error, ErrorKind, Frame, HeaderId, Headers, Response};
-use crate::http1::{ConnectionLine, Framing, RequestHead, encode, parse_request};
-use crate::pipeline::{Arrived, Core, LINGER, Walk};
+use crate::http1::{ConnectionLine, Framing, HeadError, RequestHead, encode, parse_request};
+use crate::pipeline::{Arrived, Core, Walk};
 use crate::runtime::clock;
 use crate::snapshot::{Limits, Pinned, Watcher};
 
 use super::body::ClientBody;
+use super::linger::Linger;
 use super::pace::BodyBounds;
 use super::pump::{Peer, Pump, framing};
 use super::wire::{Lent, Wire};
-
-/// How many bytes of an unwanted body are read, so that the client can read the answer before the connection ends.
-const LINGER_BYTES: usize = 256 * 1024;
 
 /// A connection that was answered just now may have its next request on the way: when the gate ends, it is awaited
 /// this long, and answered with `connection: close`.
@@ -39,7 +37,7 @@ enum Next {
     Request,
     Close,
     /// Close, but let the client read the answer first.
-    Linger,
+    Linger(Linger),
 }
 
 /// When a request began.
@@ -125,8 +123,8 @@ impl Connection {
             match next {
                 Next::Request => {}
                 Next::Close => return None,
-                Next::Linger => {
-                    self.linger().await;
+                Next::Linger(bounds) => {
+                    bounds.discard(&self.wire, &self.core, || self.is_ending()).await;
                     return None;
                 }
             }
@@ -193,6 +191,20 @@ impl Connection {
                 Poll::Ready(_) => return Poll::Ready(Begun::Gone),
                 Poll::Pending => return self.poll_silence(awaited, kept, cx),
             };
+            // One empty line between two requests is none of them (RFC 9112 section 2.2): the next one has not begun.
+            if matches!(lent.bytes(), [b'\r', ..]) && self.wire.blank.get() {
+                let second = HeadError::Malformed("bad request line");
+                return Poll::Ready(Begun::Broken(second.into()));
+            }
+            if lent.bytes().starts_with(b"\r\n") {
+                lent.used(2);
+                self.wire.blank.set(true);
+                if self.wire.served.get() {
+                    awaited.started = None;
+                }
+                kept = false;
+                continue;
+            }
             if awaited.started.is_none() {
                 awaited.started = Some(Started::now(awaited.limits));
             }
@@ -228,6 +240,7 @@ impl Connection {
         let pinned = self.chosen(pinned, &head, target);
         let limits = pinned.plan.limits;
         self.wire.received.set(0);
+        self.wire.begin(limits.half_closed);
         // A body of no bytes is none: nobody has to read it before the next request, and nothing is to be asked for.
         let framing = if head.framing == Framing::Length(0) { Framing::None } else { head.framing };
         self.wire.body_done.set(framing == Framing::None);
@@ -310,7 +323,11 @@ impl Connection {
         match sent {
             Ok(()) => walk.complete(),
             Err(error) => {
-                // The answer cannot be taken back: only a connection that ends early tells that it is not whole.
+                // The answer cannot be taken back: only a connection that ends early shows that it is not whole. Where its
+                // end is the answer's own, it is a reset (RFC 9112 section 8).
+                if framing == Framing::UntilClose {
+                    self.wire.reset_at_end();
+                }
                 walk.broke(&error);
                 return Next::Close;
             }
@@ -318,7 +335,7 @@ impl Connection {
         match (keep, whole) {
             (true, _) => Next::Request,
             (false, true) => Next::Close,
-            (false, false) => Next::Linger,
+            (false, false) => Next::Linger(Linger { time: limits.linger, bytes: limits.linger_bytes }),
         }
     }
 
@@ -334,27 +351,6 @@ impl Connection {
                 left = left.saturating_sub(data.len());
             }
             Poll::Ready(())
-        })
-        .await;
-    }
-
-    /// Ends the connection so that the client can still read the answer: closing with unread bytes would reset it.
-    async fn linger(&self) {
-        self.wire.finish_writing();
-        let until = clock::now() + LINGER;
-        let mut read = 0;
-        poll_fn(|cx| {
-            loop {
-                self.wire.buffer().clear();
-                match self.wire.poll_read_body(None, cx) {
-                    Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(()),
-                    Poll::Ready(Ok(more)) => read += more,
-                    Poll::Pending => return self.wire.poll_timer(until, cx),
-                }
-                if read > LINGER_BYTES || clock::now() >= until {
-                    return Poll::Ready(());
-                }
-            }
         })
         .await;
     }

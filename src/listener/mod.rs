@@ -9,6 +9,7 @@ pub mod connections;
 pub mod handoff;
 mod http1;
 mod http2;
+mod linger;
 mod pace;
 pub mod ports;
 mod pump;

@@ -49,6 +49,7 @@ pub(super) struct Pump<'a> {
 
 impl<'a> Pump<'a> {
     pub(super) fn new(wire: &'a Wire, framing: Framing) -> Pump<'a> {
+        wire.begin_answer();
         Pump { wire, framing, ended: false, broken: None, sent: 0, stalled: None }
     }
 
@@ -99,6 +100,7 @@ impl<'a> Pump<'a> {
     }
 
     fn push(&mut self, frame: Frame) {
+        self.wire.moved();
         let mut out = self.wire.out();
         match frame {
             // A chunk of no bytes would be the end.

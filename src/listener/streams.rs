@@ -56,8 +56,6 @@ pub(super) struct Streams {
     /// So many resets within the window are no flood: all that may be open at once may be reset at once.
     floor: u64,
     flood: Cell<bool>,
-    /// The stream that was entered last, until its task has it.
-    entered: RefCell<Option<Rc<Progress>>>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -114,7 +112,6 @@ impl Streams {
             ended: Cell::default(),
             floor: RESETS.max(u64::from(most)),
             flood: Cell::new(false),
-            entered: RefCell::new(None),
             waker: RefCell::new(None),
         }
     }
@@ -123,13 +120,7 @@ impl Streams {
     pub(super) fn enter(self: &Rc<Self>) -> Guard {
         self.open.set(self.open.get() + 1);
         let progress = Rc::new(Progress::default());
-        *self.entered.borrow_mut() = Some(Rc::clone(&progress));
         Guard { streams: Rc::clone(self), progress, complete: false }
-    }
-
-    /// The stream that was entered last, for its task; none where the task is of no stream.
-    pub(super) fn take_entered(&self) -> Option<Rc<Progress>> {
-        self.entered.borrow_mut().take()
     }
 
     /// The task to wake when the last stream has ended.
@@ -237,7 +228,7 @@ mod tests {
         let streams = Rc::new(Streams::new(100));
         for _ in 0..RESETS * 2 {
             let guard = streams.enter();
-            streams.take_entered().expect("its task takes it").stall();
+            guard.progress().stall();
             assert!(!streams.is_empty() && guard.progress().is_stalled());
             drop(guard);
             assert!(streams.is_empty() && streams.ended_stalled() && !streams.is_flood());

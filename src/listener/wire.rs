@@ -17,9 +17,9 @@ const HEAD_ROOM: usize = 4 * 1024;
 /// Room for a piece of a large body.
 const BODY_ROOM: usize = 128 * 1024;
 
-/// A client that has only ended its own side may still wait for the answer (`nc -N`, old scripts); one that has left
-/// looks the same until something is sent. So the end of its side alone cancels the exchange, but only after this.
-const HALF_CLOSED: Duration = Duration::from_millis(250);
+/// A client that has ended its own side while it was answered is waited for this long at least when the service pauses: what
+/// it has of the answer is lost otherwise.
+const HALF_ANSWERED: Duration = Duration::from_secs(5);
 
 /// While nothing is read from a client, this often it is asked whether its connection has failed.
 const PROBE: Duration = Duration::from_millis(500);
@@ -38,8 +38,15 @@ pub(super) struct Wire {
     timer: RefCell<Timer>,
     probe: RefCell<Timer>,
     probe_at: Cell<Option<Instant>>,
-    /// When the client ended its side.
+    /// When the client ended its side; later, where something was done for it since.
     ended: Cell<Option<Instant>>,
+    /// How long its exchange goes on then. A client that has only ended its own side may still wait for the answer (`nc -N`,
+    /// old scripts); one that has left looks the same until something is sent.
+    half_closed: Cell<Duration>,
+    /// Whether a request has been read.
+    pub(super) served: Cell<bool>,
+    /// Whether an empty line has been read since the last request.
+    pub(super) blank: Cell<bool>,
     /// Bytes of the current body that have been read.
     pub(super) received: Cell<u64>,
     /// Whether the current body has been read to its end.
@@ -59,9 +66,32 @@ impl Wire {
             probe: RefCell::new(Timer::new()),
             probe_at: Cell::new(None),
             ended: Cell::new(None),
+            half_closed: Cell::new(Duration::ZERO),
+            served: Cell::new(false),
+            blank: Cell::new(false),
             received: Cell::new(0),
             body_done: Cell::new(true),
             owes_continue: Cell::new(false),
+        }
+    }
+
+    /// A request has been read. A client that has sent several and ended its side is waited for anew with each of them.
+    pub(super) fn begin(&self, half_closed: Duration) {
+        self.served.set(true);
+        self.blank.set(false);
+        self.half_closed.set(half_closed);
+        self.moved();
+    }
+
+    /// The answer begins.
+    pub(super) fn begin_answer(&self) {
+        self.half_closed.set(self.half_closed.get().max(HALF_ANSWERED));
+    }
+
+    /// Something was done for the client.
+    pub(super) fn moved(&self) {
+        if self.ended.get().is_some() {
+            self.ended.set(Some(clock::now()));
         }
     }
 
@@ -140,7 +170,7 @@ impl Wire {
                 return self.poll_failed(cx);
             }
             if let Some(ended) = self.ended.get() {
-                return self.poll_timer(ended + HALF_CLOSED, cx);
+                return self.poll_timer(ended + self.half_closed.get(), cx);
             }
             if ready!(self.poll_readable(cx)).is_err() {
                 return Poll::Ready(());
@@ -170,6 +200,11 @@ impl Wire {
 
     pub(super) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.out.borrow_mut().poll_flush(&mut self.stream.borrow_mut(), cx)
+    }
+
+    /// Makes the end of the connection a reset.
+    pub(super) fn reset_at_end(&self) {
+        self.stream.borrow().reset_at_end();
     }
 
     /// Says that nothing more will be sent, so that the client can read the last answer to its end.

@@ -5,6 +5,7 @@ use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -126,6 +127,13 @@ impl Stream {
         match &self.0 {
             Kind::Tcp(stream) => !matches!(stream.take_error(), Ok(None)),
             Kind::Memory(stream) => stream.has_failed(),
+        }
+    }
+
+    /// Makes the end of the connection a reset: the other end then knows that what it got is not whole.
+    pub fn reset_at_end(&self) {
+        if let Kind::Tcp(stream) = &self.0 {
+            let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
         }
     }
 

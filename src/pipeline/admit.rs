@@ -10,13 +10,14 @@ use smallvec::SmallVec;
 
 use crate::exchange::headers::same_folded;
 use crate::exchange::target::TargetError;
+use crate::exchange::via::MOST_PASSES;
 use crate::exchange::{
     Body, Client, Error, ErrorKind, Exchange, HeaderId, Headers, Record, Request, RequestId, Target,
 };
-use crate::http1::valid_host;
+use crate::http1::{valid_host, without_empty_port};
 use crate::net::Facts;
 use crate::snapshot::forwarded::Reported;
-use crate::snapshot::{Pinned, Trust};
+use crate::snapshot::{Pinned, Snapshot, Trust};
 
 use super::{Core, Walk};
 
@@ -51,7 +52,7 @@ impl Walk {
         let given = if client.trusted { given_id(&mut headers) } else { None };
         let id = given.unwrap_or_else(|| core.request_id());
         let trust = client.trusted.then_some(&plan.trust);
-        strip(&mut headers, trust, &pinned.snapshot.identity_headers);
+        let passes = strip(&mut headers, trust, &pinned.snapshot);
 
         let (target, refused) = match Target::parse(arrived.target, plan.path_rules) {
             Ok(parsed) if parsed.target.is_asterisk() && arrived.method != Method::OPTIONS => {
@@ -75,7 +76,8 @@ impl Walk {
         let refused = unbelieved
             .or(refused)
             .or_else(|| too_large.then(|| Error::new(ErrorKind::BodyTooLarge).closing()))
-            .or_else(|| expectation(&mut headers));
+            .or_else(|| expectation(&mut headers))
+            .or_else(|| (passes > MOST_PASSES).then(|| Error::new(ErrorKind::LoopDetected).reason("via")));
 
         let request =
             Request { method: arrived.method, target, version: arrived.version, headers, body: arrived.body };
@@ -152,12 +154,20 @@ fn given_id(headers: &mut Headers) -> Option<RequestId> {
     given
 }
 
-/// Takes out what only the gate may say, in every spelling that an upstream could fold into it.
-fn strip(headers: &mut Headers, trust: Option<&Trust>, identity: &[String]) {
+/// Takes out what only the gate may say, in every spelling that an upstream could fold into it. Gives how often the request
+/// has passed this process before.
+fn strip(headers: &mut Headers, trust: Option<&Trust>, snapshot: &Snapshot) -> usize {
+    let (identity, mut passes) = (&snapshot.identity_headers, 0);
     headers.retain(|id, name, value| {
         let folded = if id == HeaderId::Other { HeaderId::folded(name) } else { id };
-        if folded.gateway_owned() && !(folded == id && trust.is_some_and(|trust| trust.keeps(id, value))) {
-            return false;
+        if folded.judged() {
+            match id {
+                HeaderId::Via => passes += snapshot.pseudonym.passes(value),
+                // The codec leaves it where the request cannot go on without: an action that does not grant it refuses.
+                HeaderId::Upgrade => {}
+                _ if !(folded == id && trust.is_some_and(|trust| trust.keeps(id, value))) => return false,
+                _ => {}
+            }
         }
         // A second spelling of a name that the gate reads is never passed on beside the first.
         if id == HeaderId::Other && folded != HeaderId::Other {
@@ -165,12 +175,14 @@ fn strip(headers: &mut Headers, trust: Option<&Trust>, identity: &[String]) {
         }
         !identity.iter().any(|header| same_folded(header.as_bytes(), name))
     });
+    passes
 }
 
 /// The authority of an absolute target takes the place of Host (RFC 9112 section 3.2.2).
 fn take_authority(headers: &mut Headers, authority: &str) -> Result<(), Error> {
     // The same judgement as for a Host line: what is no host there is none here.
-    let taken = valid_host(authority.as_bytes()) && headers.set("host", authority.as_bytes()).is_ok();
+    let host = without_empty_port(authority.as_bytes());
+    let taken = valid_host(authority.as_bytes()) && headers.set("host", host).is_ok();
     if taken { Ok(()) } else { Err(TargetError::Authority.into()) }
 }
 

@@ -68,7 +68,11 @@ fn look(pinned: &Pinned, exchange: &mut Exchange, named: Option<&Method>) -> (u3
             let error = Error::new(ErrorKind::MethodNotAllowed).header("allow", allow);
             (plan.method_not_allowed, Some(error))
         }
-        Found::NotFound => (plan.no_route, Some(ErrorKind::NoRoute.into())),
+        // `OPTIONS *` asks the gate itself, and the action of a miss answers it.
+        Found::NotFound => {
+            let itself = exchange.request.target.is_asterisk();
+            (plan.no_route, (!itself).then(|| ErrorKind::NoRoute.into()))
+        }
     }
 }
 

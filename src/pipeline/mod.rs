@@ -10,7 +10,6 @@ pub mod finish;
 pub mod shed;
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use crate::exchange::problem::problem;
 use crate::exchange::{Error, ErrorKind, Exchange, HeaderId, Response};
@@ -145,9 +144,6 @@ fn told(exchange: &mut Exchange, error: &Error) -> Response {
     exchange.record.note(error);
     problem(error, exchange.id.as_str())
 }
-
-/// How long a refused connection is still read from, so that the client can read why.
-pub const LINGER: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests;

@@ -43,10 +43,10 @@ impl std::error::Error for MethodsError {}
 const USUAL: [Method; 7] =
     [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
 
-/// `USUAL` as the value of `Allow`: most tables have this one alone.
-const ALLOW_USUAL: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
-
 impl Methods {
+    /// The methods of a route without a list, as the value of `Allow`: most tables have this one alone.
+    pub(super) const ALLOW_USUAL: &str = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS";
+
     /// Reads a list such as `GET,POST`.
     ///
     /// # Errors
@@ -86,7 +86,7 @@ impl Methods {
     pub(super) fn allow<'a>(rows: impl Iterator<Item = &'a Self> + Clone) -> Cow<'static, str> {
         let any = rows.clone().any(|methods| *methods == Self::Any);
         if any && rows.clone().all(|methods| *methods == Self::Any) {
-            return Cow::Borrowed(ALLOW_USUAL);
+            return Cow::Borrowed(Self::ALLOW_USUAL);
         }
         let listed = |method: &Method| rows.clone().any(|methods| methods.names(method));
         let mut allowed: SmallVec<[&Method; 8]> = USUAL

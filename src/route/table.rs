@@ -203,6 +203,12 @@ impl<T> Table<T> {
         }
     }
 
+    /// The methods that `path` takes, as the value of `Allow`; of a path that is found nowhere, as `*`, all that a route
+    /// without a list takes.
+    pub fn allow(&self, path: &str) -> &str {
+        self.locate(path).map_or(Methods::ALLOW_USUAL, |hit| &self.leaves[hit.leaf].allow)
+    }
+
     fn locate(&self, path: &str) -> Option<Hit> {
         if !path.starts_with('/') {
             return None;

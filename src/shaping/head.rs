@@ -2,8 +2,8 @@
 
 use crate::exchange::{HeaderId, Headers};
 
-/// Takes out what described the body as the service sent it: its length, its coding, ranges of it and digests over it. Its
-/// tag becomes a weak one (RFC 9110 section 8.8.1): the same tag still means the same content.
+/// Takes out what described the body as the service sent it: its length, its coding, its trailers, ranges of it and digests over
+/// it. Its tag becomes a weak one (RFC 9110 section 8.8.1): the same tag still means the same content.
 pub fn mend(headers: &mut Headers) {
     const DESCRIBING: &[&[u8]] = &[
         b"accept-ranges",
@@ -17,7 +17,8 @@ pub fn mend(headers: &mut Headers) {
         b"signature",
         b"signature-input",
     ];
-    headers.retain(|id, name, _| id != HeaderId::ContentLength && !DESCRIBING.contains(&name));
+    let old = |id| matches!(id, HeaderId::ContentLength | HeaderId::Trailer);
+    headers.retain(|id, name, _| !old(id) && !DESCRIBING.contains(&name));
     weaken(headers);
 }
 
@@ -38,6 +39,7 @@ mod tests {
         let mut headers = Headers::new();
         for (name, value) in [
             ("Content-Length", "10"),
+            ("Trailer", "x-sum"),
             ("Accept-Ranges", "bytes"),
             ("Content-Encoding", "gzip"),
             ("ETag", "\"a\""),

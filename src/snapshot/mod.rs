@@ -22,7 +22,7 @@ use crate::action::describe::Description;
 use crate::action::proxy::Proxy;
 use crate::config::Span;
 use crate::exchange::target::PathRules;
-use crate::exchange::{Error, Exchange, Headers, Name, Place, Response};
+use crate::exchange::{Error, Exchange, Headers, Name, Place, Pseudonym, Response};
 use crate::http1::HeadLimits;
 use crate::net::Facts;
 use crate::policy::chain::Chain;
@@ -50,6 +50,12 @@ pub struct Limits {
     pub body_rate: u64,
     /// How long a connection may be idle between two requests, and an answer wait for a client that does not read.
     pub idle: Duration,
+    /// How long an answer is waited for once its HTTP/1 client has ended its own side.
+    pub half_closed: Duration,
+    /// How long, and how many bytes of, what a refused client still sends are read.
+    pub linger: Duration,
+    /// The bytes of it.
+    pub linger_bytes: u64,
     /// Concurrent HTTP/2 streams a connection.
     pub streams: u32,
     /// Open connections of one client address; none is no bound.
@@ -172,6 +178,8 @@ pub struct Snapshot {
     pub upstreams: Vec<Arc<Upstream>>,
     /// Header names that tell an upstream who the client is: removed from every request.
     pub identity_headers: Vec<String>,
+    /// How the process names itself to services.
+    pub pseudonym: Arc<Pseudonym>,
     /// Where the admin listener stands, if there is one.
     pub admin: Option<SocketAddr>,
     /// What it was compiled from, for the next reload and for those who ask.
@@ -304,5 +312,13 @@ impl Place for Pinned {
 
     fn upstream(&self, upstream: u32) -> &str {
         self.snapshot.upstreams.get(upstream as usize).map_or("", |upstream| &upstream.settings().name)
+    }
+
+    fn pseudonym(&self) -> Option<&Pseudonym> {
+        Some(&self.snapshot.pseudonym)
+    }
+
+    fn allow(&self, path: &str) -> &str {
+        self.plan.table.allow(path)
     }
 }

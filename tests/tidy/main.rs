@@ -148,9 +148,9 @@ fn found<'w>(
 }
 
 #[test]
-fn hyper_is_named_in_one_place() {
+fn http2_is_served_in_one_place() {
     let elsewhere = |source: &Source, _: &str| !source.path.starts_with("src/listener/http2/");
-    none("hyper is the codec of HTTP/2 alone", &found(&["src"], &["hyper"], elsewhere, |s| &s.production));
+    none("HTTP/2 is served there alone", &found(&["src"], &["h2::server"], elsewhere, |s| &s.production));
 }
 
 #[test]

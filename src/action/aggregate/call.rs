@@ -18,7 +18,7 @@ use crate::upstream::{Caller, Deadline};
 
 use super::outcome::{Carried, Failure, Fault, Given, Origin, Said};
 use super::source::{Source, Unasked};
-use super::vary::{can_be_told_apart, tells_address};
+use super::vary::{can_be_told_apart, is_said_anew};
 
 /// What the calls of one source share.
 pub(super) struct Line<'a> {
@@ -79,7 +79,7 @@ impl Line<'_> {
             identity.is_some_and(|known| known.headers.iter().any(|(own, _)| own.as_bytes() == name))
         };
         for (id, name, value) in request.headers.iter() {
-            if (!id.gateway_owned() || tells_address(id)) && !is_identity(name) {
+            if !is_said_anew(id) && !is_identity(name) {
                 parts.extend([name, value]);
             }
         }

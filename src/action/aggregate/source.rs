@@ -13,7 +13,7 @@ use crate::expression::{EvalError, Expression, Ground, JsonTemplate, Reference, 
 use crate::telemetry::metrics::SourceMetrics;
 use crate::upstream::Upstream;
 
-use super::super::forward;
+use super::super::{forward, hops};
 use super::outcome::{Failure, Fault};
 
 /// One source.
@@ -193,6 +193,10 @@ impl Source {
             let text = value.render(ground).map_err(|error| self.unasked(value, error))?;
             headers.append(name, text.as_bytes()).map_err(|error| absent(&error))?;
         }
+        if !forwards("via") {
+            headers.extend_from(seen, |id, _, _| id == HeaderId::Via);
+        }
+        hops::pass(&self.upstream, exchange, &mut headers);
         forward::speak(exchange, &mut headers);
         Ok(headers)
     }

@@ -13,8 +13,13 @@ fn named(headers: &Headers) -> impl Iterator<Item = Vec<u8>> {
 }
 
 /// Lines of the gate that say what address was asked: in the key of what is kept, as an address is in any cache's.
-pub(super) const fn tells_address(id: HeaderId) -> bool {
+const fn tells_address(id: HeaderId) -> bool {
     matches!(id, HeaderId::XForwardedHost | HeaderId::XForwardedPort | HeaderId::XForwardedProto)
+}
+
+/// Lines that the gate says of each request anew, so that they say nothing of an answer.
+pub(super) const fn is_said_anew(id: HeaderId) -> bool {
+    (id.gateway_owned() && !tells_address(id)) || matches!(id, HeaderId::Via)
 }
 
 /// Whether an answer may be kept for others at all: not where it depends on what the gate says of each request anew, nor,
@@ -22,8 +27,8 @@ pub(super) const fn tells_address(id: HeaderId) -> bool {
 pub(super) fn can_be_told_apart(headers: &Headers, exchange: &Exchange, shared: bool) -> bool {
     named(headers).all(|name| {
         let id = HeaderId::of(&name);
-        let told = (id.gateway_owned() && !tells_address(id)) || (shared && is_identity(exchange, &name));
-        name != b"*" && !told
+        let own = is_said_anew(id) || (shared && is_identity(exchange, &name));
+        name != b"*" && !own
     })
 }
 
@@ -64,7 +69,7 @@ impl Source {
             return;
         }
         let id = HeaderId::of(&name);
-        if name == b"*" || (id.gateway_owned() && !tells_address(id)) {
+        if name == b"*" || is_said_anew(id) {
             names.push(b"*".to_vec());
         } else if self.ask.forward_headers.iter().any(|sent| sent.as_bytes() == name)
             || is_identity(exchange, &name)

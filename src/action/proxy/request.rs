@@ -7,6 +7,7 @@ use crate::exchange::{Error, ErrorKind, Exchange, HeaderId, Headers, Request, Ta
 use crate::expression::EvalError;
 
 use super::super::forward;
+use super::super::hops::{self, Left};
 use super::{HostRule, Proxy, Rewrite};
 
 /// How paths of the service and public paths belong together, for `Location`, cookies and `X-Forwarded-Prefix`.
@@ -31,6 +32,7 @@ impl Mapping {
 /// The outgoing request; the exchange keeps its own.
 pub(super) fn outgoing(proxy: &Proxy, exchange: &mut Exchange) -> Result<(Request, Mapping), Error> {
     let (target, mapping) = target(proxy, exchange)?;
+    let left = hops::left(&exchange.request.method, &exchange.request.headers)?;
     let from = &exchange.request;
     let mut headers = Headers::with_capacity(24, 1024);
     match &proxy.host {
@@ -38,7 +40,21 @@ pub(super) fn outgoing(proxy: &Proxy, exchange: &mut Exchange) -> Result<(Reques
         HostRule::Client => headers.push_id(HeaderId::Host, from.host_bytes()),
         HostRule::Literal(host) => headers.push_id(HeaderId::Host, host.as_bytes()),
     }
-    headers.extend_from(&from.headers, |id, _, _| id != HeaderId::Host && !id.gateway_owned());
+    let mut leaves_http = false;
+    headers.extend_from(&from.headers, |id, _, _| {
+        let passes = id != HeaderId::Host && !id.gateway_owned();
+        leaves_http |= !passes && id == HeaderId::Upgrade;
+        passes
+    });
+    if leaves_http {
+        let refused = Error::new(ErrorKind::NotImplemented).reason("websocket");
+        return Err(refused.detail("WebSockets are not forwarded"));
+    }
+    if let Left::Some(left) = left {
+        headers.remove("max-forwards");
+        headers.push_written(b"max-forwards", |out| out.extend_from_slice(left.to_string().as_bytes()));
+    }
+    hops::pass(&proxy.upstream, exchange, &mut headers);
     forward::speak(exchange, &mut headers);
     if mapping.public > 0 || exchange.client.trusted {
         // The client's path is this and the path that the service gets, where nothing else was put in front of that.

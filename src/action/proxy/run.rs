@@ -1,6 +1,7 @@
 //! One call: the head out, the answer back.
 
 use crate::action::describe::{Description, untold};
+use crate::action::hops::{self, Left};
 use crate::exchange::{Error, Exchange, Response};
 use crate::expression::Ground;
 use crate::upstream::{Caller, Deadline};
@@ -13,8 +14,11 @@ impl Proxy {
     /// # Errors
     /// What kept the service from answering.
     pub async fn forward(&self, exchange: &mut Exchange) -> Result<Response, Error> {
-        exchange.record.upstream = Some(self.number);
+        if hops::left(&exchange.request.method, &exchange.request.headers)? == Left::None {
+            return hops::last(exchange);
+        }
         let (mut request, mapping) = request::outgoing(self, exchange)?;
+        exchange.record.upstream = Some(self.number);
         let deadline = Deadline { at: exchange.deadline, lifted: self.lifted, whole: false };
         let caller =
             Caller { core: exchange.core, ground: Some(Ground::from(&*exchange)), deadline_header: None };

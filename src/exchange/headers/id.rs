@@ -30,6 +30,8 @@ macro_rules! header_ids {
 
 const HOP: u8 = 1;
 const OWNED: u8 = 2;
+/// Judged where a request is admitted.
+const JUDGED: u8 = 4;
 
 header_ids! {
     Host = "host";
@@ -62,9 +64,9 @@ header_ids! {
     Tracestate = "tracestate", OWNED;
     Trailer = "trailer", HOP;
     TransferEncoding = "transfer-encoding", HOP;
-    Upgrade = "upgrade", HOP;
+    Upgrade = "upgrade", HOP, OWNED, JUDGED;
     UserAgent = "user-agent";
-    Via = "via";
+    Via = "via", JUDGED;
     XForwardedFor = "x-forwarded-for", OWNED;
     XForwardedHost = "x-forwarded-host", OWNED;
     XForwardedPort = "x-forwarded-port", OWNED;
@@ -260,7 +262,13 @@ impl HeaderId {
         self.classes() & HOP != 0
     }
 
-    /// Whether the gate alone says it to an upstream (forwarding, request id, trace context).
+    /// Whether a request is judged by it before anything else sees it: what the gate alone says, and what bears on whether
+    /// it can be served.
+    pub const fn judged(self) -> bool {
+        self.classes() & (OWNED | JUDGED) != 0
+    }
+
+    /// Whether the gate alone says it to an upstream (forwarding, request id, trace context, leaving HTTP).
     pub const fn gateway_owned(self) -> bool {
         self.classes() & OWNED != 0
     }

@@ -80,3 +80,18 @@ fn chunks_and_their_end() {
     last_chunk(&mut out, Some(&headers(&[("x-sum", "1")])));
     assert_eq!(out, b"0\r\nx-sum: 1\r\n\r\n");
 }
+
+#[test]
+fn a_required_upgrade_is_said_of_the_connection() {
+    for (connection, line) in [(ConnectionLine::None, ""), (ConnectionLine::Close, "connection: close\r\n")] {
+        let mut out = Vec::new();
+        let lines = headers(&[("upgrade", "websocket")]);
+        response_head(&mut out, StatusCode::UPGRADE_REQUIRED, &lines, Framing::Length(0), connection);
+        let head = format!(
+            "HTTP/1.1 426 Upgrade Required\r\nupgrade: websocket\r\ncontent-length: 0\r\n\
+             connection: upgrade\r\n{line}\r\n"
+        );
+        assert_eq!(String::from_utf8(out).unwrap(), head);
+    }
+    assert!(!response(426, Framing::None, ConnectionLine::None).contains("connection"));
+}

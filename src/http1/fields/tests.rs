@@ -27,7 +27,7 @@ fn theirs(section: &[u8]) -> Option<Split> {
 /// What is kept of the lines of a section, as it would be written.
 fn kept(section: &[u8]) -> String {
     let mut out = Headers::new();
-    read(section, 64, &mut out).unwrap().unwrap();
+    read(section, 64, Writer::Client, &mut out).unwrap().unwrap();
     let mut written = Vec::new();
     out.write_to(&mut written);
     String::from_utf8(written).unwrap()
@@ -59,7 +59,7 @@ proptest! {
 
     #[test]
     fn what_is_kept_is_read_again_as_it_is(section in section()) {
-        if let Ok(Some((facts, len))) = read(&section, 64, &mut Headers::new()) {
+        if let Ok(Some((facts, len))) = read(&section, 64, Writer::Client, &mut Headers::new()) {
             prop_assert_eq!(len, line::section(&section, 64).unwrap().unwrap());
             prop_assert!(facts.hosts <= 5);
             let once = kept(&section);
@@ -101,10 +101,36 @@ fn a_control_byte_is_found_wherever_it_stands() {
 fn long_sections_are_read_like_short_ones() {
     let line = format!("x-a: {}\r\n", "b".repeat(SHORT));
     let section = format!("{line}\r\n");
-    let len = |bytes: &[u8]| read(bytes, 64, &mut Headers::new()).map(|read| read.map(|(_, len)| len));
+    let len = |bytes: &[u8]| {
+        read(bytes, 64, Writer::Client, &mut Headers::new()).map(|read| read.map(|(_, len)| len))
+    };
     assert_eq!(len(section.as_bytes()), Ok(Some(section.len())));
     for end in 0..section.len() {
         assert_eq!(len(&section.as_bytes()[..end]), Ok(None), "{end}");
     }
     assert_eq!(len(format!("{line}\n").as_bytes()), Err(HeadError::Malformed("bare line feed")));
+}
+
+#[test]
+fn empty_members_of_connection_are_skipped_and_counted() {
+    let section = |options: &str| format!("connection: {options}\r\nx-a: 1\r\nx-b: 2\r\n\r\n");
+    assert_eq!(kept(section(&format!("x-a{}", ",".repeat(MAX_NAMED - 1))).as_bytes()), "x-b: 2\r\n");
+    assert_eq!(kept(section(", close,, keep-alive , x-a").as_bytes()), "x-b: 2\r\n");
+    for many in
+        [",".repeat(MAX_NAMED), ",".repeat(14_500), ", ".repeat(MAX_NAMED), "x-a,".repeat(MAX_NAMED + 1)]
+    {
+        let section = section(&many);
+        let read = read(section.as_bytes(), 64, Writer::Client, &mut Headers::new());
+        assert_eq!(read.err(), Some(HeadError::Malformed("too many connection options")));
+    }
+}
+
+#[test]
+fn what_connection_names_is_compared_with_no_empty_name() {
+    // As many commas as may stand there are no name to compare with: only `x-a` is.
+    let mut named = Named::new();
+    let line = next(b"connection: ,,, x-a ,,\r\n").unwrap().unwrap();
+    let mut facts = Facts::default();
+    facts.take(HeaderId::Connection, &line, &mut named).unwrap();
+    assert_eq!((named.as_slice(), facts.members), (&[&b"x-a"[..]][..], 6));
 }

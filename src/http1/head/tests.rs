@@ -38,9 +38,6 @@ pub(super) fn request(buf: &[u8]) -> Outcome {
         if head.expect_continue {
             facts.push_str(" expect");
         }
-        if head.upgrade {
-            facts.push_str(" upgrade");
-        }
         format!("{facts} {} +{}", lines(&head.headers), buf.len() - head.len)
     }))
 }

@@ -1,67 +1,82 @@
 //! The body of an HTTP/2 request.
 
 use std::cell::Cell;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http_body::Body as _;
-use hyper::body::Incoming;
+use h2::RecvStream;
 
 use crate::exchange::{BodyStream, Error, ErrorKind, Frame};
 use crate::listener::pace::{BodyBounds, Pace};
 use crate::net::Timer;
 use crate::runtime::clock;
 
+/// What a stream and the body of its request share.
+#[derive(Default)]
+pub(super) struct Upload {
+    /// Bytes of the body that have been read.
+    pub(super) received: Cell<u64>,
+    /// Whether the client waits for a 100 before it sends the body.
+    pub(super) expects: Cell<bool>,
+    /// Whether the body is asked for, and the 100 is owed.
+    pub(super) owes_continue: Cell<bool>,
+}
+
 /// The request's body.
 pub(super) struct ClientBody {
-    pub(super) body: Incoming,
-    pub(super) length: Option<u64>,
+    pub(super) body: RecvStream,
+    /// Bytes that are still to come, where the client has said how many.
+    pub(super) left: Option<u64>,
     pub(super) bounds: BodyBounds,
-    pub(super) received: Rc<Cell<u64>>,
+    pub(super) upload: Rc<Upload>,
     pub(super) timer: Timer,
     pub(super) pace: Pace,
 }
 
+impl ClientBody {
+    fn broke(error: h2::Error) -> Error {
+        Error::new(ErrorKind::ClientClosed).reason("body").source(error)
+    }
+
+    fn take(&mut self, data: Bytes) -> Result<Frame, Error> {
+        // The next piece may come: what is handed on from here is one piece at a time.
+        self.body.flow_control().release_capacity(data.len()).map_err(Self::broke)?;
+        let received = self.upload.received.get() + data.len() as u64;
+        self.upload.received.set(received);
+        self.pace.moved(data.len() as u64, clock::now(), self.bounds);
+        self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+        if received > self.bounds.max {
+            return Err(Error::new(ErrorKind::BodyTooLarge));
+        }
+        Ok(Frame::Data(data))
+    }
+}
+
 impl BodyStream for ClientBody {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
-        let frame = loop {
-            match Pin::new(&mut self.body).poll_frame(cx) {
+        loop {
+            match self.body.poll_data(cx) {
                 // A last frame without bytes is how most clients end a body of unknown length: it is no piece.
-                Poll::Ready(Some(Ok(frame))) if frame.data_ref().is_some_and(Bytes::is_empty) => {}
-                Poll::Ready(frame) => break frame,
+                Poll::Ready(Some(Ok(data))) if data.is_empty() => {}
+                Poll::Ready(Some(Ok(data))) => return Poll::Ready(Some(self.take(data))),
+                // Also one that the client has cancelled: it is no end.
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(Self::broke(error)))),
+                // Trailers of requests end here, as in HTTP/1.
+                Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Pending => {
+                    if self.upload.expects.take() {
+                        self.upload.owes_continue.set(true);
+                    }
                     let late = self.pace.deadline(clock::now(), self.bounds);
                     ready!(self.timer.poll(late, cx));
                     return Poll::Ready(Some(Err(Error::new(ErrorKind::RequestTimeout).reason("body"))));
                 }
             }
-        };
-        let Some(frame) = frame else { return Poll::Ready(None) };
-        let frame = match frame {
-            Ok(frame) => frame,
-            Err(error) => {
-                return Poll::Ready(Some(Err(Error::new(ErrorKind::ClientClosed)
-                    .reason("body")
-                    .source(error))));
-            }
-        };
-        match frame.into_data() {
-            Ok(data) => {
-                self.pace.moved(data.len() as u64, clock::now(), self.bounds);
-                self.received.set(self.received.get() + data.len() as u64);
-                if self.received.get() > self.bounds.max {
-                    return Poll::Ready(Some(Err(Error::new(ErrorKind::BodyTooLarge))));
-                }
-                Poll::Ready(Some(Ok(Frame::Data(data))))
-            }
-            // Trailers of requests end here, as in HTTP/1.
-            Err(_) => Poll::Ready(None),
         }
     }
 
     fn remaining(&self) -> Option<u64> {
-        self.length
+        self.left
     }
 }

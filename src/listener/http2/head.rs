@@ -2,21 +2,62 @@
 
 use crate::exchange::headers::valid_value;
 use crate::exchange::{Error, ErrorKind, HeaderId, Headers};
-use crate::http1::valid_host;
+use crate::http1::{valid_host, without_empty_port};
 use crate::snapshot::Limits;
+
+/// Most fields that one line of cookies may be cut into; their bytes are bounded as those of any line.
+const CRUMBS: usize = 1024;
+
+/// How much a head holds, where the fields of cookies count as the one line that they are cut from (RFC 9113 section
+/// 8.2.3).
+#[derive(Default)]
+struct Size {
+    bytes: usize,
+    lines: usize,
+    crumbs: usize,
+}
+
+impl Size {
+    fn of(head: &http::request::Parts) -> Size {
+        let mut size = Size::default();
+        for (name, value) in &head.headers {
+            size.bytes += value.len();
+            if name == http::header::COOKIE {
+                size.crumbs += 1;
+                // A semicolon and a blank between two.
+                size.bytes += 2;
+            } else {
+                size.lines += 1;
+                size.bytes += name.as_str().len() + 4;
+            }
+        }
+        if size.crumbs > 0 {
+            size.lines += 1;
+            size.bytes += "cookie: ".len();
+        }
+        size
+    }
+
+    fn fits(&self, limits: &Limits) -> bool {
+        self.bytes <= limits.head.head && self.lines <= limits.head.headers && self.crumbs <= CRUMBS
+    }
+}
 
 /// The lines of a head, with exactly one `host`.
 pub(super) fn lines(head: &http::request::Parts, limits: &Limits) -> Result<Headers, Error> {
     let bad = |detail: &'static str| Error::new(ErrorKind::MalformedRequest).reason("head").detail(detail);
-    let count = head.headers.len();
-    let size: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    if count > limits.head.headers || size > limits.head.head {
+    let size = Size::of(head);
+    if !size.fits(limits) {
         return Err(Error::new(ErrorKind::HeadersTooLarge));
+    }
+    // Two equal ones are refused as well, as in HTTP/1.
+    if head.headers.get_all(http::header::CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(bad("bad content-length"));
     }
     if head.uri.path_and_query().is_some_and(|target| target.as_str().len() > limits.head.target) {
         return Err(Error::new(ErrorKind::UriTooLong));
     }
-    let mut lines = Headers::with_capacity(count + 1, 512);
+    let mut lines = Headers::with_capacity(size.lines + 1, 512);
     let hosts = head.headers.get_all(http::header::HOST).iter().count();
     let authority = head.uri.authority().map(|authority| authority.as_str());
     let host = match (authority, hosts) {
@@ -29,11 +70,19 @@ pub(super) fn lines(head: &http::request::Parts, limits: &Limits) -> Result<Head
     if !valid_host(host) {
         return Err(bad("not a valid host"));
     }
-    lines.push_id(HeaderId::Host, host);
+    lines.push_id(HeaderId::Host, without_empty_port(host));
     let mut cookies: Vec<u8> = Vec::new();
     for (name, value) in &head.headers {
         let value = value.as_bytes();
-        match HeaderId::of(name.as_str().as_bytes()) {
+        if !valid_value(value) || value.trim_ascii() != value {
+            return Err(bad("a header value is not valid"));
+        }
+        match meant(name.as_str().as_bytes()) {
+            // Another spelling that a service might take for framing.
+            HeaderId::ContentLength if name != http::header::CONTENT_LENGTH => {
+                return Err(bad("bad content-length"));
+            }
+            HeaderId::TransferEncoding => return Err(bad("bad transfer-encoding")),
             // One line again for services that speak HTTP/1 (RFC 9113 section 8.2.3).
             HeaderId::Cookie => {
                 if !cookies.is_empty() && !value.is_empty() {
@@ -44,9 +93,6 @@ pub(super) fn lines(head: &http::request::Parts, limits: &Limits) -> Result<Head
             HeaderId::Host | HeaderId::ContentLength => {}
             HeaderId::Expect if value.eq_ignore_ascii_case(b"100-continue") => {}
             id if id.hop_by_hop() => {}
-            _ if !valid_value(value) || value.trim_ascii() != value => {
-                return Err(bad("a header value is not valid"));
-            }
             _ => {
                 lines.push_judged(name.as_str().as_bytes(), value);
             }
@@ -56,4 +102,16 @@ pub(super) fn lines(head: &http::request::Parts, limits: &Limits) -> Result<Head
         lines.push_id(HeaderId::Cookie, &cookies);
     }
     Ok(lines)
+}
+
+/// The id of a name, judged as in HTTP/1: with `_` for `-` where that makes it one that does not travel.
+fn meant(name: &[u8]) -> HeaderId {
+    let id = HeaderId::of(name);
+    if id == HeaderId::Other && name.contains(&b'_') {
+        let folded = HeaderId::folded(name);
+        if folded.hop_by_hop() || folded == HeaderId::ContentLength {
+            return folded;
+        }
+    }
+    id
 }

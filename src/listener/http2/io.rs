@@ -1,55 +1,45 @@
-//! A connection as hyper reads and writes it.
+//! A connection as the library reads and writes it, with what was read of it before.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::net::Stream;
 
-/// How much is read from a connection at once.
-const READ_SPACE: usize = 16 * 1024;
-
-/// A connection as hyper reads it, with what was read before.
+/// A connection of which a part has been read.
 pub(super) struct Io {
     stream: Stream,
     /// What was read before the protocol was clear.
     read: BytesMut,
-    space: Box<[u8]>,
 }
 
 impl Io {
     /// A connection of which `read` has been read already.
     pub(super) fn new(stream: Stream, read: BytesMut) -> Io {
-        Io { stream, read, space: vec![0; READ_SPACE].into() }
+        Io { stream, read }
     }
 }
 
-impl hyper::rt::Read for Io {
+impl AsyncRead for Io {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut room: hyper::rt::ReadBufCursor<'_>,
+        room: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.read.is_empty() {
-            let take = self.read.len().min(room.remaining());
-            room.put_slice(&self.read[..take]);
-            self.read.advance(take);
-            return Poll::Ready(Ok(()));
+        if self.read.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(cx, room);
         }
-        // hyper's cursor can only be filled by copying without unsafe code: one copy of a frame's bytes.
-        let this = &mut *self;
-        let take = this.space.len().min(room.remaining());
-        let mut buffer = ReadBuf::new(&mut this.space[..take]);
-        ready!(Pin::new(&mut this.stream).poll_read(cx, &mut buffer))?;
-        room.put_slice(buffer.filled());
+        let take = self.read.len().min(room.remaining());
+        room.put_slice(&self.read[..take]);
+        self.read.advance(take);
         Poll::Ready(Ok(()))
     }
 }
 
-impl hyper::rt::Write for Io {
+impl AsyncWrite for Io {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }

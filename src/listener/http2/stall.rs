@@ -1,4 +1,4 @@
-//! The tasks of the streams of one connection. A stream whose client takes nothing of its answer is reset.
+//! A stream whose client takes nothing of its answer is reset.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -8,38 +8,14 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 
-use crate::listener::streams::{Progress, Streams};
+use crate::listener::streams::Progress;
 use crate::net::Timer;
-use crate::runtime::{clock, task};
-
-/// Starts the task of each stream on the core that owns the connection.
-#[derive(Clone)]
-pub(super) struct StreamTasks {
-    /// The streams of the connection.
-    pub(super) streams: Rc<Streams>,
-    /// How long a client may take nothing of an answer.
-    pub(super) idle: Duration,
-}
-
-impl<F: Future + 'static> hyper::rt::Executor<F> for StreamTasks {
-    fn execute(&self, future: F) {
-        let progress = self.streams.take_entered();
-        let idle = self.idle;
-        task::spawn_local(async move {
-            match progress {
-                Some(progress) => until_stalled(future, &progress, idle).await,
-                None => {
-                    future.await;
-                }
-            }
-        });
-    }
-}
+use crate::runtime::clock;
 
 /// Serves a stream to its end, or until its client has taken nothing of the answer for `idle`. Where the library
 /// waits for room in the client's window it does not ask for the body, so an error of the body would not reach it.
 /// The future that is dropped does: the library then discards what it holds and resets the stream with CANCEL.
-async fn until_stalled<F: Future>(future: F, progress: &Progress, idle: Duration) {
+pub(super) async fn until_stalled<F: Future>(future: F, progress: &Progress, idle: Duration) {
     let mut future = pin!(future);
     let mut timer = Timer::new();
     poll_fn(|cx| {

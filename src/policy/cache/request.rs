@@ -101,7 +101,10 @@ fn pass<'a>(exchange: &mut Exchange) -> Step<'a> {
 /// a condition of change is the service's to judge (RFC 9111 section 4).
 fn is_plain(request: &Request) -> bool {
     request.body.length() == Some(0)
-        && !request.headers.iter().any(|(_, name, _)| matches!(name, b"if-match" | b"if-unmodified-since"))
+        && !request.headers.iter().any(|(id, name, _)| {
+            // Nothing that is kept is a protocol other than HTTP.
+            id == HeaderId::Upgrade || matches!(name, b"if-match" | b"if-unmodified-since")
+        })
 }
 
 /// Puts the conditions of what is there in the place of the client's own, which are judged by what comes of it (RFC 9111

@@ -212,8 +212,10 @@ fn tell(answer: &mut Response, why: &str, told: StatusCode, stored: bool) {
 fn entry(status: StatusCode, from: &Headers, now: Instant, term: Term) -> Entry {
     let mut headers = Headers::with_capacity(24, 1024);
     let kept = |id, name: &[u8]| {
-        // The last one speaks of the connection to a proxy (RFC 9111 section 3.1).
-        id != HeaderId::ContentLength && !matches!(name, b"age" | b"proxy-authentication-info")
+        // What is kept has no trailers that could be announced. The last of these speaks of the connection to a proxy
+        // (RFC 9111 section 3.1).
+        !matches!(id, HeaderId::ContentLength | HeaderId::Trailer)
+            && !matches!(name, b"age" | b"proxy-authentication-info")
     };
     headers.extend_from(from, |id, name, _| kept(id, name));
     let Term { age, lifetime, keep } = term;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::cache::Cache;
 use crate::config::{CacheBounds, Config};
-use crate::exchange::Name;
+use crate::exchange::{Name, Pseudonym};
 use crate::net::Network;
 use crate::policy::authenticate::jwt::Jwt;
 use crate::store::SystemClock;
@@ -26,6 +26,8 @@ pub struct Environment {
     pub cache: Arc<Cache>,
     /// The network that services are reached by.
     pub network: Network,
+    /// How the process names itself to services.
+    pub pseudonym: Arc<Pseudonym>,
     /// What the background work of upstreams needs; none where a configuration is only checked.
     pub tools: Option<Tools>,
     /// Where a route tells, at the level debug, that its `match` could not be evaluated.
@@ -41,6 +43,7 @@ impl Environment {
             counters: Arc::new(Registry::new(Arc::new(SystemClock))),
             cache: Arc::new(Cache::bounded(CacheBounds::default())),
             network: Network::default(),
+            pseudonym: Arc::new(Pseudonym::new(0)),
             tools: None,
             log: None,
         }

@@ -136,6 +136,9 @@ fn limits(listener: &Listener) -> Limits {
         body_timeout: written.body_timeout,
         body_rate: written.body_rate,
         idle: written.idle,
+        half_closed: written.half_closed,
+        linger: written.linger,
+        linger_bytes: written.linger_bytes,
         streams: u32::try_from(written.streams).unwrap_or(u32::MAX),
         connections_per_client: written.connections_per_client,
     }

@@ -45,6 +45,7 @@ pub fn compile(
         listeners,
         upstreams: upstreams.into_list(),
         identity_headers: definitions.identity_headers(),
+        pseudonym: Arc::clone(&environment.pseudonym),
         admin: config.admin.as_ref().map(|admin| admin.value),
         sources: Sources { config: Arc::clone(config), auth: definitions.into_auth() },
     })

@@ -1,9 +1,10 @@
 //! Attempts until one succeeds, the call's bounds are reached, or nothing more may be tried.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 
+use crate::cache::control::http_date;
 use crate::config::RetryOn;
 use crate::exchange::{CallPhase, Cause, Failure, HeaderId, Party, Request, Response};
 use crate::runtime::{clock, random, time};
@@ -72,11 +73,47 @@ impl Call<'_> {
     }
 }
 
-/// What a response says of the next attempt, in seconds (RFC 9110 section 10.2.3).
+/// What a response says of the next attempt (RFC 9110 section 10.2.3).
 fn retry_after(response: &Response) -> Option<Duration> {
     if response.status != StatusCode::SERVICE_UNAVAILABLE {
         return None;
     }
-    let value = response.headers.get_id(HeaderId::RetryAfter)?;
-    std::str::from_utf8(value).ok()?.trim().parse().ok().map(Duration::from_secs)
+    delay(response.headers.get_id(HeaderId::RetryAfter)?, clock::wall())
+}
+
+/// A delay as seconds, or as a date that is compared with `now`. A number beyond all bounds is a very long time.
+fn delay(value: &[u8], now: SystemTime) -> Option<Duration> {
+    if !value.is_empty() && value.iter().all(u8::is_ascii_digit) {
+        let add = |sum: u64, digit: &u8| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
+        return Some(Duration::from_secs(value.iter().fold(0, add)));
+    }
+    // A date that has passed asks for nothing.
+    http_date(value)?.duration_since(now).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_delay_is_a_number_of_any_length_or_a_date() {
+        let noon = http_date(b"Sun, 06 Nov 1994 12:00:00 GMT").unwrap();
+        for (value, seconds) in [
+            ("0", Some(0)),
+            ("120", Some(120)),
+            ("18446744073709551615", Some(u64::MAX)),
+            ("18446744073709551616", Some(u64::MAX)),
+            ("99999999999999999999999999999999", Some(u64::MAX)),
+            ("Sun, 06 Nov 1994 12:00:07 GMT", Some(7)),
+            ("Sunday, 06-Nov-94 12:01:00 GMT", Some(60)),
+            ("Sun, 06 Nov 1994 11:00:00 GMT", None),
+            ("", None),
+            ("-1", None),
+            ("+1", None),
+            ("1.5", None),
+            ("soon", None),
+        ] {
+            assert_eq!(delay(value.as_bytes(), noon), seconds.map(Duration::from_secs), "{value:?}");
+        }
+    }
 }

@@ -269,6 +269,24 @@ mod tests {
     }
 
     #[test]
+    fn keeping_many_pieces_moves_each_byte_a_few_times_at_most() {
+        let mut upload = Upload::new(Body::Empty);
+        let (mut moved, mut room) = (0, 0);
+        for _ in 0..KEPT {
+            upload.keep(&Bytes::from_static(b"x"));
+            let rest = &upload.kept.as_ref().unwrap().rest;
+            // A piece is copied once; what came before it only where there was no room for it.
+            moved += 1;
+            if rest.capacity() > room {
+                moved += rest.len();
+                room = rest.capacity();
+            }
+        }
+        assert!(moved <= 4 * KEPT, "{moved} bytes were moved for {KEPT}");
+        assert!(room <= 2 * KEPT, "{room} bytes are held");
+    }
+
+    #[test]
     fn a_deadline_is_put_off_by_moving_bytes_at_the_rate_or_faster() {
         let start = Instant::now();
         let seconds = Duration::from_secs;

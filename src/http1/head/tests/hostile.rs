@@ -212,10 +212,13 @@ fn request_lines() {
 
 #[test]
 fn versions_that_are_not_spoken() {
-    for version in
-        ["HTTP/0.9", "HTTP/1.2", "HTTP/1.9", "HTTP/2.0", "HTTP/2", "HTTP/3", "HTTP/9.9", "HTTP/0.0"]
-    {
+    for version in ["HTTP/0.9", "HTTP/2.0", "HTTP/2.1", "HTTP/3.0", "HTTP/9.9", "HTTP/0.0"] {
         refuses(format!("GET / {version}\r\nhost: a\r\n\r\n"), HeadError::VersionNotSupported);
+    }
+    for version in
+        ["HTTP/1", "HTTP/2", "HTTP/3", "HTTP/1.10", "HTTP/10.1", "HTTP/1.x", "HTTP/01.1", "HTTP/-1.1"]
+    {
+        refuses(format!("GET / {version}\r\nhost: a\r\n\r\n"), Malformed("bad version"));
     }
     refuses("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", HeadError::VersionNotSupported);
 }
@@ -239,7 +242,8 @@ fn hosts_that_are_none() {
         "u@a",
         "u:p@a",
         "a:b",
-        "a:",
+        "a::",
+        ":",
         ":80",
         "a:80:80",
         "a:65536",
@@ -257,7 +261,7 @@ fn hosts_that_are_none() {
         "::1",
         "[a]",
         "[::1]x",
-        "[::1]:",
+        "[::1]::",
         "[::1%25eth0]",
         "[]",
         "[1.2.3.4]",

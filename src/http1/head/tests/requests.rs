@@ -169,12 +169,37 @@ fn expectations() {
 }
 
 #[test]
+fn later_minor_versions_are_the_highest_that_is_known() {
+    for version in ["HTTP/1.2", "HTTP/1.9"] {
+        let head =
+            format!("POST / {version}\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 3\r\n\r\n");
+        let facts = "POST / HTTP/1.1 Length(3) keep expect host=a +0";
+        assert_eq!(settle(head.as_bytes(), request), Ok(Some(facts.into())), "{version}");
+    }
+}
+
+#[test]
 fn offers_to_upgrade() {
     let offer = "connection: Upgrade\r\nupgrade: websocket\r\n";
-    accepts(&with(offer), "GET / HTTP/1.1 None keep upgrade host=a");
+    accepts(&with(offer), "GET / HTTP/1.1 None keep host=a|upgrade=websocket");
+    for many in
+        ["WebSocket/13", "h2c, websocket", "h2c\r\nupgrade: websocket", "WEBSOCKET\r\nupgrade: websocket"]
+    {
+        accepts(
+            &with(&format!("connection: upgrade\r\nupgrade: {many}\r\n")),
+            "GET / HTTP/1.1 None keep host=a|upgrade=websocket",
+        );
+    }
+    // Other protocols are offers, which may be ignored: h2c is none any more (RFC 9113 section 3.1).
+    for other in ["h2c", "h2c, foo/1", "TLS/1.0", "websockets", "x-websocket", "foo/websocket", ""] {
+        accepts(
+            &with(&format!("connection: upgrade\r\nupgrade: {other}\r\n")),
+            "GET / HTTP/1.1 None keep host=a",
+        );
+    }
     accepts(
         &with("upgrade: websocket\r\nconnection: keep-alive, upgrade\r\nsec-websocket-version: 13\r\n"),
-        "GET / HTTP/1.1 None keep upgrade host=a|sec-websocket-version=13",
+        "GET / HTTP/1.1 None keep host=a|sec-websocket-version=13|upgrade=websocket",
     );
     accepts(&with("connection: upgrade\r\n"), "GET / HTTP/1.1 None keep host=a");
     accepts(&with("upgrade: websocket\r\n"), "GET / HTTP/1.1 None keep host=a");
@@ -198,6 +223,12 @@ fn hosts() {
         accepts(
             &format!("GET / HTTP/1.1\r\nhost: {host}\r\n\r\n"),
             &format!("GET / HTTP/1.1 None keep host={host}"),
+        );
+    }
+    for host in ["gw.test", "127.0.0.1", "[::1]"] {
+        accepts(
+            &format!("GET / HTTP/1.1\r\nHost: {host}:\r\nx: 1\r\n\r\n"),
+            &format!("GET / HTTP/1.1 None keep x=1|host={host}"),
         );
     }
     let longest = format!("{}a", "a.".repeat(126));
@@ -251,7 +282,6 @@ fn what_follows_an_offer_to_upgrade_is_the_next_request() {
     let both = "GET /open/a HTTP/1.1\r\nHost: gw.test\r\nConnection: Upgrade\r\nUpgrade: foo/1\r\n\r\n\
                 GET /private/b HTTP/1.1\r\nHost: gw.test\r\n\r\n";
     let head = parse_request(both.as_bytes(), &LIMITS, Headers::new()).unwrap().unwrap();
-    assert!(head.upgrade);
     assert_eq!(
         request(&both.as_bytes()[head.len..]),
         Ok(Some("GET /private/b HTTP/1.1 None keep host=gw.test +0".into()))

@@ -34,6 +34,8 @@ fn plain_answers() {
     reads(&ok("connection: keep-alive\r\n"), "200 HTTP/1.1 UntilClose close ");
     reads("HTTP/1.1 200 \r\ncontent-length: 1\r\n\r\n", "200 HTTP/1.1 Length(1) keep ");
     reads("HTTP/1.1 200\r\ncontent-length: 1\r\n\r\n", "200 HTTP/1.1 Length(1) keep ");
+    let later = "HTTP/1.2 200 OK\r\ncontent-length: 1\r\n\r\n";
+    assert_eq!(settle(later.as_bytes(), get), Ok(Some("200 HTTP/1.1 Length(1) keep  +0".into())));
     reads("HTTP/1.1 404 Not  Found\there\r\ncontent-length: 1\r\n\r\n", "404 HTTP/1.1 Length(1) keep ");
     reads("HTTP/1.1 599 \u{fc}\r\ncontent-length: 1\r\n\r\n", "599 HTTP/1.1 Length(1) keep ");
     reads("HTTP/1.0 200 OK\r\ncontent-length: 1\r\n\r\n", "200 HTTP/1.0 Length(1) close ");
@@ -88,6 +90,45 @@ fn lines_of_one_connection_do_not_travel() {
         ),
         "200 HTTP/1.1 Length(1) keep a=1|set-cookie=a|set-cookie=b",
     );
+}
+
+#[test]
+fn what_announces_trailers_travels_where_they_do() {
+    reads(
+        &ok("trailer: x-sum\r\ntransfer-encoding: chunked\r\nTrailer: x-t\r\n"),
+        "200 HTTP/1.1 Chunked keep trailer=x-sum|trailer=x-t",
+    );
+    reads(&ok("trailer: x-sum\r\ncontent-length: 1\r\n"), "200 HTTP/1.1 Length(1) keep ");
+    reads(&ok("trailer: x-sum\r\n"), "200 HTTP/1.1 UntilClose close ");
+}
+
+#[test]
+fn a_required_upgrade_travels() {
+    for lines in ["Upgrade: websocket", "connection: upgrade\r\nupgrade: websocket"] {
+        reads(
+            &format!("HTTP/1.1 426 Upgrade Required\r\n{lines}\r\nx: 1\r\ncontent-length: 0\r\n\r\n"),
+            "426 HTTP/1.1 Length(0) keep x=1|upgrade=websocket",
+        );
+    }
+    reads(
+        &ok("upgrade: h2c\r\nconnection: upgrade\r\ncontent-length: 0\r\n"),
+        "200 HTTP/1.1 Length(0) keep ",
+    );
+}
+
+#[test]
+fn other_spellings_of_framing_frame_nothing() {
+    for line in [
+        "content_length: 7",
+        "Content_Length: x",
+        "transfer_encoding: gzip",
+        "Transfer_Encoding: chunked",
+        "keep_alive: 5",
+    ] {
+        reads(&ok(&format!("{line}\r\ncontent-length: 2\r\na: 1\r\n")), "200 HTTP/1.1 Length(2) keep a=1");
+        reads(&ok(&format!("transfer-encoding: chunked\r\n{line}\r\n")), "200 HTTP/1.1 Chunked keep ");
+        reads(&ok(&format!("{line}\r\n")), "200 HTTP/1.1 UntilClose close ");
+    }
 }
 
 #[test]

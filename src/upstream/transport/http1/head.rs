@@ -14,8 +14,6 @@ use crate::upstream::transport::connection::Connection;
 use crate::upstream::transport::exchange::Waits;
 use crate::upstream::transport::upload::{Broken, Upload};
 
-/// Interim responses before the final one, at most: they must not keep a call alive for ever.
-const MAX_INTERIM: u32 = 16;
 
 /// A request on its way, until the head of the response is there.
 pub(super) struct Exchanging<'a> {
@@ -25,7 +23,8 @@ pub(super) struct Exchanging<'a> {
     was_head: bool,
     /// Why nothing more can be written, once that is so.
     broken: Option<io::Error>,
-    interim: u32,
+    /// Bytes of the interim responses that have come.
+    interim: usize,
 }
 
 /// The service's connection broke.
@@ -96,8 +95,10 @@ impl<'a> Exchanging<'a> {
             if !head.status.is_informational() {
                 return Ok(Some(head));
             }
-            self.interim += 1;
-            if self.interim > MAX_INTERIM {
+            self.interim += head.len;
+            // As many bytes as the final head may have itself: their number is bounded by that, and how long they may come
+            // by the timeouts.
+            if self.interim > limits.head {
                 return Err("interim responses without end".to_owned());
             }
             if self.connection.read.is_empty() {

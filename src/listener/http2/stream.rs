@@ -1,0 +1,150 @@
+//! One stream: its request, its walk, the head of its answer.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::header::{CONTENT_LENGTH, EXPECT};
+use http::{Method, StatusCode};
+
+use crate::exchange::{Body, HeaderId, Response};
+use crate::listener::pace::{BodyBounds, Pace};
+use crate::listener::streams::{Guard, Streams};
+use crate::net::{Facts, Timer};
+use crate::pipeline::{Arrived, Core, Walk};
+use crate::runtime::{clock, task};
+use crate::snapshot::{Pinned, Watcher};
+
+use super::answer::{self, Answer};
+use super::body::{ClientBody, Upload};
+use super::head;
+use super::stall::{Piece, until_stalled};
+
+/// What the streams of one connection are served with.
+pub(super) struct Streaming {
+    pub(super) facts: Facts,
+    pub(super) core: Rc<Core>,
+    pub(super) watcher: Rc<Watcher>,
+    pub(super) streams: Rc<Streams>,
+    /// How long a client may take nothing of an answer.
+    pub(super) idle: Duration,
+}
+
+impl Streaming {
+    /// Starts the task of a stream on the core that owns the connection.
+    pub(super) fn start(&self, request: http::Request<RecvStream>, mut reply: SendResponse<Piece>) {
+        let mut guard = self.streams.enter();
+        let Some(pinned) = self.watcher.pin() else {
+            guard.complete();
+            reply.send_reset(Reason::REFUSED_STREAM);
+            return;
+        };
+        let upload = Rc::new(Upload::default());
+        let was_head = request.method() == Method::HEAD;
+        let walk = self.admit(request, pinned, &upload);
+        let (progress, idle) = (Rc::clone(guard.progress()), self.idle);
+        let serving = serve(walk, reply, upload, was_head, guard);
+        task::spawn_local(async move { until_stalled(serving, &progress, idle).await });
+    }
+
+    fn admit(&self, request: http::Request<RecvStream>, pinned: Rc<Pinned>, upload: &Rc<Upload>) -> Walk {
+        let (core, started) = (Rc::clone(&self.core), clock::now());
+        let (head, body) = request.into_parts();
+        let headers = match head::lines(&head, &pinned.plan.limits) {
+            Ok(headers) => headers,
+            Err(error) => return Walk::refuse(core, pinned, &self.facts, started, error),
+        };
+        let pinned = pinned.for_host(headers.get_id(HeaderId::Host).unwrap_or_default(), &self.facts, &headers);
+        let limits = pinned.plan.limits;
+        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
+        let body = if body.is_end_stream() || head.method == Method::CONNECT {
+            Body::Empty
+        } else {
+            // Anything else was refused with the lines.
+            let waits = head.headers.contains_key(EXPECT);
+            upload.expects.set(waits);
+            // The library holds the body to it.
+            let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+            Body::Stream(Box::new(ClientBody {
+                body,
+                left: length.and_then(|length| length.parse().ok()),
+                bounds: BodyBounds { max: limits.body, timeout: limits.body_timeout, rate: limits.body_rate },
+                upload: Rc::clone(upload),
+                timer: Timer::new(),
+                pace: Pace::default(),
+            }))
+        };
+        let arrived = Arrived {
+            connection: &self.facts,
+            started,
+            method: head.method.clone(),
+            target: target.as_bytes(),
+            version: head.version,
+            headers,
+            body,
+        };
+        Walk::admit(core, pinned, arrived)
+    }
+}
+
+/// Serves one stream to the end of its answer, or until its client has left.
+async fn serve(
+    mut walk: Walk,
+    mut reply: SendResponse<Piece>,
+    upload: Rc<Upload>,
+    was_head: bool,
+    mut guard: Guard,
+) {
+    let answer = {
+        let mut served = pin!(walk.serve());
+        poll_fn(|cx| {
+            if let Poll::Ready(answer) = served.as_mut().poll(cx) {
+                return Poll::Ready(Some(answer));
+            }
+            // A body was asked for whose client waits for that (RFC 9110 section 10.1.1). Where it cannot be said, the
+            // stream has ended, which shows next.
+            if upload.owes_continue.take() {
+                let _ = reply.send_informational(interim(StatusCode::CONTINUE));
+            }
+            reply.poll_reset(cx).map(|_| None)
+        })
+        .await
+    };
+    walk.received(upload.received.get());
+    // A client that has left is owed nothing; its walk is recorded as it is dropped.
+    let Some(Response { status, headers, body }) = answer else { return };
+    let head = head_of(status, answer::lines(&headers), &body);
+    let body = if was_head { Body::Empty } else { body };
+    let ends = body.is_empty();
+    match reply.send_response(head, ends) {
+        Ok(_) if ends => {
+            walk.complete();
+            guard.complete();
+        }
+        Ok(stream) => {
+            let left = body.length();
+            Answer { body, rest: Bytes::new(), left, walk, upload, guard }.send(stream).await;
+        }
+        Err(_) => reply.send_reset(Reason::INTERNAL_ERROR),
+    }
+}
+
+fn interim(status: StatusCode) -> http::Response<()> {
+    let mut head = http::Response::new(());
+    *head.status_mut() = status;
+    head
+}
+
+fn head_of(status: StatusCode, lines: http::HeaderMap, body: &Body) -> http::Response<()> {
+    let mut head = interim(status);
+    *head.headers_mut() = lines;
+    if let (false, Some(length @ 1..)) = (head.headers().contains_key(CONTENT_LENGTH), body.length()) {
+        head.headers_mut().insert(CONTENT_LENGTH, length.into());
+    }
+    head
+}
