@@ -5,6 +5,7 @@
 //! over them are read in place by a small tree (`node.rs`); what is left goes to the interpreter of the `cel` crate,
 //! with every native part already cut out of it, so that only what is read is ever converted.
 
+mod budget;
 mod check;
 mod compiled;
 mod convert;
@@ -16,6 +17,7 @@ mod ground;
 mod interpret;
 mod json;
 pub mod load;
+mod map;
 mod lower;
 mod node;
 mod numbers;
@@ -23,8 +25,11 @@ mod origin;
 mod parse;
 mod path;
 mod resolve;
+mod rewrite;
 mod scope;
 mod template;
+mod texts;
+mod times;
 mod value;
 
 pub use compiled::Expression;

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::*;
 use crate::exchange::Exchange;
 use crate::exchange::testing::Builder;
-use crate::expression::parse::ENV;
+use crate::expression::parse::environment;
 
 fn scope() -> Scope {
     Scope {
