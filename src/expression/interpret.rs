@@ -42,13 +42,13 @@ impl Mixed {
     /// Evaluates; `text` is the expression's text.
     pub(super) fn eval<'a>(&'a self, facts: &Facts<'a>, text: &str) -> Result<Val<'a>, EvalError> {
         let cells = self.slots.iter().map(|_| OnceLock::new()).collect();
-        let budget = Budget::new();
+        let budget = OnceLock::new();
         let slots = Slots { nodes: &self.slots, patterns: &self.patterns, budget: &budget, facts, cells };
         let mut context = Context::with_env(Arc::clone(&ENV));
         context.set_variable_resolver(&slots);
         let whole = Span { start: 0, end: text.len() as u32 };
         match Value::resolve_val(&self.tree, &context) {
-            _ if budget.is_spent() => Err(EvalError::new(whole, text, TOO_COSTLY)),
+            _ if budget.get().is_some_and(Budget::is_spent) => Err(EvalError::new(whole, text, TOO_COSTLY)),
             Ok(value) => of_cel(&*value).map_err(|why| Fault { at: whole, why }.explain(text)),
             Err(error) => Err(self.explain(&error, facts, text)),
         }
@@ -112,7 +112,7 @@ fn slot(name: &str) -> Option<usize> {
 struct Slots<'a, 'f> {
     nodes: &'a [Node],
     patterns: &'a [Pattern],
-    budget: &'f Budget,
+    budget: &'f OnceLock<Budget>,
     facts: &'f Facts<'a>,
     cells: Vec<OnceLock<Option<Box<dyn CelVal + 'a>>>>,
 }
@@ -120,7 +120,7 @@ struct Slots<'a, 'f> {
 impl VariableResolver for Slots<'_, '_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
         if variable == budget::VARIABLE {
-            return Some(CowVal::Borrowed(self.budget));
+            return Some(CowVal::Borrowed(self.budget.get_or_init(Budget::new)));
         }
         if let Some(pattern) = variable.strip_prefix(PATTERN) {
             return Some(CowVal::Borrowed(self.patterns.get(pattern.parse::<usize>().ok()?)?));

@@ -112,8 +112,9 @@ pub(super) fn declare(env: &mut Env) -> Result<(), DeclarationError> {
     })
 }
 
-/// Lets the functions stand in for the operators of a call, whose arguments have been rewritten.
-pub(super) fn rewrite(call: &mut CallExpr, looped: bool) {
+/// Lets the functions stand in for the operators of a call, whose arguments have been rewritten. `looped`: it is
+/// evaluated more than once; `pays`: what it adds may be large.
+pub(super) fn rewrite(call: &mut CallExpr, looped: bool, pays: bool) {
     if call.target.is_some() {
         return;
     }
@@ -127,7 +128,7 @@ pub(super) fn rewrite(call: &mut CallExpr, looped: bool) {
     } else if call.func_name == operators::ADD {
         // A loop appends to its own result in a shape that the interpreter knows.
         if !call.args.first().is_some_and(is_gathered) {
-            call.args.iter_mut().for_each(|arg| wrap(arg, true));
+            call.args.iter_mut().for_each(|arg| wrap(arg, pays));
         }
     } else if CALCULATING.contains(&call.func_name.as_str()) {
         call.args.iter_mut().for_each(|arg| wrap(arg, false));

@@ -10,16 +10,16 @@ use super::{budget, map, numbers, texts, times};
 use crate::runtime::task;
 
 /// Longest text of one expression, in bytes.
-const MAX_TEXT: usize = 8 * 1024;
+pub(super) const MAX_TEXT: usize = 8 * 1024;
 
 /// Deepest nesting of one expression: operands, arguments, members.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 
 /// Most parts of one expression: names, literals, operators, calls; a macro counts as what it stands for.
-const MAX_PARTS: usize = 2000;
+pub(super) const MAX_PARTS: usize = 2000;
 
 /// Deepest nesting of loops, that is of macros in what another macro evaluates for each item.
-const MAX_LOOPS: usize = 3;
+pub(super) const MAX_LOOPS: usize = 3;
 
 /// The parser recurses once per operand of a long chain; with this much it gets through the longest text.
 const PARSER_STACK: usize = 64 << 20;

@@ -77,16 +77,20 @@ impl Rewrite<'_> {
 
     /// What is kept in a list or a map is copied, which it pays for where it can be large or is done often.
     fn kept(&self, element: &mut IdedExpr, looped: bool) {
-        let small = match &element.expr {
+        if !self.is_small(element, looped) {
+            budget::pay_for(element);
+        }
+    }
+
+    /// Whether it is written in the expression, or one text or number of the exchange that is read once.
+    fn is_small(&self, part: &IdedExpr, looped: bool) -> bool {
+        match &part.expr {
             Expr::Literal(_) => true,
             Expr::Ident(name) if !looped => {
                 let slot = name.strip_prefix('@').and_then(|slot| slot.parse::<usize>().ok());
                 slot.and_then(|slot| self.slots.get(slot)).is_some_and(Node::is_scalar)
             }
             _ => false,
-        };
-        if !small {
-            budget::pay_for(element);
         }
     }
 
@@ -122,7 +126,9 @@ impl Rewrite<'_> {
             }
             _ => {}
         }
-        if let Some((_, name)) = texts::STAND_INS.iter().find(|(name, _)| *name == call.func_name) {
+        let milliseconds = Some(&times::MILLISECONDS).filter(|_| call.args.is_empty());
+        let members = texts::STAND_INS.iter().chain(milliseconds);
+        if let Some((_, name)) = members.into_iter().find(|(name, _)| *name == call.func_name) {
             call.func_name = (*name).to_owned();
             let target = call.target.take();
             call.args.splice(0..0, target.map(|target| *target));
@@ -130,7 +136,9 @@ impl Rewrite<'_> {
         if let Some((_, name)) = times::STAND_INS.iter().find(|(name, _)| *name == call.func_name) {
             call.func_name = (*name).to_owned();
         }
-        numbers::rewrite(call, looped);
+        // One sum of two texts of a request is small; a sum of sums need not be.
+        let pays = call.args.iter().any(|arg| !self.is_small(arg, looped));
+        numbers::rewrite(call, looped, pays);
     }
 }
 

@@ -97,9 +97,10 @@ fn count(text: &str) -> i64 {
     i64::try_from(text.chars().count()).unwrap_or(i64::MAX)
 }
 
-/// The byte at which the character with this number begins, if there is one.
+/// The byte at which the character with this number begins; the end of the text counts as one.
 fn byte_at(text: &str, character: i64) -> Option<usize> {
-    text.char_indices().nth(usize::try_from(character).ok()?).map(|(at, _)| at)
+    let mut starts = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+    starts.nth(usize::try_from(character).ok()?)
 }
 
 fn found<'b, 'v>(at: Option<&str>) -> Outcome<'b, 'v> {
@@ -114,7 +115,6 @@ fn index_of<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v> {
     };
     match byte_at(whole, from) {
         Some(start) => found(whole[start..].find(part).map(|at| &whole[..start + at])),
-        None if part.is_empty() && from >= 0 => found(Some(whole)),
         None => failed("indexOf", "index out of range"),
     }
 }
@@ -131,7 +131,6 @@ fn last_index_of<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v> {
             let end = byte_at(&whole[start..], count(part)).map_or(whole.len(), |length| start + length);
             found(whole[..end].rfind(part).map(|at| &whole[..at]))
         }
-        None if part.is_empty() && from >= 0 => found(Some(whole)),
         None => failed("lastIndexOf", "index out of range"),
     }
 }

@@ -1,20 +1,37 @@
 //! `timestamp()` and `duration()` of texts: read here, strictly and exactly. The interpreter's own readers take what
 //! follows a duration for nothing (`1sx`), count it in doubles, and take a second 60 for a time.
 
-use cel::common::types::{CelDuration, CelString, CelTimestamp};
+use cel::common::types::{CelDuration, CelInt, CelString, CelTimestamp};
 use cel::common::value::{CowVal, Val as CelVal};
 use cel::{DeclarationError, Env, ExecutionError};
 use chrono::TimeDelta;
 
-use super::numbers::{Outcome, dynamic, stock};
+use super::numbers::{Outcome, dynamic, no_overload, stock};
 
 /// The functions, and what stands in for them.
 pub(super) const STAND_INS: &[(&str, &str)] = &[("timestamp", "@timestamp"), ("duration", "@duration")];
 
+/// The accessor, called without a time zone, and what stands in for it.
+pub(super) const MILLISECONDS: (&str, &str) = ("getMilliseconds", "@getMilliseconds");
+
 /// Adds the functions to an environment.
 pub(super) fn declare(env: &mut Env) -> Result<(), DeclarationError> {
     env.add_overload("@timestamp", "@timestamp", dynamic(1), timestamp)?;
-    env.add_overload("@duration", "@duration", dynamic(1), duration)
+    env.add_overload("@duration", "@duration", dynamic(1), duration)?;
+    env.add_overload(MILLISECONDS.1, MILLISECONDS.1, dynamic(1), milliseconds)
+}
+
+/// `x.getMilliseconds()`: for a duration too what is beyond its whole seconds, as the specification's tests have it.
+/// The interpreter's own function gives all of its milliseconds.
+fn milliseconds<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v> {
+    let milliseconds = if let Some(duration) = args[0].downcast_ref::<CelDuration>() {
+        duration.inner().subsec_nanos() / 1_000_000
+    } else if let Some(time) = args[0].downcast_ref::<CelTimestamp>() {
+        time.inner().timestamp_subsec_millis() as i32
+    } else {
+        return Err(no_overload(MILLISECONDS.0, &args));
+    };
+    Ok(CowVal::owned(CelInt::from(i64::from(milliseconds))))
 }
 
 /// A time (RFC 3339, in UTC) or a duration (in seconds) as `string()` writes it; `None` where the value is neither.

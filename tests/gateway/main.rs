@@ -28,6 +28,7 @@ mod cors;
 mod edge;
 mod exact_numbers;
 mod explain;
+mod expressions;
 mod finding;
 mod frontends;
 mod h2;
