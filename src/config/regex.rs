@@ -6,8 +6,8 @@
 
 use std::ops::Range;
 
-use regex_syntax::ast::{self, Ast, AssertionKind, ClassPerlKind, ClassSetBinaryOp, ClassSetItem, Flag};
-use regex_syntax::ast::{ClassUnicodeKind, FlagsItemKind, GroupKind, HexLiteralKind, LiteralKind};
+use regex_syntax::ast::{self, AssertionKind, Ast, ClassPerlKind, ClassSetBinaryOp, ClassSetItem, Flag};
+use regex_syntax::ast::{ClassUnicodeKind, ErrorKind, FlagsItemKind, GroupKind, HexLiteralKind, LiteralKind};
 use regex_syntax::ast::{RepetitionKind, RepetitionRange};
 
 use super::diagnostic::{Diagnostic, Diagnostics};
@@ -41,7 +41,8 @@ impl BadRegex {
             let help = "look at what the reference holds";
             return out.add(Diagnostic::error(text.span(), "not a regular expression").help(help));
         }
-        let diagnostic = Diagnostic::error(text.part(self.at), format!("not a regular expression: {}", self.what));
+        let diagnostic =
+            Diagnostic::error(text.part(self.at), format!("not a regular expression: {}", self.what));
         out.add(diagnostic.help(self.help.unwrap_or("quote it singly, so that YAML keeps its `\\`")));
     }
 }
@@ -82,9 +83,11 @@ fn refused(text: &str, error: &regex::Error) -> BadRegex {
 fn translated(text: &str) -> Result<String, BadRegex> {
     let tree = ast::parse::Parser::new().parse(text).map_err(|error| {
         let what = error.kind().to_string();
-        let help = match text.get(error.span().start.offset..) {
-            Some(rest) if rest.starts_with("\\C") => Some("a single byte cannot be matched"),
-            Some(rest) if rest.starts_with("\\Q") => Some("escape what is meant literally, letter by letter"),
+        let rest = text.get(error.span().start.offset..).unwrap_or_default();
+        let help = match error.kind() {
+            ErrorKind::UnsupportedLookAround | ErrorKind::UnsupportedBackreference => Some("RE2 has none"),
+            _ if rest.starts_with("\\C") => Some("a single byte cannot be matched"),
+            _ if rest.starts_with("\\Q") => Some("escape what is meant literally, letter by letter"),
             _ => None,
         };
         BadRegex::new(error.span(), what, help)

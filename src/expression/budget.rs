@@ -2,8 +2,8 @@
 //! all of them pays for their size, so no expression takes long or much memory, whatever it is given.
 
 use std::any::Any;
-use std::sync::{Arc, LazyLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use cel::ExecutionError;
 use cel::common::ast::{CallExpr, Expr, LiteralValue};

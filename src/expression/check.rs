@@ -6,7 +6,7 @@ use cel::common::ast::{CallExpr, Expr, LiteralValue, operators};
 use crate::config;
 
 use super::error::CompileError;
-use super::functions::{FUNCTIONS, MACROS, QUOTE, TYPES, did_you_mean};
+use super::functions::{FUNCTIONS, MACROS, TYPES, did_you_mean};
 use super::parse::{Parsed, literal_text, parts};
 use super::path::Key;
 use super::resolve::{self, resolve};
@@ -40,8 +40,8 @@ impl<'c> Check<'c> {
             return self.path(part, root, &keys);
         }
         match &part.expr {
-            Expr::Call(call) if is_quote(call) && !self.is_bound("strings") => {
-                self.called(part, call, QUOTE, None);
+            Expr::Call(call) if is_of_strings(call) && !self.is_bound("strings") => {
+                self.called(part, call, &format!("strings.{}", call.func_name), None);
                 return call.args.iter().for_each(|arg| self.walk(arg));
             }
             Expr::Call(call) => self.call(part, call),
@@ -163,10 +163,10 @@ impl<'c> Check<'c> {
     }
 }
 
-/// Whether a call is written as one of `strings.quote`.
-fn is_quote(call: &CallExpr) -> bool {
+/// Whether a call is written as one of `strings.quote`, the one function whose name has a dot, or of one like it.
+fn is_of_strings(call: &CallExpr) -> bool {
     let on = call.target.as_ref().map(|target| &target.expr);
-    call.func_name == "quote" && matches!(on, Some(Expr::Ident(name)) if name == "strings")
+    matches!(on, Some(Expr::Ident(name)) if name == "strings")
 }
 
 /// Whether a path is the name of a type.

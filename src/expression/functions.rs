@@ -57,14 +57,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     member("substring", &[1, 2]),
     member("trim", &[0]),
     member("upperAscii", &[0]),
-    global(QUOTE),
+    global("strings.quote"),
 ];
 
 /// With or without a time zone.
 const ZONED: &[usize] = &[0, 1];
-
-/// The one function whose name has a dot.
-pub(super) const QUOTE: &str = "strings.quote";
 
 /// Macros: expanded by the parser, so a call that still bears such a name has the wrong shape.
 pub(super) const MACROS: &[(&str, &str)] = &[
@@ -78,8 +75,20 @@ pub(super) const MACROS: &[(&str, &str)] = &[
 ];
 
 /// The names of types, as in `type(x) == string`.
-pub(super) const TYPES: &[&str] =
-    &["bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint", DURATION, TIMESTAMP];
+pub(super) const TYPES: &[&str] = &[
+    "bool",
+    "bytes",
+    "double",
+    "int",
+    "list",
+    "map",
+    "null_type",
+    "string",
+    "type",
+    "uint",
+    DURATION,
+    TIMESTAMP,
+];
 
 /// The types of `duration()` and `timestamp()`, whose names have dots.
 const DURATION: &str = "google.protobuf.Duration";

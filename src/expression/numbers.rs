@@ -6,9 +6,7 @@ use std::cmp::Ordering;
 use std::sync::LazyLock;
 
 use cel::common::ast::{CallExpr, Expr, operators};
-use cel::common::types::{
-    CelBool, CelDouble, CelInt, CelList, CelString, CelUInt, DYN_TYPE, MAP_TYPE, Type,
-};
+use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelString, CelUInt, DYN_TYPE, MAP_TYPE, Type};
 use cel::common::value::{CowVal, StaticVal, Val as CelVal};
 use cel::{DeclarationError, Env, ExecutionError, IdedExpr};
 
@@ -89,9 +87,8 @@ pub(super) fn dynamic(count: usize) -> Vec<Type> {
 pub(super) fn declare(env: &mut Env) -> Result<(), DeclarationError> {
     // The third argument is the budget, in loops.
     for (count, paid) in [(2, ""), (3, "_paid")] {
-        let mut add = |name: &str, function| {
-            env.add_overload(name, &format!("{name}{paid}"), dynamic(count), function)
-        };
+        let mut add =
+            |name: &str, function| env.add_overload(name, &format!("{name}{paid}"), dynamic(count), function);
         add("@equal", |args| truth(compared_equal(&args)?))?;
         add("@unequal", |args| truth(!compared_equal(&args)?))?;
         add("@less", |args| compared("_<_", &args, Ordering::is_lt))?;
@@ -257,7 +254,13 @@ pub(super) fn stock<'b, 'v>(name: &str, args: Vec<CowVal<'b, 'v>>) -> Outcome<'b
 /// exponent below 1e-4 and from 1e6 on.
 pub(super) fn double_text(double: f64) -> String {
     if !double.is_finite() {
-        let text = if double.is_nan() { "NaN" } else if double > 0.0 { "+Inf" } else { "-Inf" };
+        let text = if double.is_nan() {
+            "NaN"
+        } else if double > 0.0 {
+            "+Inf"
+        } else {
+            "-Inf"
+        };
         return text.to_owned();
     }
     let scientific = format!("{double:e}");

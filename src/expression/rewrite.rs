@@ -96,7 +96,11 @@ impl Rewrite<'_> {
 
     fn call(&mut self, call: &mut CallExpr, id: u64, looped: bool) {
         let is_named = call.func_name.starts_with(|first: char| first.is_ascii_alphabetic());
-        if is_named && looped && !CHEAP.contains(&call.func_name.as_str()) && !call.func_name.starts_with("get") {
+        if is_named
+            && looped
+            && !CHEAP.contains(&call.func_name.as_str())
+            && !call.func_name.starts_with("get")
+        {
             let looked_at = call.target.as_deref_mut().or(call.args.first_mut());
             if let Some(part) = looked_at.filter(|part| !matches!(part.expr, Expr::Literal(_))) {
                 budget::pay_for(part);

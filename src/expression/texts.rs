@@ -137,7 +137,8 @@ fn last_index_of<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v> {
 
 /// `text.replace(from, to)` and `text.replace(from, to, count)`; a negative count is all.
 fn replace<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v> {
-    let (whole, from, to) = (text("replace", &args, 0)?, text("replace", &args, 1)?, text("replace", &args, 2)?);
+    let (whole, from, to) =
+        (text("replace", &args, 0)?, text("replace", &args, 1)?, text("replace", &args, 2)?);
     let most = int("replace", &args, 3)?.and_then(|most| usize::try_from(most).ok()).unwrap_or(usize::MAX);
     let times = whole.matches(from).take(most).count();
     let length = times.saturating_mul(to.len()).saturating_add(whole.len());
@@ -153,7 +154,9 @@ fn join<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v> {
     let Some(list) = args[0].downcast_ref::<CelList>() else { return Err(no_overload("join", &args)) };
     let mut joined = String::new();
     for (at, item) in list.inner().iter().enumerate() {
-        let Some(item) = item.downcast_ref::<CelString>() else { return failed("join", "an item is no text") };
+        let Some(item) = item.downcast_ref::<CelString>() else {
+            return failed("join", "an item is no text");
+        };
         if at > 0 {
             joined.push_str(between);
         }
@@ -177,8 +180,12 @@ fn exact<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v> {
         _ => clauses(text("format", &args, 1)?),
     };
     let clauses = clauses.chars().map(Some).chain(std::iter::repeat(None));
-    let items: Result<Vec<_>, _> =
-        list.inner().iter().zip(clauses).map(|(item, clause)| plain(item.as_ref(), clause == Some('s'))).collect();
+    let items: Result<Vec<_>, _> = list
+        .inner()
+        .iter()
+        .zip(clauses)
+        .map(|(item, clause)| plain(item.as_ref(), clause == Some('s')))
+        .collect();
     Ok(CowVal::owned(CelList::from(items?)))
 }
 

@@ -104,7 +104,8 @@ fn nanoseconds(text: &str) -> Option<i64> {
     }
     let mut sum: i128 = 0;
     while !rest.is_empty() {
-        let number = rest.len() - rest.trim_start_matches(|byte: char| byte == '.' || byte.is_ascii_digit()).len();
+        let number =
+            rest.len() - rest.trim_start_matches(|byte: char| byte == '.' || byte.is_ascii_digit()).len();
         let (whole, fraction) = match rest[..number].split_once('.') {
             Some((whole, fraction)) => (whole, fraction),
             None => (&rest[..number], ""),
@@ -187,7 +188,9 @@ mod tests {
 
     #[test]
     fn times_have_the_shape_of_the_standard() {
-        for text in ["2009-02-13T23:31:30Z", "2009-02-13T23:31:30.5+01:00", "0001-01-01T00:00:00.123456789-23:59"] {
+        for text in
+            ["2009-02-13T23:31:30Z", "2009-02-13T23:31:30.5+01:00", "0001-01-01T00:00:00.123456789-23:59"]
+        {
             assert!(is_timestamp(text), "{text}");
         }
         for text in [

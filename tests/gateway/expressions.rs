@@ -92,7 +92,8 @@ fn digits_of_other_scripts_are_no_digits_anywhere() {
 
 #[test]
 fn times_and_texts_are_judged_and_written() {
-    let origin = json_origin(r#"{"made":"2026-03-01T23:30:00.250+01:00","name":"  Ada Lovelace ","price":1.10}"#);
+    let origin =
+        json_origin(r#"{"made":"2026-03-01T23:30:00.250+01:00","name":"  Ada Lovelace ","price":1.10}"#);
     let gateway = Gateway::start(
         &[&origin],
         "

@@ -3,7 +3,11 @@ use super::*;
 fn found(pattern: &str, text: &str) -> bool {
     let regex = regex(pattern).unwrap_or_else(|error| panic!("{pattern}: {error:?}"));
     let found = regex.is_match(text);
-    assert_eq!(bytes_regex(pattern).unwrap().is_match(text.as_bytes()), found, "{pattern} over bytes of {text:?}");
+    assert_eq!(
+        bytes_regex(pattern).unwrap().is_match(text.as_bytes()),
+        found,
+        "{pattern} over bytes of {text:?}"
+    );
     found
 }
 

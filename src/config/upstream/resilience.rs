@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::config::regex::bytes_regex;
 use crate::config::field::Field;
+use crate::config::regex::bytes_regex;
 use crate::config::section::{Key, Schema, Section};
 use crate::config::shape;
 use crate::config::text::Text;

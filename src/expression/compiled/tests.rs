@@ -279,20 +279,21 @@ fn mistakes_are_found_at_load_where_they_are() {
         ("'a'.trimm()", "there is no function `trimm`", "trimm", some("did you mean `trim`?")),
         ("'a'.quote()", "there is no function `quote`", "quote", None),
         ("strings.quote()", "`strings.quote` takes 1 argument, not 0", "strings.quote", None),
+        (
+            "strings.qote('a')",
+            "there is no function `strings.qote`",
+            "strings.qote",
+            some("did you mean `strings.quote`?"),
+        ),
         ("trim('a')", "`trim` is called on a value", "trim", some("write `text.trim()`")),
         ("'a'.split()", "`split` takes 1 or 2 arguments, not 0", "split", None),
         ("google.protobuf.Time", "there is no name `google`", "google.protobuf.Time", None),
-        (
-            "request.path.matches('[')",
-            "the pattern cannot be compiled: unclosed character class",
-            "[",
-            None,
-        ),
+        ("request.path.matches('[')", "the pattern cannot be compiled: unclosed character class", "[", None),
         (
             "[request.path].all(p, p.matches('a(?=b)'))",
             "the pattern cannot be compiled: look-around, including look-ahead and look-behind, is not supported",
             "(?=",
-            None,
+            some("RE2 has none"),
         ),
         (
             "request.path.matches('a\\n\\\\C')",

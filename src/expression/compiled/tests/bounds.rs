@@ -97,7 +97,8 @@ fn maps_keep_the_order_of_their_members() {
     let exchange = alice();
     for _ in 0..3 {
         let body = Some(whole.clone().into());
-        let sources = [std::sync::OnceLock::from(crate::expression::Answered::new(None, Default::default(), body))];
+        let sources =
+            [std::sync::OnceLock::from(crate::expression::Answered::new(None, Default::default(), body))];
         let ground = Ground::from(&exchange).with_sources(&sources);
         let all = |text: &str| compile(text).value(ground).unwrap().to_string();
         assert_eq!(all("sources.user.body.map(k, k)"), list);
@@ -106,7 +107,8 @@ fn maps_keep_the_order_of_their_members() {
         assert_eq!(all("{'a': sources.user.body}.a"), whole);
         assert_eq!(all("sources.user.body"), whole);
         assert_eq!(all("sources.user.body.map(k, sources.user.body.filter(o, o == k)[0])"), list);
-        let literal = format!("{{{}}}", names.iter().map(|name| format!("'{name}': 1")).collect::<Vec<_>>().join(","));
+        let literal =
+            format!("{{{}}}", names.iter().map(|name| format!("'{name}': 1")).collect::<Vec<_>>().join(","));
         assert_eq!(all(&literal), whole);
         assert_eq!(all(&format!("{literal}.map(k, k)")), list);
         // The first that cannot be judged decides what is told, every time.
