@@ -27,8 +27,8 @@ pub enum JsonValue {
     String(String),
     /// A list.
     Array(Vec<JsonValue>),
-    /// An object.
-    Object(Members),
+    /// An object; boxed, so that it makes no other value larger.
+    Object(Box<Members>),
 }
 
 impl JsonValue {
@@ -54,7 +54,7 @@ impl JsonValue {
     /// The members, if it is an object.
     pub fn as_object(&self) -> Option<&Members> {
         match self {
-            JsonValue::Object(members) => Some(members),
+            JsonValue::Object(members) => Some(&**members),
             _ => None,
         }
     }
@@ -140,9 +140,10 @@ impl From<serde_json::Value> for JsonValue {
             serde_json::Value::Array(items) => {
                 JsonValue::Array(items.into_iter().map(JsonValue::from).collect())
             }
-            serde_json::Value::Object(members) => JsonValue::Object(
-                members.into_iter().map(|(name, value)| (name, JsonValue::from(value))).collect(),
-            ),
+            serde_json::Value::Object(members) => {
+                let members = members.into_iter().map(|(name, value)| (name, JsonValue::from(value)));
+                JsonValue::Object(Box::new(members.collect()))
+            }
         }
     }
 }
@@ -219,7 +220,7 @@ impl<'t> Reader<'t> {
         self.at += 1;
         let mut members = Members::default();
         if self.takes(b'}') {
-            return Some(JsonValue::Object(members));
+            return Some(JsonValue::Object(Box::new(members)));
         }
         loop {
             self.blanks();
@@ -235,7 +236,7 @@ impl<'t> Reader<'t> {
                 return None;
             }
             if self.takes(b'}') {
-                return Some(JsonValue::Object(members));
+                return Some(JsonValue::Object(Box::new(members)));
             }
             if !self.takes(b',') {
                 return None;

@@ -12,7 +12,7 @@ use cel::common::value::{CowVal, StaticVal, Val as CelVal};
 use cel::{DeclarationError, Env, IdedExpr};
 
 use super::map;
-use super::numbers::{Outcome, dynamic};
+use super::stock::{HIDDEN, Outcome, dynamic};
 
 /// What an evaluation has to spend: one for a part of an expression that a loop evaluates, for a value that is looked
 /// at or copied, and for each further 64 bytes of one.
@@ -31,7 +31,7 @@ pub(super) const VARIABLE: &str = "@budget";
 #[derive(Clone, Debug)]
 pub(super) struct Budget(Arc<AtomicU64>);
 
-static BUDGET_TYPE: LazyLock<Type> = LazyLock::new(|| Type::new_unspecified_type("budget"));
+static BUDGET_TYPE: LazyLock<Type> = LazyLock::new(|| Type::new_unspecified_type(HIDDEN));
 
 impl CelVal for Budget {
     fn get_type(&self) -> &Type {

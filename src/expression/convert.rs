@@ -92,7 +92,7 @@ pub(super) fn of_cel<'a>(value: &dyn CelVal) -> Result<Val<'a>, Why> {
         Ok(())
     })?;
     if is_map {
-        return Ok(Val::Made(Json::Object(members)));
+        return Ok(Val::Made(Json::Object(Box::new(members))));
     }
     Err(Why::NotJson)
 }

@@ -10,11 +10,12 @@ use cel::{Context, ExecutionError, IdedExpr, Value};
 
 use super::budget::{self, Budget, TOO_COSTLY};
 use super::convert::{into_cel, of_cel};
+use super::environment::ENV;
 use super::error::{EvalError, Fault, Span};
 use super::facts::Facts;
 use super::node::Node;
 use super::numbers::LOSES_DIGITS;
-use super::parse::{ENV, Parsed, parts};
+use super::parse::{Parsed, parts};
 use super::rewrite::{PATTERN, Rewrite};
 use super::texts::Pattern;
 use super::value::Val;

@@ -12,8 +12,6 @@ use indexmap::IndexMap;
 
 use crate::runtime::hash::Seed;
 
-use super::numbers;
-
 /// A map whose keys keep their order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Ordered<'v>(IndexMap<CelMapKey<'v>, Box<dyn CelVal + 'v>, Seed>);
@@ -22,6 +20,7 @@ impl<'v> Ordered<'v> {
     /// A map of texts' names; of a name that stands twice the first counts.
     pub(super) fn named(members: impl Iterator<Item = (Cow<'v, str>, Box<dyn CelVal + 'v>)>) -> Ordered<'v> {
         let mut map = Ordered::default();
+        map.0.reserve(members.size_hint().0);
         for (name, value) in members {
             let name = match name {
                 Cow::Borrowed(name) => CelMapKey::from(name),
@@ -110,7 +109,11 @@ impl<'v> CelVal for Ordered<'v> {
     }
 
     fn equals(&self, other: &dyn CelVal) -> bool {
-        numbers::equal(self, other)
+        let size = other.as_sizer().map(|sizer| *sizer.size().inner());
+        let Some(others) = other.as_indexer().filter(|_| size == Some(*self.size().inner())) else {
+            return false;
+        };
+        self.0.iter().all(|(key, value)| others.get(key.inner()).is_ok_and(|other| value.equals(&*other)))
     }
 
     fn clone_as_boxed<'w>(&self) -> Box<dyn CelVal + 'w>

@@ -6,7 +6,7 @@ use std::cmp::Ordering;
 use std::sync::LazyLock;
 
 use cel::common::ast::{CallExpr, Expr, operators};
-use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelString, CelUInt, DYN_TYPE, MAP_TYPE, Type};
+use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelString, CelUInt, MAP_TYPE, Type};
 use cel::common::value::{CowVal, StaticVal, Val as CelVal};
 use cel::{DeclarationError, Env, ExecutionError, IdedExpr};
 
@@ -14,7 +14,7 @@ use crate::exchange::number::{Decimal, Magnitude, exact_double};
 
 use super::budget;
 use super::map;
-use super::parse::ENV;
+use super::stock::{Outcome, dynamic, no_overload, stock};
 
 /// The message of a calculation that would lose digits.
 pub(super) const LOSES_DIGITS: &str =
@@ -47,9 +47,6 @@ impl CelVal for Carried {
 
 impl StaticVal for Carried {}
 
-/// What a function of the interpreter gives.
-pub(super) type Outcome<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
-
 /// An operator or function, and what stands in for it. No expression can name these.
 const STAND_INS: &[(&str, &str)] = &[
     (operators::EQUALS, "@equal"),
@@ -77,11 +74,6 @@ const CALCULATING: &[&str] = &[
     "int",
     "uint",
 ];
-
-/// So many arguments of any type.
-pub(super) fn dynamic(count: usize) -> Vec<Type> {
-    std::iter::repeat_with(|| DYN_TYPE).take(count).collect()
-}
 
 /// Adds the functions to an environment.
 pub(super) fn declare(env: &mut Env) -> Result<(), DeclarationError> {
@@ -150,13 +142,6 @@ fn wrap(arg: &mut IdedExpr, pays: bool) {
 
 fn truth<'b, 'v>(truth: bool) -> Outcome<'b, 'v> {
     Ok(CowVal::owned(CelBool::from(truth)))
-}
-
-/// No function of that name takes these.
-pub(super) fn no_overload(function: &str, args: &[CowVal<'_, '_>]) -> ExecutionError {
-    let types = args.iter().filter(|arg| arg.downcast_ref::<budget::Budget>().is_none());
-    let types = types.map(|arg| arg.get_type().name().to_owned()).collect();
-    ExecutionError::no_such_overload(function, types)
 }
 
 /// The error of a calculation that would lose digits.
@@ -240,14 +225,6 @@ fn string<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v> {
         return stock("string", args);
     };
     Ok(CowVal::owned(CelString::from(text)))
-}
-
-/// What the interpreter's own function of that name gives.
-pub(super) fn stock<'b, 'v>(name: &str, args: Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v> {
-    match ENV.find_overload(name, &args) {
-        Some(function) => function(args),
-        None => Err(no_overload(name, &args)),
-    }
 }
 
 /// A double as cel-go's `string()` writes it (Go's `%g`): as many digits as tell it from every other double, with an

@@ -1,12 +1,10 @@
 //! From text to the parser's tree, within bounds.
 
-use std::sync::{Arc, LazyLock};
-
 use cel::common::ast::{EntryExpr, Expr, LiteralValue, SourceInfo, operators};
-use cel::{DeclarationError, Env, IdedExpr, ParseError};
+use cel::{IdedExpr, ParseError};
 
+use super::environment::ENV;
 use super::error::{CompileError, Span};
-use super::{budget, map, numbers, texts, times};
 use crate::runtime::task;
 
 /// Longest text of one expression, in bytes.
@@ -23,26 +21,6 @@ pub(super) const MAX_LOOPS: usize = 3;
 
 /// The parser recurses once per operand of a long chain; with this much it gets through the longest text.
 const PARSER_STACK: usize = 64 << 20;
-
-/// The standard library and its macros, without optional values.
-pub(super) static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(environment()));
-
-/// The environment of every expression.
-pub(super) fn environment() -> Env {
-    let mut env = Env::stdlib().with_optional_support(false);
-    // Their names are no others', so this never fails; if it did, every expression that needs them would.
-    let _ = declare(&mut env);
-    env
-}
-
-fn declare(env: &mut Env) -> Result<(), DeclarationError> {
-    cel::extensions::strings(env)?;
-    env.add_overload("@map", "@map", numbers::dynamic(1), map::made)?;
-    numbers::declare(env)?;
-    texts::declare(env)?;
-    times::declare(env)?;
-    budget::declare(env)
-}
 
 /// A parsed expression and where its parts stand.
 pub(super) struct Parsed<'t> {

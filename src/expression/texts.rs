@@ -11,7 +11,8 @@ use regex::Regex;
 
 use super::budget::TOO_COSTLY;
 use super::map;
-use super::numbers::{Carried, Outcome, dynamic, loses_digits, no_overload};
+use super::numbers::{Carried, loses_digits};
+use super::stock::{HIDDEN, Outcome, dynamic, no_overload};
 
 /// The longest text that one call of `replace` or `join` makes, in bytes.
 const LONGEST: usize = 4 << 20;
@@ -20,7 +21,7 @@ const LONGEST: usize = 4 << 20;
 #[derive(Clone, Debug)]
 pub(super) struct Pattern(pub(super) Regex);
 
-static PATTERN_TYPE: LazyLock<Type> = LazyLock::new(|| Type::new_unspecified_type("pattern"));
+static PATTERN_TYPE: LazyLock<Type> = LazyLock::new(|| Type::new_unspecified_type(HIDDEN));
 
 impl CelVal for Pattern {
     fn get_type(&self) -> &Type {

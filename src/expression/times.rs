@@ -6,7 +6,7 @@ use cel::common::value::{CowVal, Val as CelVal};
 use cel::{DeclarationError, Env, ExecutionError};
 use chrono::TimeDelta;
 
-use super::numbers::{Outcome, dynamic, no_overload, stock};
+use super::stock::{Outcome, dynamic, no_overload, stock};
 
 /// The functions, and what stands in for them.
 pub(super) const STAND_INS: &[(&str, &str)] = &[("timestamp", "@timestamp"), ("duration", "@duration")];
@@ -48,7 +48,12 @@ fn timestamp<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v> {
         Some(text) if !is_timestamp(text.inner()) => {
             Err(ExecutionError::function_error("timestamp", "this is no time of RFC 3339"))
         }
-        _ => stock("timestamp", args),
+        _ => {
+            let made = stock("timestamp", args)?;
+            // The interpreter keeps the offset of the text, by which its accessors then count; CEL's count in UTC.
+            let utc = made.downcast_ref::<CelTimestamp>().map(|time| time.inner().to_utc().fixed_offset());
+            Ok(utc.map_or(made, |time| CowVal::owned(CelTimestamp::from(time))))
+        }
     }
 }
 

@@ -114,7 +114,7 @@ impl<'a> Val<'a> {
                 for (name, value) in pairs {
                     members.entry(name.into_owned()).or_insert_with(|| Json::String(value.into_owned()));
                 }
-                Json::Object(members)
+                Json::Object(Box::new(members))
             }
             Val::Made(value) => value,
             Val::Bytes(text) => Json::String(text),

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::*;
 use crate::exchange::Exchange;
 use crate::exchange::testing::Builder;
-use crate::expression::parse::environment;
+use crate::expression::environment::environment;
 
 fn scope() -> Scope {
     Scope {

@@ -10,7 +10,7 @@ use super::fault::Fault;
 /// believe different ones. Depth is bounded by the reader.
 pub(super) fn object(text: &str) -> Option<Members> {
     match Value::parse_unique(text) {
-        Some(Value::Object(members)) => Some(members),
+        Some(Value::Object(members)) => Some(*members),
         _ => None,
     }
 }

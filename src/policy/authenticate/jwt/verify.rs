@@ -51,7 +51,8 @@ impl Verifier {
         if !self.audience.is_empty() && !self.audience_fits(&claims) {
             return Err(Fault::Audience);
         }
-        let identity = self.identity.identity(Value::Object(claims), "jwt").map_err(Fault::Identity)?;
+        let identity =
+            self.identity.identity(Value::Object(Box::new(claims)), "jwt").map_err(Fault::Identity)?;
         Ok(Verified { identity, times })
     }
 
