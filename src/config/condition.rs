@@ -66,9 +66,6 @@ const TEST: &[Key] = &[
     ),
 ];
 
-/// The largest compiled regular expression, in bytes.
-pub const REGEX_LIMIT: usize = 1 << 20;
-
 fn tests_schema() -> Schema {
     shape::map(shape::any(vec![shape::text(), shape::object(TEST)]))
 }
@@ -138,20 +135,10 @@ fn test(field: Field<'_>) -> Option<Test> {
         return chosen.boolean().map(Test::Present);
     }
     let text = chosen.text()?;
-    match regex::RegexBuilder::new(text.as_str()).size_limit(REGEX_LIMIT).build() {
+    match super::regex::bytes_regex(text.as_str()) {
         Ok(_) => Some(Test::Regex(text)),
-        Err(_) if text.is_expanded() => {
-            chosen.error("not a regular expression", "look at what the reference holds");
-            None
-        }
         Err(error) => {
-            // The last line of the library's message names the fault; those before draw it.
-            let message = error.to_string();
-            let fault = message.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            chosen.error(
-                format!("not a regular expression: {fault}"),
-                "quote it singly, so that YAML keeps its `\\`",
-            );
+            error.report(&text, chosen.out());
             None
         }
     }

@@ -39,7 +39,7 @@ pub use number::JsonNumber;
 pub use quota::{Permit, Quota};
 pub use record::Record;
 pub use target::Target;
-pub use value::JsonValue;
+pub use value::{JsonValue, Members};
 pub use via::Pseudonym;
 
 use smallvec::SmallVec;

@@ -1,12 +1,18 @@
 //! JSON as a tree whose numbers keep their text: what claims are, and what expressions read of bodies.
 
-use std::collections::BTreeMap;
 use std::fmt;
+
+use indexmap::IndexMap;
+
+use crate::runtime::hash::Seed;
 
 use super::number::{JsonNumber, number_length};
 
 /// How deep lists and objects may be nested.
 const MAX_DEPTH: usize = 127;
+
+/// The members of an object, in the order in which they came. Two are equal where they hold the same, in any order.
+pub type Members = IndexMap<String, JsonValue, Seed>;
 
 /// A JSON value.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,12 +27,12 @@ pub enum JsonValue {
     String(String),
     /// A list.
     Array(Vec<JsonValue>),
-    /// An object.
-    Object(BTreeMap<String, JsonValue>),
+    /// An object; boxed, so that it makes no other value larger.
+    Object(Box<Members>),
 }
 
 impl JsonValue {
-    /// Reads a JSON text (RFC 8259); of a member that stands twice the last counts. `None` where it is no JSON, or is
+    /// Reads a JSON text (RFC 8259); of a member that stands twice the last value counts, at the place of the first. `None` where it is no JSON, or is
     /// nested deeper than 127.
     pub fn parse(text: &str) -> Option<JsonValue> {
         Reader { text, at: 0, unique: false }.whole()
@@ -46,9 +52,9 @@ impl JsonValue {
     }
 
     /// The members, if it is an object.
-    pub fn as_object(&self) -> Option<&BTreeMap<String, JsonValue>> {
+    pub fn as_object(&self) -> Option<&Members> {
         match self {
-            JsonValue::Object(members) => Some(members),
+            JsonValue::Object(members) => Some(&**members),
             _ => None,
         }
     }
@@ -61,7 +67,13 @@ impl JsonValue {
         }
     }
 
-    fn write(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+    /// JSON text without blanks, members in the order of their names: of values that are equal but for numbers written
+    /// otherwise there is one such text.
+    pub fn sorted(&self) -> String {
+        Sorted(self).to_string()
+    }
+
+    fn write(&self, sorted: bool, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             JsonValue::Null => out.write_str("null"),
             JsonValue::Bool(truth) => write!(out, "{truth}"),
@@ -73,23 +85,35 @@ impl JsonValue {
                     if at > 0 {
                         out.write_str(",")?;
                     }
-                    item.write(out)?;
+                    item.write(sorted, out)?;
                 }
                 out.write_str("]")
             }
             JsonValue::Object(members) => {
+                let mut members: Vec<_> = members.iter().collect();
+                if sorted {
+                    members.sort_unstable_by_key(|(name, _)| *name);
+                }
                 out.write_str("{")?;
-                for (at, (name, value)) in members.iter().enumerate() {
+                for (at, (name, value)) in members.into_iter().enumerate() {
                     if at > 0 {
                         out.write_str(",")?;
                     }
                     write_quoted(name, out)?;
                     out.write_str(":")?;
-                    value.write(out)?;
+                    value.write(sorted, out)?;
                 }
                 out.write_str("}")
             }
         }
+    }
+}
+
+struct Sorted<'v>(&'v JsonValue);
+
+impl fmt::Display for Sorted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write(true, f)
     }
 }
 
@@ -98,9 +122,9 @@ fn write_quoted(text: &str, out: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 impl fmt::Display for JsonValue {
-    /// JSON text without blanks, numbers as they came.
+    /// JSON text without blanks, members and numbers as they came.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.write(f)
+        self.write(false, f)
     }
 }
 
@@ -116,9 +140,10 @@ impl From<serde_json::Value> for JsonValue {
             serde_json::Value::Array(items) => {
                 JsonValue::Array(items.into_iter().map(JsonValue::from).collect())
             }
-            serde_json::Value::Object(members) => JsonValue::Object(
-                members.into_iter().map(|(name, value)| (name, JsonValue::from(value))).collect(),
-            ),
+            serde_json::Value::Object(members) => {
+                let members = members.into_iter().map(|(name, value)| (name, JsonValue::from(value)));
+                JsonValue::Object(Box::new(members.collect()))
+            }
         }
     }
 }
@@ -193,9 +218,9 @@ impl<'t> Reader<'t> {
 
     fn object(&mut self, depth: usize) -> Option<JsonValue> {
         self.at += 1;
-        let mut members = BTreeMap::new();
+        let mut members = Members::default();
         if self.takes(b'}') {
-            return Some(JsonValue::Object(members));
+            return Some(JsonValue::Object(Box::new(members)));
         }
         loop {
             self.blanks();
@@ -211,7 +236,7 @@ impl<'t> Reader<'t> {
                 return None;
             }
             if self.takes(b'}') {
-                return Some(JsonValue::Object(members));
+                return Some(JsonValue::Object(Box::new(members)));
             }
             if !self.takes(b',') {
                 return None;

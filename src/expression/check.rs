@@ -2,7 +2,8 @@
 
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, Expr, LiteralValue, operators};
-use regex::Regex;
+
+use crate::config;
 
 use super::error::CompileError;
 use super::functions::{FUNCTIONS, MACROS, TYPES, did_you_mean};
@@ -39,6 +40,10 @@ impl<'c> Check<'c> {
             return self.path(part, root, &keys);
         }
         match &part.expr {
+            Expr::Call(call) if is_of_strings(call) && !self.is_bound("strings") => {
+                self.called(part, call, &format!("strings.{}", call.func_name), None);
+                return call.args.iter().for_each(|arg| self.walk(arg));
+            }
             Expr::Call(call) => self.call(part, call),
             Expr::Comprehension(loop_) => {
                 self.walk(&loop_.iter_range);
@@ -77,7 +82,7 @@ impl<'c> Check<'c> {
     }
 
     fn path(&mut self, part: &IdedExpr, root: &str, keys: &[Key]) {
-        if keys.is_empty() && TYPES.contains(&root) {
+        if is_type(root, keys) {
             return;
         }
         match resolve(root, keys, self.scope) {
@@ -106,6 +111,11 @@ impl<'c> Check<'c> {
         if name.contains(|letter: char| !letter.is_alphanumeric() && letter != '_') {
             return;
         }
+        self.called(part, call, name, call.target.as_deref());
+    }
+
+    /// A call by name, on a target or on none.
+    fn called(&mut self, part: &IdedExpr, call: &CallExpr, name: &str, target: Option<&IdedExpr>) {
         let at = self.parsed.name(part, name);
         if let Some((_, shape)) = MACROS.iter().find(|(other, _)| *other == name) {
             return self.error(at, format!("`{name}` is not called so"), Some(format!("write `{shape}`")));
@@ -115,29 +125,26 @@ impl<'c> Check<'c> {
                 FUNCTIONS.iter().map(|function| function.name).chain(MACROS.iter().map(|(name, _)| *name));
             return self.error(at, format!("there is no function `{name}`"), did_you_mean(name, known));
         };
-        let wanted = if call.target.is_some() { function.member } else { function.global };
+        let wanted = if target.is_some() { function.member } else { function.global };
+        let given = call.args.len();
         match wanted {
-            None if call.target.is_some() => {
-                self.error(
-                    at,
-                    format!("`{name}` is not called on a value"),
-                    Some(format!("write `{name}(x)`")),
-                );
+            [] if target.is_some() => {
+                let mend = Some(format!("write `{name}(x)`"));
+                self.error(at, format!("`{name}` is not called on a value"), mend);
             }
-            None => {
-                let mend = format!("write `text.{name}(part)`");
+            [] => {
+                let arguments = if function.member.contains(&0) { "" } else { "part" };
+                let mend = format!("write `text.{name}({arguments})`");
                 self.error(at, format!("`{name}` is called on a value"), Some(mend));
             }
-            Some(wanted) if wanted != call.args.len() => {
-                let given = call.args.len();
-                let what = format!(
-                    "`{name}` takes {wanted} argument{}, not {given}",
-                    if wanted == 1 { "" } else { "s" }
-                );
+            _ if !wanted.contains(&given) => {
+                let counts: Vec<String> = wanted.iter().map(usize::to_string).collect();
+                let plural = if wanted == [1] { "" } else { "s" };
+                let what = format!("`{name}` takes {} argument{plural}, not {given}", counts.join(" or "));
                 self.error(at, what, None);
             }
-            Some(_) if name == "matches" => self.pattern(call),
-            Some(_) => {}
+            _ if name == "matches" => self.pattern(call),
+            _ => {}
         }
     }
 
@@ -145,16 +152,31 @@ impl<'c> Check<'c> {
     fn pattern(&mut self, call: &CallExpr) {
         let Some(argument) = call.args.last() else { return };
         let at = self.parsed.token(argument);
-        match literal_text(argument).map(Regex::new) {
+        match literal_text(argument).map(config::regex) {
             None => self.error(at, "the pattern of `matches` must be a literal text", None),
             Some(Err(error)) => {
-                let error = error.to_string();
-                let last = error.lines().last().unwrap_or_default().trim_start_matches("error: ");
-                self.error(at, format!("the pattern cannot be compiled: {last}"), None);
+                let what = format!("the pattern cannot be compiled: {}", error.what);
+                self.error(self.parsed.inside(argument, error.at), what, error.help.map(str::to_owned));
             }
             Some(Ok(_)) => {}
         }
     }
+}
+
+/// Whether a call is written as one of `strings.quote`, the one function whose name has a dot, or of one like it.
+fn is_of_strings(call: &CallExpr) -> bool {
+    let on = call.target.as_ref().map(|target| &target.expr);
+    matches!(on, Some(Expr::Ident(name)) if name == "strings")
+}
+
+/// Whether a path is the name of a type.
+pub(super) fn is_type(root: &str, keys: &[Key]) -> bool {
+    TYPES.iter().any(|name| {
+        let mut names = name.split('.');
+        names.next() == Some(root)
+            && keys.iter().all(|key| matches!(key, Key::Name(key) if names.next() == Some(key)))
+            && names.next().is_none()
+    })
 }
 
 /// A root name and its literal keys, if the part is a member path or asks for the last member of one.

@@ -47,7 +47,8 @@ impl Expression {
     ///
     /// # Errors
     /// Everything that is wrong with it: what cannot be parsed (the first fault), unknown names, members and
-    /// functions, wrong numbers of arguments, bad patterns, texts over 8 KiB, nesting deeper than 64.
+    /// functions, wrong numbers of arguments, bad patterns, texts over 8 KiB, more than 2000 parts, nesting deeper than 64
+    /// (3 of loops).
     pub fn compile(text: &str, scope: &Scope) -> Result<Expression, Vec<CompileError>> {
         let parsed = parse(text)?;
         let findings = check(&parsed, scope);

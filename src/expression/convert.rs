@@ -1,19 +1,18 @@
 //! Values on their way into the interpreter and out of it.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use cel::common::types::{
-    CelBool, CelBytes, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, CelUInt,
-};
+use cel::common::types::{CelBool, CelBytes, CelDouble, CelInt, CelList, CelNull, CelString, CelUInt};
 use cel::common::value::Val as CelVal;
 
-use crate::exchange::{JsonNumber, JsonValue as Json};
+use crate::exchange::{JsonValue as Json, Members};
 
 use super::error::Why;
+use super::map::{self, Ordered};
 use super::numbers::Carried;
+use super::times;
 use super::value::Val;
 
 /// The value as the interpreter wants it; texts stay borrowed.
@@ -32,11 +31,10 @@ pub(super) fn into_cel<'a>(value: Val<'a>) -> Box<dyn CelVal + 'a> {
             Box::new(CelList::from(items))
         }
         Val::Json(Json::Object(members)) => {
-            let members: HashMap<CelMapKey<'a>, Box<dyn CelVal + 'a>> = members
-                .iter()
-                .map(|(name, value)| (CelMapKey::from(name.as_str()), into_cel(Val::of_json(value))))
-                .collect();
-            Box::new(CelMap::from(members))
+            let member = |(name, value): (&'a String, &'a Json)| {
+                (Cow::Borrowed(name.as_str()), into_cel(Val::of_json(value)))
+            };
+            Box::new(Ordered::named(members.iter().map(member)))
         }
         Val::Json(scalar) => into_cel(Val::of_json(scalar)),
         Val::Texts(texts) => {
@@ -47,15 +45,8 @@ pub(super) fn into_cel<'a>(value: Val<'a>) -> Box<dyn CelVal + 'a> {
             Box::new(CelList::from(texts))
         }
         Val::Pairs(pairs) => {
-            let mut map: HashMap<CelMapKey<'a>, Box<dyn CelVal + 'a>> = HashMap::new();
-            for (name, value) in pairs {
-                let key = match name {
-                    Cow::Borrowed(name) => CelMapKey::from(name),
-                    Cow::Owned(name) => CelMapKey::from(name),
-                };
-                map.entry(key).or_insert_with(|| Box::new(CelString::from(value)));
-            }
-            Box::new(CelMap::from(map))
+            let text = |value| Box::new(CelString::from(value)) as Box<dyn CelVal + 'a>;
+            Box::new(Ordered::named(pairs.into_iter().map(|(name, value)| (name, text(value)))))
         }
         // Only the interpreter makes these, and it is not asked twice.
         Val::Made(_) | Val::Bytes(_) => Box::new(CelNull),
@@ -92,12 +83,16 @@ pub(super) fn of_cel<'a>(value: &dyn CelVal) -> Result<Val<'a>, Why> {
         let items: Result<Vec<Json>, Why> = list.inner().iter().map(|item| json_of(item.as_ref())).collect();
         return items.map(|items| Val::Made(Json::Array(items)));
     }
-    if let Some(map) = value.downcast_ref::<CelMap>() {
-        let mut members = BTreeMap::new();
-        for (key, value) in map.inner() {
-            members.insert(name_of(key), json_of(value.as_ref())?);
-        }
-        return Ok(Val::Made(Json::Object(members)));
+    if let Some(text) = times::text(value) {
+        return Ok(Val::Text(Cow::Owned(text)));
+    }
+    let mut members = Members::default();
+    let is_map = map::each(value, |key, value| {
+        members.insert(name_of(key)?, json_of(value)?);
+        Ok(())
+    })?;
+    if is_map {
+        return Ok(Val::Made(Json::Object(Box::new(members))));
     }
     Err(Why::NotJson)
 }
@@ -106,11 +101,7 @@ fn json_of(value: &dyn CelVal) -> Result<Json, Why> {
     of_cel(value)?.into_json()
 }
 
-fn name_of(key: &CelMapKey<'_>) -> String {
-    match key {
-        CelMapKey::Bool(truth) => truth.inner().to_string(),
-        CelMapKey::Int(int) => JsonNumber::Int(*int.inner()).to_string(),
-        CelMapKey::UInt(uint) => uint.inner().to_string(),
-        CelMapKey::String(text) => text.inner().to_owned(),
-    }
+/// The name of a member: as `string()` writes the key.
+fn name_of(key: &dyn CelVal) -> Result<String, Why> {
+    of_cel(key)?.into_text().map(Cow::into_owned)
 }

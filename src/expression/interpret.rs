@@ -8,12 +8,16 @@ use cel::common::value::{CowVal, Val as CelVal};
 use cel::context::VariableResolver;
 use cel::{Context, ExecutionError, IdedExpr, Value};
 
+use super::budget::{self, Budget, TOO_COSTLY};
 use super::convert::{into_cel, of_cel};
+use super::environment::ENV;
 use super::error::{EvalError, Fault, Span};
 use super::facts::Facts;
 use super::node::Node;
 use super::numbers::LOSES_DIGITS;
-use super::parse::{ENV, Parsed, parts};
+use super::parse::{Parsed, parts};
+use super::rewrite::{PATTERN, Rewrite};
+use super::texts::Pattern;
 use super::value::Val;
 
 /// An expression with its simple parts cut out.
@@ -21,25 +25,31 @@ use super::value::Val;
 pub(super) struct Mixed {
     pub(super) tree: IdedExpr,
     pub(super) slots: Vec<Node>,
+    patterns: Vec<Pattern>,
     /// Where each function and operator first stands, for messages.
     calls: Vec<(String, Span)>,
 }
 
 impl Mixed {
-    pub(super) fn new(tree: IdedExpr, slots: Vec<Node>, parsed: &Parsed<'_>) -> Mixed {
+    pub(super) fn new(mut tree: IdedExpr, slots: Vec<Node>, parsed: &Parsed<'_>) -> Mixed {
         let mut calls = Vec::new();
         collect(&parsed.tree, parsed, &mut calls);
-        Mixed { tree, slots, calls }
+        let mut rewrite = Rewrite { slots: &slots, patterns: Vec::new() };
+        rewrite.part(&mut tree, false);
+        let patterns = rewrite.patterns;
+        Mixed { tree, slots, patterns, calls }
     }
 
     /// Evaluates; `text` is the expression's text.
     pub(super) fn eval<'a>(&'a self, facts: &Facts<'a>, text: &str) -> Result<Val<'a>, EvalError> {
         let cells = self.slots.iter().map(|_| OnceLock::new()).collect();
-        let slots = Slots { nodes: &self.slots, facts, cells };
+        let budget = OnceLock::new();
+        let slots = Slots { nodes: &self.slots, patterns: &self.patterns, budget: &budget, facts, cells };
         let mut context = Context::with_env(Arc::clone(&ENV));
         context.set_variable_resolver(&slots);
         let whole = Span { start: 0, end: text.len() as u32 };
         match Value::resolve_val(&self.tree, &context) {
+            _ if budget.get().is_some_and(Budget::is_spent) => Err(EvalError::new(whole, text, TOO_COSTLY)),
             Ok(value) => of_cel(&*value).map_err(|why| Fault { at: whole, why }.explain(text)),
             Err(error) => Err(self.explain(&error, facts, text)),
         }
@@ -68,6 +78,9 @@ impl Mixed {
             }
             ExecutionError::FunctionError { function, message } if message == LOSES_DIGITS => {
                 fault(find(function), LOSES_DIGITS).incalculable()
+            }
+            ExecutionError::FunctionError { function, message } if message == TOO_COSTLY => {
+                fault(find(function), TOO_COSTLY).incalculable()
             }
             ExecutionError::FunctionError { function, .. } => fault(find(function), "failed").incalculable(),
             ExecutionError::DivisionByZero(_) => fault(find("_/_"), "divides by zero"),
@@ -99,12 +112,20 @@ fn slot(name: &str) -> Option<usize> {
 /// The simple parts as variables, each read at most once.
 struct Slots<'a, 'f> {
     nodes: &'a [Node],
+    patterns: &'a [Pattern],
+    budget: &'f OnceLock<Budget>,
     facts: &'f Facts<'a>,
     cells: Vec<OnceLock<Option<Box<dyn CelVal + 'a>>>>,
 }
 
 impl VariableResolver for Slots<'_, '_> {
     fn resolve<'b>(&'b self, variable: &str) -> Option<CowVal<'b, 'b>> {
+        if variable == budget::VARIABLE {
+            return Some(CowVal::Borrowed(self.budget.get_or_init(Budget::new)));
+        }
+        if let Some(pattern) = variable.strip_prefix(PATTERN) {
+            return Some(CowVal::Borrowed(self.patterns.get(pattern.parse::<usize>().ok()?)?));
+        }
         let slot = slot(variable)?;
         let (node, cell) = (self.nodes.get(slot)?, self.cells.get(slot)?);
         // A fault leaves the variable unknown to the interpreter, which then fails or absorbs it as CEL wants.

@@ -2,11 +2,9 @@
 
 use cel::IdedExpr;
 use cel::common::ast::{CallExpr, EntryExpr, Expr, LiteralValue, operators};
-use regex::Regex;
 
 use super::check::as_path;
 use super::node::{Literal, Node, TextTest};
-use super::numbers;
 use super::parse::{Parsed, literal_text};
 use super::path::Path;
 use super::resolve::resolve;
@@ -59,7 +57,7 @@ impl Lower<'_> {
                     (None, [target, pattern]) => (target, pattern),
                     _ => return None,
                 };
-                let pattern = Regex::new(literal_text(pattern)?).ok()?;
+                let pattern = crate::config::regex(literal_text(pattern)?).ok()?;
                 Some(Node::Matches(Box::new(self.node(target)?), pattern))
             }
             "contains" | "startsWith" | "endsWith" => {
@@ -103,7 +101,6 @@ impl Lower<'_> {
             Expr::Call(call) => {
                 call.target.iter_mut().for_each(|target| each(target));
                 call.args.iter_mut().for_each(each);
-                numbers::rewrite(call);
             }
             Expr::Comprehension(loop_) => {
                 each(&mut loop_.iter_range);

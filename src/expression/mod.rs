@@ -5,10 +5,12 @@
 //! over them are read in place by a small tree (`node.rs`); what is left goes to the interpreter of the `cel` crate,
 //! with every native part already cut out of it, so that only what is read is ever converted.
 
+mod budget;
 mod check;
 mod compiled;
 mod convert;
 mod encode;
+mod environment;
 mod error;
 mod facts;
 mod functions;
@@ -17,14 +19,19 @@ mod interpret;
 mod json;
 pub mod load;
 mod lower;
+mod map;
 mod node;
 mod numbers;
 mod origin;
 mod parse;
 mod path;
 mod resolve;
+mod rewrite;
 mod scope;
+mod stock;
 mod template;
+mod texts;
+mod times;
 mod value;
 
 pub use compiled::Expression;

@@ -5,7 +5,7 @@ use regex::Regex;
 
 use super::error::{Fault, Span, Why};
 use super::facts::Facts;
-use super::path::{Path, Read};
+use super::path::{Part, Path, Read};
 use super::value::Val;
 
 /// A literal.
@@ -67,6 +67,14 @@ impl Node {
             Node::Literal(literal) => matches!(literal, Literal::Text(_)),
             Node::Read(path) => path.read.is_text(),
             _ => false,
+        }
+    }
+
+    /// Whether the value is never a list or a map.
+    pub(super) fn is_scalar(&self) -> bool {
+        match self {
+            Node::Read(path) => path.read.is_text() || matches!(path.read, Read::Answer(_, Part::Status)),
+            _ => true,
         }
     }
 

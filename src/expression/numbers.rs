@@ -6,11 +6,15 @@ use std::cmp::Ordering;
 use std::sync::LazyLock;
 
 use cel::common::ast::{CallExpr, Expr, operators};
-use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelString, CelUInt, DYN_TYPE, Type};
+use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelString, CelUInt, MAP_TYPE, Type};
 use cel::common::value::{CowVal, StaticVal, Val as CelVal};
 use cel::{DeclarationError, Env, ExecutionError, IdedExpr};
 
 use crate::exchange::number::{Decimal, Magnitude, exact_double};
+
+use super::budget;
+use super::map;
+use super::stock::{Outcome, dynamic, no_overload, stock};
 
 /// The message of a calculation that would lose digits.
 pub(super) const LOSES_DIGITS: &str =
@@ -43,8 +47,6 @@ impl CelVal for Carried {
 
 impl StaticVal for Carried {}
 
-type Outcome<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
-
 /// An operator or function, and what stands in for it. No expression can name these.
 const STAND_INS: &[(&str, &str)] = &[
     (operators::EQUALS, "@equal"),
@@ -55,9 +57,10 @@ const STAND_INS: &[(&str, &str)] = &[
     (operators::GREATER_EQUALS, "@greater_equal"),
     (operators::IN, "@contained"),
     ("double", "@double"),
+    ("string", "@string"),
 ];
 
-/// The function that turns a number that is also a double into one.
+/// The function that turns a number that is also a double into one; with the budget it pays for its argument.
 const DOUBLE: &str = "@as_double";
 
 /// Operators and functions whose arguments are turned into doubles.
@@ -74,66 +77,75 @@ const CALCULATING: &[&str] = &[
 
 /// Adds the functions to an environment.
 pub(super) fn declare(env: &mut Env) -> Result<(), DeclarationError> {
-    let two = || vec![DYN_TYPE, DYN_TYPE];
-    env.add_overload("@equal", "@equal", two(), |args| truth(equal(&*args[0], &*args[1])))?;
-    env.add_overload("@unequal", "@unequal", two(), |args| truth(!equal(&*args[0], &*args[1])))?;
-    env.add_overload("@less", "@less", two(), |args| compared("_<_", &args, Ordering::is_lt))?;
-    env.add_overload("@less_equal", "@less_equal", two(), |args| compared("_<=_", &args, Ordering::is_le))?;
-    env.add_overload("@greater", "@greater", two(), |args| compared("_>_", &args, Ordering::is_gt))?;
-    env.add_overload("@greater_equal", "@greater_equal", two(), |args| {
-        compared("_>=_", &args, Ordering::is_ge)
-    })?;
-    env.add_overload("@contained", "@contained", two(), contained)?;
-    env.add_overload("@double", "@double", vec![DYN_TYPE], double)?;
-    env.add_overload(DOUBLE, DOUBLE, vec![DYN_TYPE], as_double)?;
-    env.add_overload("string", "@carried_to_string", vec![CARRIED.to_owned()], |args| {
-        let carried = args[0].downcast_ref::<Carried>().ok_or_else(|| no_overload("string", &args))?;
-        Ok(CowVal::owned(CelString::from(carried.0.text().to_owned())))
+    // The third argument is the budget, in loops.
+    for (count, paid) in [(2, ""), (3, "_paid")] {
+        let mut add =
+            |name: &str, function| env.add_overload(name, &format!("{name}{paid}"), dynamic(count), function);
+        add("@equal", |args| truth(compared_equal(&args)?))?;
+        add("@unequal", |args| truth(!compared_equal(&args)?))?;
+        add("@less", |args| compared("_<_", &args, Ordering::is_lt))?;
+        add("@less_equal", |args| compared("_<=_", &args, Ordering::is_le))?;
+        add("@greater", |args| compared("_>_", &args, Ordering::is_gt))?;
+        add("@greater_equal", |args| compared("_>=_", &args, Ordering::is_ge))?;
+        add("@contained", contained)?;
+    }
+    env.add_overload("@double", "@double", dynamic(1), double)?;
+    env.add_overload("@string", "@string", dynamic(1), string)?;
+    env.add_overload(DOUBLE, DOUBLE, dynamic(1), as_double)?;
+    env.add_overload(DOUBLE, "@as_double_paid", dynamic(2), |mut args| {
+        if let Some(budget) = budget::handed(&args, 1) {
+            budget.pay(&*args[0])?;
+        }
+        args.truncate(1);
+        as_double(args)
     })
 }
 
-/// Lets the functions stand in for the operators of a call, whose arguments have been rewritten.
-pub(super) fn rewrite(call: &mut CallExpr) {
+/// Lets the functions stand in for the operators of a call, whose arguments have been rewritten. `looped`: it is
+/// evaluated more than once; `pays`: what it adds may be large.
+pub(super) fn rewrite(call: &mut CallExpr, looped: bool, pays: bool) {
     if call.target.is_some() {
         return;
     }
-    if let Some((_, name)) = STAND_INS.iter().find(|(name, _)| *name == call.func_name) {
+    if let Some((operator, name)) = STAND_INS.iter().find(|(name, _)| *name == call.func_name) {
         call.func_name = (*name).to_owned();
+        if looped && call.args.len() == 2 && *operator != "double" {
+            call.args.push(budget::variable(call.args[0].id));
+        }
     } else if call.func_name == operators::INDEX {
-        call.args.iter_mut().skip(1).for_each(wrap);
-    } else if CALCULATING.contains(&call.func_name.as_str())
-        // Lists are joined, and a loop appends to its own result in a shape that the interpreter knows.
-        && !call.args.iter().any(|arg| matches!(arg.expr, Expr::List(_)))
-    {
-        call.args.iter_mut().for_each(wrap);
+        call.args.iter_mut().skip(1).for_each(|arg| wrap(arg, false));
+    } else if call.func_name == operators::ADD {
+        // A loop appends to its own result in a shape that the interpreter knows.
+        if !call.args.first().is_some_and(is_gathered) {
+            call.args.iter_mut().for_each(|arg| wrap(arg, pays));
+        }
+    } else if CALCULATING.contains(&call.func_name.as_str()) {
+        call.args.iter_mut().for_each(|arg| wrap(arg, false));
     }
 }
 
-fn wrap(arg: &mut IdedExpr) {
-    let is_own = match &arg.expr {
-        Expr::Literal(_) => true,
-        // What a loop gathers; the simple parts that were cut out are numbered.
-        Expr::Ident(name) => name.strip_prefix('@').is_some_and(|name| name.parse::<usize>().is_err()),
-        _ => false,
-    };
-    if is_own {
+/// Whether it is what a loop gathers; the simple parts that were cut out are numbered.
+fn is_gathered(part: &IdedExpr) -> bool {
+    let Expr::Ident(name) = &part.expr else { return false };
+    name.strip_prefix('@').is_some_and(|name| name.parse::<usize>().is_err())
+}
+
+fn wrap(arg: &mut IdedExpr, pays: bool) {
+    if matches!(arg.expr, Expr::Literal(_)) || is_gathered(arg) {
         return;
     }
     let id = arg.id;
     let inner = std::mem::replace(arg, IdedExpr { id, expr: Expr::Unspecified });
-    arg.expr = Expr::Call(CallExpr { func_name: DOUBLE.to_owned(), target: None, args: vec![inner] });
+    let args = if pays { vec![inner, budget::variable(id)] } else { vec![inner] };
+    arg.expr = Expr::Call(CallExpr { func_name: DOUBLE.to_owned(), target: None, args });
 }
 
 fn truth<'b, 'v>(truth: bool) -> Outcome<'b, 'v> {
     Ok(CowVal::owned(CelBool::from(truth)))
 }
 
-fn no_overload(function: &str, args: &[CowVal<'_, '_>]) -> ExecutionError {
-    let types = args.iter().map(|arg| arg.get_type().name().to_owned()).collect();
-    ExecutionError::no_such_overload(function, types)
-}
-
-fn loses_digits<'b, 'v>(function: &str) -> Outcome<'b, 'v> {
+/// The error of a calculation that would lose digits.
+pub(super) fn loses_digits<'b, 'v>(function: &str) -> Outcome<'b, 'v> {
     Err(ExecutionError::FunctionError { function: function.to_owned(), message: LOSES_DIGITS.to_owned() })
 }
 
@@ -151,7 +163,7 @@ fn magnitude<'b>(value: &'b (dyn CelVal + '_)) -> Option<Magnitude<'b>> {
 }
 
 /// Equality by exact values, in lists and maps too.
-fn equal(a: &(dyn CelVal + '_), b: &(dyn CelVal + '_)) -> bool {
+pub(super) fn equal(a: &(dyn CelVal + '_), b: &(dyn CelVal + '_)) -> bool {
     if let (Some(a), Some(b)) = (magnitude(a), magnitude(b)) {
         return a.equals(b);
     }
@@ -159,18 +171,30 @@ fn equal(a: &(dyn CelVal + '_), b: &(dyn CelVal + '_)) -> bool {
         let (a, b) = (a.inner(), b.inner());
         return a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a.as_ref(), b.as_ref()));
     }
-    if let (Some(map), Some(other)) = (a.downcast_ref::<CelMap>(), b.downcast_ref::<CelMap>()) {
-        return map.inner().len() == other.inner().len()
-            && map.inner().iter().all(|(key, value)| {
-                let found = b.as_indexer().and_then(|map| map.get(key.inner()).ok());
-                found.is_some_and(|found| equal(value.as_ref(), &*found))
-            });
+    if *a.get_type() == MAP_TYPE && *b.get_type() == MAP_TYPE {
+        let size = |map: &dyn CelVal| map.as_sizer().map(|sizer| *sizer.size().inner());
+        let Some(others) = b.as_indexer().filter(|_| size(a) == size(b)) else { return false };
+        let same = map::each(a, |key, value| match others.get(key) {
+            Ok(other) if equal(value, &*other) => Ok(()),
+            _ => Err(()),
+        });
+        return same == Ok(true);
     }
     a.equals(b)
 }
 
+fn compared_equal(args: &[CowVal<'_, '_>]) -> Result<bool, ExecutionError> {
+    if let Some(budget) = budget::handed(args, 2) {
+        budget.pay(&*args[0])?;
+    }
+    Ok(equal(&*args[0], &*args[1]))
+}
+
 fn compared<'b, 'v>(operator: &str, args: &[CowVal<'b, 'v>], holds: fn(Ordering) -> bool) -> Outcome<'b, 'v> {
     let (a, b) = (&*args[0], &*args[1]);
+    if let Some(budget) = budget::handed(args, 2) {
+        budget.pay(a)?;
+    }
     let ordering = match (magnitude(a), magnitude(b)) {
         (Some(a), Some(b)) => a.compare(b),
         _ => a.as_comparer().and_then(|a| a.compare(b).ok()),
@@ -181,11 +205,50 @@ fn compared<'b, 'v>(operator: &str, args: &[CowVal<'b, 'v>], holds: fn(Ordering)
 fn contained<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v> {
     let (item, container) = (&*args[0], &*args[1]);
     if let Some(list) = container.downcast_ref::<CelList>() {
+        if let Some(budget) = budget::handed(&args, 2) {
+            budget.pay(container)?;
+        }
         return truth(list.inner().iter().any(|other| equal(other.as_ref(), item)));
     }
     let item = as_double(vec![args[0].clone()])?;
     let found = container.as_container().and_then(|container| container.contains(&*item).ok());
     truth(found.ok_or_else(|| no_overload(operators::IN, &args))?)
+}
+
+/// `string(x)`: a number of JSON in its own digits, another double as [`double_text`] writes it.
+fn string<'b, 'v>(args: Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v> {
+    let text = if let Some(Carried(decimal)) = args[0].downcast_ref::<Carried>() {
+        decimal.text().to_owned()
+    } else if let Some(double) = args[0].downcast_ref::<CelDouble>() {
+        double_text(*double.inner())
+    } else {
+        return stock("string", args);
+    };
+    Ok(CowVal::owned(CelString::from(text)))
+}
+
+/// A double as cel-go's `string()` writes it (Go's `%g`): as many digits as tell it from every other double, with an
+/// exponent below 1e-4 and from 1e6 on.
+pub(super) fn double_text(double: f64) -> String {
+    if !double.is_finite() {
+        let text = if double.is_nan() {
+            "NaN"
+        } else if double > 0.0 {
+            "+Inf"
+        } else {
+            "-Inf"
+        };
+        return text.to_owned();
+    }
+    let scientific = format!("{double:e}");
+    let Some((digits, exponent)) = scientific.split_once('e') else { return scientific };
+    match exponent.parse::<i32>() {
+        Ok(exponent) if !(-4..6).contains(&exponent) => {
+            let sign = if exponent < 0 { '-' } else { '+' };
+            format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
+        }
+        _ => double.to_string(),
+    }
 }
 
 fn as_double<'b, 'v>(mut args: Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v> {

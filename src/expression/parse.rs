@@ -1,30 +1,26 @@
 //! From text to the parser's tree, within bounds.
 
-use std::sync::{Arc, LazyLock};
-
 use cel::common::ast::{EntryExpr, Expr, LiteralValue, SourceInfo, operators};
-use cel::{Env, IdedExpr, ParseError};
+use cel::{IdedExpr, ParseError};
 
+use super::environment::ENV;
 use super::error::{CompileError, Span};
-use super::numbers;
 use crate::runtime::task;
 
 /// Longest text of one expression, in bytes.
-const MAX_TEXT: usize = 8 * 1024;
+pub(super) const MAX_TEXT: usize = 8 * 1024;
 
 /// Deepest nesting of one expression: operands, arguments, members.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
+
+/// Most parts of one expression: names, literals, operators, calls; a macro counts as what it stands for.
+pub(super) const MAX_PARTS: usize = 2000;
+
+/// Deepest nesting of loops, that is of macros in what another macro evaluates for each item.
+pub(super) const MAX_LOOPS: usize = 3;
 
 /// The parser recurses once per operand of a long chain; with this much it gets through the longest text.
 const PARSER_STACK: usize = 64 << 20;
-
-/// The standard library and its macros, without optional values.
-pub(super) static ENV: LazyLock<Arc<Env>> = LazyLock::new(|| {
-    let mut env = Env::stdlib().with_optional_support(false);
-    // Their names are no others', so this never fails; if it did, every expression that needs them would.
-    let _ = numbers::declare(&mut env);
-    Arc::new(env)
-});
 
 /// A parsed expression and where its parts stand.
 pub(super) struct Parsed<'t> {
@@ -49,8 +45,10 @@ pub(super) fn parse(text: &str) -> Result<Parsed<'_>, Vec<CompileError>> {
         let (tree, info) = parsed
             .map_err(|errors| errors.errors.iter().map(|error| told(&owned, error)).collect::<Vec<_>>())?;
         // What is too deep must not leave this thread: even dropping it recurses.
-        if depth(&tree) > MAX_DEPTH {
-            return Err(vec![whole.error(format!("the expression is nested deeper than {MAX_DEPTH}"), None)]);
+        let mut bounds = Bounds { parts: 0, fault: None };
+        bounds.walk(&tree, 1, 0);
+        if let Some((id, what)) = bounds.fault {
+            return Err(vec![token(&owned, &info, id).error(what, None)]);
         }
         Ok((tree, info))
     });
@@ -139,16 +137,65 @@ fn entry_parts(entry: &EntryExpr) -> Vec<&IdedExpr> {
     }
 }
 
-fn depth(tree: &IdedExpr) -> usize {
-    1 + parts(tree).into_iter().map(depth).max().unwrap_or(0)
+/// The first part, in the order of the text, that is more than an expression may have.
+struct Bounds {
+    parts: usize,
+    fault: Option<(u64, String)>,
+}
+
+impl Bounds {
+    fn walk(&mut self, part: &IdedExpr, depth: usize, loops: usize) {
+        self.parts += 1;
+        let inner = loops + usize::from(matches!(part.expr, Expr::Comprehension(_)));
+        if self.fault.is_some() {
+            return;
+        }
+        let what = if depth > MAX_DEPTH {
+            format!("the expression is nested deeper than {MAX_DEPTH}")
+        } else if self.parts > MAX_PARTS {
+            format!("the expression has more than {MAX_PARTS} parts")
+        } else if inner > MAX_LOOPS {
+            format!("loops are nested deeper than {MAX_LOOPS}")
+        } else {
+            if let Expr::Comprehension(loop_) = &part.expr {
+                // The range is evaluated once.
+                self.walk(&loop_.iter_range, depth + 1, loops);
+                for part in [&loop_.accu_init, &loop_.loop_cond, &loop_.loop_step, &loop_.result] {
+                    self.walk(part, depth + 1, inner);
+                }
+            } else {
+                parts(part).into_iter().for_each(|part| self.walk(part, depth + 1, loops));
+            }
+            return;
+        };
+        self.fault = Some((part.id, what));
+    }
+}
+
+/// Where the token of a part stands.
+fn token(text: &str, info: &SourceInfo, id: u64) -> Span {
+    let (start, stop) = info.offset_for(id).unwrap_or_default();
+    let end = (stop as usize + 1).min(text.len());
+    Span { start: start.min(end as u32), end: end as u32 }
 }
 
 impl Parsed<'_> {
     /// Where the part's own token stands: an operator, a name, a bracket.
     pub(super) fn token(&self, part: &IdedExpr) -> Span {
-        let (start, stop) = self.info.offset_for(part.id).unwrap_or_default();
-        let end = (stop as usize + 1).min(self.text.len());
-        Span { start: start.min(end as u32), end: end as u32 }
+        token(self.text, &self.info, part.id)
+    }
+
+    /// Where a part of a literal text stands; the whole literal where it is written with escapes.
+    pub(super) fn inside(&self, literal: &IdedExpr, range: std::ops::Range<usize>) -> Span {
+        let token = self.token(literal);
+        let text = literal_text(literal).unwrap_or_default();
+        match token.of(self.text).find(text) {
+            Some(at) if range.end <= text.len() => {
+                let start = token.start + at as u32;
+                Span { start: start + range.start as u32, end: start + range.end as u32 }
+            }
+            _ => token,
+        }
     }
 
     /// Where a call's name stands; its token is the bracket after it.

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 
 use crate::exchange::number::{Decimal, Magnitude};
-use crate::exchange::{JsonNumber, JsonValue as Json};
+use crate::exchange::{JsonNumber, JsonValue as Json, Members};
 
 use super::error::Why;
 use super::facts::Pairs;
+use super::numbers::double_text;
 
 /// A value.
 #[derive(Debug)]
@@ -98,7 +99,7 @@ impl<'a> Val<'a> {
             Val::Bool(truth) => Cow::Borrowed(if truth { "true" } else { "false" }),
             Val::Int(int) => itoa::Buffer::new().format(int).to_owned().into(),
             Val::Uint(uint) => itoa::Buffer::new().format(uint).to_owned().into(),
-            Val::Double(double) => double.to_string().into(),
+            Val::Double(double) => double_text(double).into(),
             Val::Decimal(decimal) => decimal.into_text(),
             Val::Null => return Err(Why::Absent),
             Val::Json(_) | Val::Texts(_) | Val::Pairs(_) | Val::Made(_) | Val::Bytes(_) => {
@@ -120,11 +121,11 @@ impl<'a> Val<'a> {
             Val::Json(json) => json.clone(),
             Val::Texts(texts) => Json::Array(texts.iter().map(|text| Json::String(text.clone())).collect()),
             Val::Pairs(pairs) => {
-                let mut members = std::collections::BTreeMap::new();
+                let mut members = Members::default();
                 for (name, value) in pairs {
                     members.entry(name.into_owned()).or_insert_with(|| Json::String(value.into_owned()));
                 }
-                Json::Object(members)
+                Json::Object(Box::new(members))
             }
             Val::Made(value) => value,
             Val::Bytes(text) => Json::String(text),

@@ -33,6 +33,7 @@ mod edge;
 mod endings;
 mod exact_numbers;
 mod explain;
+mod expressions;
 mod finding;
 mod frontends;
 mod h2;

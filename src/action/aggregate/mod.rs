@@ -186,7 +186,7 @@ impl Aggregate {
         let ground = Ground::from(exchange).with_sources(answers).with_response(&response);
         let Some(mut made) = shape.remake(ground)? else { return Ok(Body::Empty) };
         if let (Some(key), JsonValue::Object(members)) = (&self.errors_key, &mut made) {
-            members.remove(key);
+            members.shift_remove(key);
         }
         Ok(Body::Bytes(made.to_string().into()))
     }

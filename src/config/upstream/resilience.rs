@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::config::REGEX_LIMIT;
 use crate::config::field::Field;
+use crate::config::regex::bytes_regex;
 use crate::config::section::{Key, Schema, Section};
 use crate::config::shape;
 use crate::config::text::Text;
@@ -328,13 +328,12 @@ fn statuses(field: Field<'_>) -> Option<Vec<u16>> {
 /// `Some(None)` where none is written.
 fn pattern(section: &Section<'_>) -> Option<Option<String>> {
     let Some(field) = section.get("body") else { return Some(None) };
-    let text = field.filled()?.into_string();
-    if let Err(error) = regex::bytes::RegexBuilder::new(&text).size_limit(REGEX_LIMIT).build() {
-        let error = error.to_string();
-        field.error(error.lines().last().unwrap_or_default(), "write a regular expression");
+    let text = field.filled()?;
+    if let Err(error) = bytes_regex(text.as_str()) {
+        error.report(&text, field.out());
         return None;
     }
-    Some(Some(text))
+    Some(Some(text.into_string()))
 }
 
 /// `concurrency`.

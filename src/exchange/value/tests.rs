@@ -17,8 +17,22 @@ fn a_text_is_read_as_it_is_written() {
     assert_eq!(JsonValue::parse(" [ 1 , \"\\u00e9\" ] ").unwrap().to_string(), "[1,\"é\"]");
     let twice = r#"{"a":1,"a":2}"#;
     assert_eq!(JsonValue::parse(twice).unwrap().to_string(), r#"{"a":2}"#);
+    assert_eq!(JsonValue::parse(r#"{"b":1,"a":2,"b":3}"#).unwrap().to_string(), r#"{"b":3,"a":2}"#);
     assert_eq!(JsonValue::parse_unique(twice), None);
     assert_eq!(JsonValue::parse_unique(r#"[{"b":{"a":1,"\u0061":2}}]"#), None);
+}
+
+#[test]
+fn members_keep_their_order_and_are_equal_in_any() {
+    let names = |range: std::ops::RangeInclusive<char>| range.map(|name| format!("\"{name}\":1"));
+    let down = format!("{{{}}}", names('a'..='z').rev().collect::<Vec<_>>().join(","));
+    let up = format!("{{{}}}", names('a'..='z').collect::<Vec<_>>().join(","));
+    let (one, other) = (JsonValue::parse(&down).unwrap(), JsonValue::parse(&up).unwrap());
+    assert_eq!(one.to_string(), down);
+    assert_eq!(one, other);
+    assert_eq!(one.sorted(), up);
+    let nested = JsonValue::parse(r#"[{"b":{"d":1,"c":2},"a":3}]"#).unwrap();
+    assert_eq!(nested.sorted(), r#"[{"a":3,"b":{"c":2,"d":1}}]"#);
 }
 
 #[test]

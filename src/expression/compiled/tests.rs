@@ -1,12 +1,15 @@
 mod agreement;
+mod bounds;
+mod differential;
 mod numbers;
+mod page;
 
 use serde_json::json;
 
 use super::*;
 use crate::exchange::Exchange;
 use crate::exchange::testing::Builder;
-use crate::expression::parse::ENV;
+use crate::expression::environment::environment;
 
 fn scope() -> Scope {
     Scope {
@@ -272,12 +275,31 @@ fn mistakes_are_found_at_load_where_they_are() {
             None,
         ),
         ("my_fn(1)", "there is no function `my_fn`", "my_fn", None),
-        ("timestamp('x')", "there is no function `timestamp`", "timestamp", None),
+        ("timestmp('x')", "there is no function `timestmp`", "timestmp", some("did you mean `timestamp`?")),
+        ("'a'.trimm()", "there is no function `trimm`", "trimm", some("did you mean `trim`?")),
+        ("'a'.quote()", "there is no function `quote`", "quote", None),
+        ("strings.quote()", "`strings.quote` takes 1 argument, not 0", "strings.quote", None),
         (
-            "request.path.matches('[')",
-            "the pattern cannot be compiled: unclosed character class",
-            "'['",
-            None,
+            "strings.qote('a')",
+            "there is no function `strings.qote`",
+            "strings.qote",
+            some("did you mean `strings.quote`?"),
+        ),
+        ("trim('a')", "`trim` is called on a value", "trim", some("write `text.trim()`")),
+        ("'a'.split()", "`split` takes 1 or 2 arguments, not 0", "split", None),
+        ("google.protobuf.Time", "there is no name `google`", "google.protobuf.Time", None),
+        ("request.path.matches('[')", "the pattern cannot be compiled: unclosed character class", "[", None),
+        (
+            "[request.path].all(p, p.matches('a(?=b)'))",
+            "the pattern cannot be compiled: look-around, including look-ahead and look-behind, is not supported",
+            "(?=",
+            some("RE2 has none"),
+        ),
+        (
+            "request.path.matches('a\\n\\\\C')",
+            "the pattern cannot be compiled: unrecognized escape sequence",
+            "'a\\n\\\\C'",
+            some("a single byte cannot be matched"),
         ),
         ("request.path.matches(request.host)", "the pattern of `matches` must be a literal text", ".", None),
         ("item == 1", "`item` is not known here", "item", some("only a source with `for_each` has it")),
@@ -327,9 +349,12 @@ fn no_text_can_exhaust_the_stack() {
     assert!(Expression::compile(&(" ".repeat(8192) + "1"), &scope()).is_err());
     // What is admitted can be evaluated on a small stack.
     let deep = ["1", &"+1".repeat(62)].concat();
-    let nested = format!("{}1{}", "[1].map(x,".repeat(15), ")".repeat(15));
+    let nested = format!("{}1{}", "[".repeat(55), ".map(x,[x][0])".repeat(4) + &"]".repeat(55));
+    let nested = nested.replace("1.map", "[1].map");
+    let chain = format!("[1]{}", ".map(x, x + x)".repeat(58));
+    let called = format!("[1].all(x, {}x{} != '')", "string(".repeat(55), ")".repeat(55));
     let evaluate = move || {
-        for text in [deep, nested] {
+        for text in [deep, nested, chain, called] {
             compile(&text).value(&alice()).unwrap();
         }
     };

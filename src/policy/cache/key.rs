@@ -75,10 +75,13 @@ impl Cached {
 fn lasting_claims(who: &Identity) -> Vec<u8> {
     const OF_ONE_TOKEN: &[&str] = &["exp", "iat", "jti", "nbf"];
     let mut text = Vec::new();
-    for (name, value) in who.claims.as_object().into_iter().flatten() {
+    // The order of the claims is of one token too.
+    let mut claims: SmallVec<[_; 16]> = who.claims.as_object().into_iter().flatten().collect();
+    claims.sort_unstable_by_key(|(name, _)| *name);
+    for (name, value) in claims {
         if !OF_ONE_TOKEN.contains(&name.as_str()) {
             push_quoted(name, &mut text);
-            text.extend_from_slice(value.to_string().as_bytes());
+            text.extend_from_slice(value.sorted().as_bytes());
         }
     }
     text

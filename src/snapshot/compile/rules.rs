@@ -215,15 +215,13 @@ fn expect(test: &Test, out: &Diagnostics) -> Option<Expect> {
         Test::Equals(text) => Expect::Value(text.as_str().into()),
         Test::Present(true) => Expect::Present,
         Test::Present(false) => Expect::Absent,
-        Test::Regex(text) => {
-            match regex::bytes::RegexBuilder::new(text.as_str()).size_limit(config::REGEX_LIMIT).build() {
-                Ok(regex) => Expect::Regex(regex),
-                Err(error) => {
-                    out.add(Diagnostic::error(text.span(), error.to_string()));
-                    return None;
-                }
+        Test::Regex(text) => match config::bytes_regex(text.as_str()) {
+            Ok(regex) => Expect::Regex(regex),
+            Err(error) => {
+                out.add(Diagnostic::error(text.span(), error.what));
+                return None;
             }
-        }
+        },
     })
 }
 

@@ -16,7 +16,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::config::{self, Endpoints};
 use crate::runtime::{clock, task};
 use crate::telemetry::log::Level;
-use regex::bytes::Regex;
 
 use super::Upstream;
 
@@ -245,7 +244,7 @@ fn settings(written: &config::Health, authority: &str) -> HealthSettings {
                 probe.status = status.iter().map(|status| *status..=*status).collect();
             }
             // It was compiled when it was read.
-            probe.body = body.as_ref().and_then(|pattern| Regex::new(pattern).ok());
+            probe.body = body.as_ref().and_then(|pattern| config::bytes_regex(pattern).ok());
             Kind::Http(probe)
         }
     };

@@ -6,7 +6,17 @@ use super::*;
 
 /// The exchange as plain variables, for an interpreter that knows nothing of nodes.
 fn reference(text: &str, known: bool) -> Option<bool> {
-    let mut context = cel::Context::with_env(ENV.clone());
+    let mut env = environment();
+    // In ours patterns are compiled at load.
+    let (text_type, pattern) = (cel::common::types::STRING_TYPE, vec![cel::common::types::STRING_TYPE]);
+    env.add_member_overload("matches", "matches_text", text_type, pattern, |args| {
+        let text = |at: usize| args[at].downcast_ref::<cel::common::types::CelString>().unwrap().inner();
+        let found = crate::config::regex(text(1)).unwrap().is_match(text(0));
+        Ok(cel::common::value::CowVal::owned(cel::common::types::CelBool::from(found)))
+    })
+    .unwrap();
+    let env = std::sync::Arc::new(env);
+    let mut context = cel::Context::with_env(env.clone());
     let identity = match known {
         true => json!({"id": "alice", "method": "jwt", "scopes": ["read", "a"], "claims": claims()}),
         false => json!({}),
@@ -24,7 +34,7 @@ fn reference(text: &str, known: bool) -> Option<bool> {
     ] {
         context.add_variable(name, value).unwrap();
     }
-    match ENV.compile(text).unwrap().execute(&context) {
+    match env.compile(text).unwrap().execute(&context) {
         Ok(cel::Value::Bool(truth)) => Some(truth),
         _ => None,
     }

@@ -131,7 +131,7 @@ proptest! {
             for (text, expected) in [
                 ("[R][0]", sorted.clone()),
                 ("R.deep.list.map(x, x)", format!("[{n},{{\"n\":{n}}}]")),
-                ("{'id': R.n, 'all': [R.n]}", format!("{{\"all\":[{n}],\"id\":{n}}}")),
+                ("{'id': R.n, 'all': [R.n]}", format!("{{\"id\":{n},\"all\":[{n}]}}")),
                 ("R.deep.list + [R.n]", format!("[{n},{{\"n\":{n}}},{n}]")),
             ] {
                 let text = text.replace('R', root);

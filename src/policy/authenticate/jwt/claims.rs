@@ -1,17 +1,16 @@
 //! Reading claims: JSON without repeated members, and the times a token is good for.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::exchange::JsonValue as Value;
+use crate::exchange::{JsonValue as Value, Members};
 
 use super::fault::Fault;
 
 /// Reads a JSON object in which no member, at any depth, stands twice: of two the reader and the upstream might
 /// believe different ones. Depth is bounded by the reader.
-pub(super) fn object(text: &str) -> Option<BTreeMap<String, Value>> {
+pub(super) fn object(text: &str) -> Option<Members> {
     match Value::parse_unique(text) {
-        Some(Value::Object(members)) => Some(members),
+        Some(Value::Object(members)) => Some(*members),
         _ => None,
     }
 }
@@ -28,7 +27,7 @@ impl Times {
     ///
     /// # Errors
     /// A time that is no number, null among them: a wrong type is not the same as absent.
-    pub(super) fn of(claims: &BTreeMap<String, Value>) -> Result<Times, Fault> {
+    pub(super) fn of(claims: &Members) -> Result<Times, Fault> {
         let time = |name| match claims.get(name) {
             None => Ok(None),
             Some(claim) => claim.as_f64().map(Some).ok_or(Fault::TimeType),

@@ -2,7 +2,6 @@
 //!
 //! Nothing of the payload is read before the signature holds.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use base64::Engine;
@@ -11,7 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::algorithm::{Algorithm, Key};
 use super::claims::{self, Times};
 use super::fault::Fault;
-use crate::exchange::{Identity, JsonValue as Value};
+use crate::exchange::{Identity, JsonValue as Value, Members};
 use crate::policy::authenticate::IdentityMap;
 
 /// The longest token that is read, in bytes.
@@ -52,7 +51,8 @@ impl Verifier {
         if !self.audience.is_empty() && !self.audience_fits(&claims) {
             return Err(Fault::Audience);
         }
-        let identity = self.identity.identity(Value::Object(claims), "jwt").map_err(Fault::Identity)?;
+        let identity =
+            self.identity.identity(Value::Object(Box::new(claims)), "jwt").map_err(Fault::Identity)?;
         Ok(Verified { identity, times })
     }
 
@@ -86,13 +86,13 @@ impl Verifier {
         found.map(|(_, key)| key).ok_or(Fault::Algorithm)
     }
 
-    fn issuer_fits(&self, claims: &BTreeMap<String, Value>) -> bool {
+    fn issuer_fits(&self, claims: &Members) -> bool {
         let issuer = claims.get("iss").and_then(Value::as_str);
         issuer.is_some_and(|issuer| self.issuer.iter().any(|accepted| accepted == issuer))
     }
 
     /// One audience of ours among the token's is enough (RFC 7519 section 4.1.3).
-    fn audience_fits(&self, claims: &BTreeMap<String, Value>) -> bool {
+    fn audience_fits(&self, claims: &Members) -> bool {
         let ours = |name: &str| self.audience.iter().any(|audience| audience == name);
         match claims.get("aud") {
             Some(Value::String(name)) => ours(name),

@@ -3,7 +3,7 @@ use super::*;
 fn identity(id: &str) -> Arc<Identity> {
     Arc::new(Identity {
         id: id.to_owned(),
-        claims: crate::exchange::JsonValue::Object(std::collections::BTreeMap::new()),
+        claims: crate::exchange::JsonValue::Object(Default::default()),
         scopes: vec![],
         method: "jwt",
         headers: vec![],

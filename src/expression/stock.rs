@@ -1,0 +1,35 @@
+//! What functions of ours in the interpreter are made of, and the interpreter's own where one of ours stands in for it.
+
+use std::sync::LazyLock;
+
+use cel::common::types::{DYN_TYPE, Type};
+use cel::common::value::CowVal;
+use cel::{Env, ExecutionError};
+
+/// What a function of the interpreter gives.
+pub(super) type Outcome<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
+
+/// The name of the type of what no expression sees.
+pub(super) const HIDDEN: &str = "hidden";
+
+/// The interpreter's standard library, as it is.
+static STANDARD: LazyLock<Env> = LazyLock::new(Env::stdlib);
+
+/// What the interpreter's own function of that name gives.
+pub(super) fn stock<'b, 'v>(name: &str, args: Vec<CowVal<'b, 'v>>) -> Outcome<'b, 'v> {
+    match STANDARD.find_overload(name, &args) {
+        Some(function) => function(args),
+        None => Err(no_overload(name, &args)),
+    }
+}
+
+/// So many arguments of any type.
+pub(super) fn dynamic(count: usize) -> Vec<Type> {
+    std::iter::repeat_with(|| DYN_TYPE).take(count).collect()
+}
+
+/// No function of that name takes these.
+pub(super) fn no_overload(function: &str, args: &[CowVal<'_, '_>]) -> ExecutionError {
+    let types = args.iter().map(|arg| arg.get_type().name().to_owned()).filter(|name| name != HIDDEN);
+    ExecutionError::no_such_overload(function, types.collect())
+}
