@@ -36,8 +36,8 @@ pub(super) struct Wire {
     read: RefCell<BytesMut>,
     out: RefCell<Outbox>,
     timer: RefCell<Timer>,
-    probe: RefCell<Timer>,
-    probe_at: Cell<Option<Instant>>,
+    /// When a client that is not read from is asked next; most never are.
+    probe: RefCell<Option<Box<(Instant, Timer)>>>,
     /// When the client ended its side; later, where something was done for it since.
     ended: Cell<Option<Instant>>,
     /// How long its exchange goes on then. A client that has only ended its own side may still wait for the answer (`nc -N`,
@@ -63,8 +63,7 @@ impl Wire {
             read: RefCell::new(read),
             out: RefCell::new(Outbox::new()),
             timer: RefCell::new(Timer::new()),
-            probe: RefCell::new(Timer::new()),
-            probe_at: Cell::new(None),
+            probe: RefCell::new(None),
             ended: Cell::new(None),
             half_closed: Cell::new(Duration::ZERO),
             served: Cell::new(false),
@@ -114,8 +113,7 @@ impl Wire {
             *read = BytesMut::new();
         }
         self.out.borrow_mut().release();
-        self.probe.borrow_mut().release();
-        self.probe_at.set(None);
+        *self.probe.borrow_mut() = None;
     }
 
     /// Waits for something to read without holding a buffer for it.
@@ -188,10 +186,11 @@ impl Wire {
     /// Ready once the connection has failed (the client reset it), found without reading from it.
     fn poll_failed(&self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            let at = self.probe_at.get().unwrap_or_else(|| clock::now() + PROBE);
-            self.probe_at.set(Some(at));
-            ready!(self.probe.borrow_mut().poll(at, cx));
-            self.probe_at.set(None);
+            let mut probe = self.probe.borrow_mut();
+            let (at, timer) =
+                &mut **probe.get_or_insert_with(|| Box::new((clock::now() + PROBE, Timer::new())));
+            ready!(timer.poll(*at, cx));
+            *at = clock::now() + PROBE;
             if self.stream.borrow().has_failed() {
                 return Poll::Ready(());
             }

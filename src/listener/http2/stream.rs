@@ -59,7 +59,8 @@ impl Streaming {
             Ok(headers) => headers,
             Err(error) => return Walk::refuse(core, pinned, &self.facts, started, error),
         };
-        let pinned = pinned.for_host(headers.get_id(HeaderId::Host).unwrap_or_default(), &self.facts, &headers);
+        let pinned =
+            pinned.for_host(headers.get_id(HeaderId::Host).unwrap_or_default(), &self.facts, &headers);
         let limits = pinned.plan.limits;
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         let body = if body.is_end_stream() || head.method == Method::CONNECT {

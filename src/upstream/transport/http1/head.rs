@@ -14,7 +14,6 @@ use crate::upstream::transport::connection::Connection;
 use crate::upstream::transport::exchange::Waits;
 use crate::upstream::transport::upload::{Broken, Upload};
 
-
 /// A request on its way, until the head of the response is there.
 pub(super) struct Exchanging<'a> {
     connection: &'a mut Connection,
