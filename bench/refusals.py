@@ -34,7 +34,7 @@ routes:
 """
 
 NGINX = """
-daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx-error.log;
+{user} daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx-error.log;
 events {{}}
 http {{
   access_log off; client_max_body_size 100m; client_body_temp_path {folder}/nginx-bodies;
@@ -169,7 +169,7 @@ def fronts(folder, ports):
         file = os.path.join(folder, f"{name}.conf")
         modules = "/usr/lib/apache2/modules"
         with open(file, "w") as out:
-            out.write(text.format(folder=folder, port=port, modules=modules, **ports))
+            out.write(text.format(folder=folder, port=port, modules=modules, user="user root;" if os.getuid() == 0 else "", **ports))
         command = [binary, "-c", file] if name == "nginx" else [binary, "-f", file, "-DFOREGROUND"]
         process = Process(name, command, folder)
         process.wait_for(port, "/large", status=200)

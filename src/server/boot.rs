@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use crate::exchange::{Name, Pseudonym};
+use crate::exchange::Name;
 use crate::listener::connections::ConnectionCounts;
 use crate::pipeline::shed::Shed;
-use crate::runtime::{clock, random, task};
+use crate::runtime::{clock, task};
 use crate::snapshot::compile::Environment;
 use crate::snapshot::{Live, Snapshot};
 use crate::store::SystemClock;
@@ -74,8 +74,7 @@ pub(super) fn boot(options: Options, tools: Tools) -> Result<Gate, Fault> {
         log: Some(Arc::clone(&log)),
         counters: Arc::new(counters),
         tools: Some(tools),
-        pseudonym: Arc::new(Pseudonym::new(random::u32(..))),
-        ..Environment::new(count)
+        ..Environment::serving(count)
     });
     let metrics = Arc::clone(&environment.metrics);
     let before = Before::of(&[source.path().to_owned()]);

@@ -8,6 +8,7 @@ use crate::config::{CacheBounds, Config};
 use crate::exchange::{Name, Pseudonym};
 use crate::net::Network;
 use crate::policy::authenticate::jwt::Jwt;
+use crate::runtime::random;
 use crate::store::SystemClock;
 use crate::store::registry::Registry;
 use crate::telemetry::OperatorLog;
@@ -35,6 +36,11 @@ pub struct Environment {
 }
 
 impl Environment {
+    /// The environment of a process that serves, with a name that no other process has.
+    pub fn serving(cores: usize) -> Environment {
+        Environment { pseudonym: Arc::new(Pseudonym::new(random::u32(..))), ..Environment::new(cores) }
+    }
+
     /// The environment of a process with so many cores.
     pub fn new(cores: usize) -> Environment {
         Environment {
