@@ -90,9 +90,7 @@ pub(super) fn boot(options: Options, tools: Tools) -> Result<Gate, Fault> {
     tell(&log, &diagnostics);
     environment.cache.resize(snapshot.sources.config.cache);
 
-    let opened = sockets::reserve(&wanted(&snapshot), count, &[])
-        .and_then(|reserved| reserved.open(0))
-        .map_err(Fault::Environment)?;
+    let opened = sockets::open(&wanted(&snapshot), count, &[], 0).map_err(Fault::Environment)?;
     let admin_socket = snapshot.admin.map(bind_admin).transpose()?;
     let access = access::start(snapshot.sources.config.access_log.as_ref(), stdout, &metrics, &log, count)?;
     files::check_max_connections(&snapshot.sources.config.overload, &connections, &log);

@@ -154,8 +154,7 @@ struct Closing {
 fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Closing, Failure> {
     let changes = sockets::changes(&inner.listening.borrow().bound, &wanted(&snapshot));
     let first = inner.next_number.get();
-    let opened = sockets::reserve(&changes.opened, inner.cores.count(), &inner.listening.borrow().bound)
-        .and_then(|reserved| reserved.open(first))
+    let opened = sockets::open(&changes.opened, inner.cores.count(), &inner.listening.borrow().bound, first)
         .map_err(Failure::Environment)?;
     let before = inner.live.get();
     let snapshot = Arc::new(snapshot);

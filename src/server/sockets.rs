@@ -118,6 +118,16 @@ pub(super) struct Opened {
 /// Addresses that are ours, where no client finds anybody yet.
 pub(super) struct Reserved(Vec<(Name, SocketAddr, bind::Bound)>);
 
+/// Opens every address, or none; see [`reserve`] and [`Reserved::open`].
+pub(super) fn open(
+    wanted: &[(Name, SocketAddr)],
+    cores: usize,
+    bound: &[Bound],
+    next: usize,
+) -> Result<Vec<Opened>, String> {
+    reserve(wanted, cores, bound)?.open(next)
+}
+
 /// Binds every address, or none: what was bound is given up again where another fails. `bound` are the listeners that
 /// are open.
 pub(super) fn reserve(

@@ -58,8 +58,7 @@ impl Running {
 
     fn open(&self, number: usize, name: &str) -> SocketAddr {
         let wanted = [(Name::from(name), "127.0.0.1:0".parse().unwrap())];
-        let opened =
-            sockets::reserve(&wanted, self.cores.count(), &[]).unwrap().open(number).unwrap().remove(0);
+        let opened = sockets::open(&wanted, self.cores.count(), &[], number).unwrap().remove(0);
         self.cores.open(number, &opened.bound.name, opened.sockets);
         opened.bound.local
     }
@@ -133,7 +132,7 @@ fn a_closed_listener_takes_its_own_connections_along_and_no_others() {
 fn who_waits_in_the_queue_is_served_before_the_sockets_close() {
     let running = Running::new(2);
     let wanted = [(Name::from("one"), "127.0.0.1:0".parse().unwrap())];
-    let opened = sockets::reserve(&wanted, 2, &[]).unwrap().open(0).unwrap().remove(0);
+    let opened = sockets::open(&wanted, 2, &[], 0).unwrap().remove(0);
     // Nobody accepts yet: all of them stand in the queues.
     let mut clients: Vec<TcpStream> =
         (0..8).map(|_| TcpStream::connect(opened.bound.local).unwrap()).collect();

@@ -90,7 +90,7 @@ fn all_or_nothing_is_bound_and_the_fault_names_listener_address_and_mend() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let list = [(Name::from("good"), "127.0.0.1:0".parse().unwrap()), (Name::from("public"), address)];
-    let Err(told) = reserve(&list, 2, &[]) else { panic!("the port is taken") };
+    let Err(told) = open(&list, 2, &[], 0) else { panic!("the port is taken") };
     assert!(told.contains("`public`") && told.contains(&address.to_string()), "{told}");
     assert!(told.contains("taken") && told.contains("choose another port"), "{told}");
 }
@@ -98,7 +98,7 @@ fn all_or_nothing_is_bound_and_the_fault_names_listener_address_and_mend() {
 #[test]
 fn every_core_gets_a_socket_of_one_port() {
     let list = [(Name::from("a"), "127.0.0.1:0".parse().unwrap())];
-    let opened = reserve(&list, 3, &[]).and_then(|reserved| reserved.open(7)).unwrap();
+    let opened = open(&list, 3, &[], 7).unwrap();
     let ports: Vec<u16> = opened[0].sockets.iter().map(|s| s.local_addr().unwrap().port()).collect();
     assert_eq!(ports, vec![opened[0].bound.local.port(); 3]);
     assert_eq!(opened[0].bound.number, 7);
