@@ -23,6 +23,11 @@ impl Pseudonym {
         Pseudonym { values: ["1.0", "1.1", "2.0"].map(value), name: name.into() }
     }
 
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// The value of `Via` for a request that came in this version.
     pub fn value(&self, version: Version) -> &[u8] {
         let at = match version {

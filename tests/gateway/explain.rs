@@ -127,6 +127,7 @@ action upstream
   asks POST /base/${...}/v2/7/x?b=1
     host: 127.0.0.1:3002
     authorization: (as sent)
+    via: 1.1 (the name of the process)
     x-forwarded-for: 203.0.113.9, 192.0.2.1
     x-real-ip: 203.0.113.9
     x-forwarded-proto: http
@@ -266,6 +267,7 @@ fn what_is_told_of_a_proxied_request_is_what_the_service_gets() {
         let (name, value) = (line["name"].as_str().unwrap(), line["value"].as_str().unwrap());
         match name {
             "x-request-id" => assert!(seen.header(name).is_some()),
+            "via" => assert!(seen.header(name).unwrap().starts_with("1.1 portcullis-")),
             _ => assert_eq!(seen.header(name), Some(value), "{name}"),
         }
     }

@@ -348,15 +348,15 @@ fn the_service_may_say_when() {
 #[test]
 fn a_time_beyond_the_deadline_ends_the_attempts() {
     // The answer goes to the client as it is, with what it says of the time.
-    for value in ["60", "99999999999", "18446744073709551615"] {
+    for value in ["60", "99999999999", "18446744073709551615", "Wed, 21 Oct 2099 07:28:00 GMT"] {
         let (origin, _) = timed(1, Some(value));
         let gateway = gateway(&[&origin], EAGER);
         let answer = gateway.get("/api/x");
         assert_eq!((answer.status, answer.header("retry-after")), (503, Some(value)));
         assert_eq!(origin.count(), 1);
     }
-    // What is no number of seconds is not waited for.
-    for value in ["Wed, 21 Oct 2099 07:28:00 GMT", "soon", "-1", "0"] {
+    // What is neither a number of seconds nor a date to come is not waited for.
+    for value in ["Wed, 21 Oct 2015 07:28:00 GMT", "soon", "-1", "0"] {
         let (origin, _) = timed(1, Some(value));
         let gateway = gateway(&[&origin], EAGER);
         assert_eq!(gateway.get("/api/x").status, 200, "{value}");

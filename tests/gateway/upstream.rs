@@ -519,7 +519,7 @@ fn interim_answers_do_not_disturb() {
 #[test]
 fn interim_answers_without_end_are_no_answer() {
     let (_origin, gateway) = before(|turn| {
-        turn.raw("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1000));
+        turn.raw("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(4000));
         turn.answer(200, &[], "ok");
         turn.close();
     });

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use clap::Args;
 
 use crate::config::{HostPattern, nearest};
-use crate::exchange::{Body, CoreId, Error, HeaderId, Headers, Name};
+use crate::exchange::{Body, CoreId, Error, HeaderId, Headers, Name, Pseudonym};
 use crate::http1::parse_request;
 use crate::net::Facts;
 use crate::pipeline::{Arrived, Core, Walk};
@@ -134,7 +134,7 @@ fn tell(arguments: &Arguments, snapshot: &Arc<Snapshot>, environment: &Environme
         Err(error) => told.outcome = Err(Error::from(error).into()),
     }
     if let Ok(explanation) = &mut told.outcome {
-        withhold(explanation);
+        withhold(explanation, &environment.pseudonym);
     }
     Ok(told)
 }
@@ -224,11 +224,12 @@ fn usual_host(snapshot: &Snapshot, plan: &ListenerPlan) -> String {
 }
 
 /// What a request carries to prove who sends it is not shown again, and what every request has anew is not invented.
-fn withhold(explanation: &mut Explanation) {
+fn withhold(explanation: &mut Explanation, process: &Pseudonym) {
     for (name, value) in &mut explanation.action.headers {
         match HeaderId::of(name.as_bytes()) {
             HeaderId::Authorization | HeaderId::Cookie => *value = "(as sent)".to_owned(),
             HeaderId::XRequestId => *value = "(the id of the request)".to_owned(),
+            HeaderId::Via => *value = value.replace(process.name(), "(the name of the process)"),
             _ => {}
         }
     }
