@@ -49,7 +49,9 @@ impl Mixed {
         context.set_variable_resolver(&slots);
         let whole = Span { start: 0, end: text.len() as u32 };
         match Value::resolve_val(&self.tree, &context) {
-            _ if budget.get().is_some_and(Budget::is_spent) => Err(EvalError::new(whole, text, TOO_COSTLY)),
+            _ if budget.get().is_some_and(Budget::is_spent) => {
+                Err(EvalError::new(whole, text, TOO_COSTLY).incalculable())
+            }
             Ok(value) => of_cel(&*value).map_err(|why| Fault { at: whole, why }.explain(text)),
             Err(error) => Err(self.explain(&error, facts, text)),
         }

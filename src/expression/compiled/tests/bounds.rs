@@ -29,13 +29,16 @@ fn what_is_too_much_is_refused_where_it_begins() {
     }
 }
 
-/// A body with so many items.
+/// What an expression comes to over a source with this body; whatever fails here has cost too much.
 fn ground(text: &str, body: &serde_json::Value) -> Result<String, String> {
     let exchange = alice();
     let answered = crate::expression::Answered::new(None, Default::default(), Some(body.to_string().into()));
     let sources = [std::sync::OnceLock::from(answered)];
     let ground = Ground::from(&exchange).with_sources(&sources);
-    compile(text).value(ground).map(|value| value.to_string()).map_err(|error| error.to_string())
+    compile(text).value(ground).map(|value| value.to_string()).map_err(|error| {
+        assert!(error.is_incalculable(), "a cost that cannot be calculated is no cost of 1: {error}");
+        error.to_string()
+    })
 }
 
 #[test]
