@@ -21,10 +21,12 @@ pub(super) enum Left {
 ///
 /// # Errors
 /// It is no number, or there are two.
+#[inline]
 pub(super) fn left(method: &Method, headers: &Headers) -> Result<Left, Error> {
-    if !matches!(*method, Method::OPTIONS | Method::TRACE) {
-        return Ok(Left::Unbounded);
-    }
+    if matches!(*method, Method::OPTIONS | Method::TRACE) { counted(headers) } else { Ok(Left::Unbounded) }
+}
+
+fn counted(headers: &Headers) -> Result<Left, Error> {
     let mut lines = headers.all("max-forwards");
     let bad = || Error::new(ErrorKind::MalformedRequest).reason("head").detail("bad max-forwards");
     match (lines.next(), lines.next()) {
@@ -61,6 +63,7 @@ pub(super) fn last(exchange: &Exchange) -> Result<Response, Error> {
 }
 
 /// Adds the gate to the `Via` of a request to a service, unless the configuration leaves it out.
+#[inline]
 pub(super) fn pass(upstream: &Upstream, exchange: &Exchange, out: &mut Headers) {
     if let Some(own) = exchange.place.pseudonym().filter(|_| upstream.settings().written.via) {
         out.push_id(HeaderId::Via, own.value(exchange.request.version));

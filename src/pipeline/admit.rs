@@ -16,8 +16,8 @@ use crate::exchange::{
 };
 use crate::http1::{valid_host, without_empty_port};
 use crate::net::Facts;
-use crate::snapshot::forwarded::Reported;
-use crate::snapshot::{Pinned, Snapshot, Trust};
+use crate::snapshot::forwarded::{Reported, direct};
+use crate::snapshot::{ListenerPlan, Pinned, Snapshot, Trust};
 
 use super::{Core, Walk};
 
@@ -44,12 +44,13 @@ impl Walk {
     pub fn admit(core: Rc<Core>, pinned: Rc<Pinned>, arrived: Arrived<'_>) -> Walk {
         let plan = &pinned.plan;
         let mut headers = arrived.headers;
-        let (reported, unbelieved) = match plan.trust.reported(arrived.connection, &headers) {
-            Ok(reported) => (reported, None),
-            Err(error) => (Reported::direct(arrived.connection), Some(error.into())),
-        };
-        let client = reported.client;
-        let given = if client.trusted { given_id(&mut headers) } else { None };
+        let mut client = direct(arrived.connection);
+        let mut believed =
+            plan.trust.trusts(client.ip).then(|| believe(plan, arrived.connection, &mut headers));
+        if let Some(believed) = &believed {
+            client = believed.reported.client;
+        }
+        let given = believed.as_mut().and_then(|believed| believed.id.take());
         let id = given.unwrap_or_else(|| core.request_id());
         let trust = client.trusted.then_some(&plan.trust);
         let passes = strip(&mut headers, trust, &pinned.snapshot);
@@ -65,20 +66,27 @@ impl Walk {
             }
             Err(error) => (Target::default(), Some(error.into())),
         };
-        if client.trusted
-            && let Some(host) = reported.authority(headers.get_id(HeaderId::Host).unwrap_or_default())
-        {
-            // From here on every station sees the public host. It was judged, so it can be set.
-            headers.remove_id(HeaderId::Host);
-            headers.push_id(HeaderId::Host, &host);
+        let mut refused = refused;
+        if refused.is_none() {
+            if arrived.body.length().is_some_and(|length| length > plan.limits.body) {
+                refused = Some(Error::new(ErrorKind::BodyTooLarge).closing());
+            } else if headers.has_id(HeaderId::Expect) {
+                // `100-continue` has been taken out by the codec; any other expectation cannot be met here.
+                refused = Some(Error::new(ErrorKind::ExpectationFailed));
+            } else if passes > MOST_PASSES {
+                refused = Some(Error::new(ErrorKind::LoopDetected).reason("via"));
+            }
         }
-        let too_large = arrived.body.length().is_some_and(|length| length > plan.limits.body);
-        let refused = unbelieved
-            .or(refused)
-            .or_else(|| too_large.then(|| Error::new(ErrorKind::BodyTooLarge).closing()))
-            .or_else(|| expectation(&mut headers))
-            .or_else(|| (passes > MOST_PASSES).then(|| Error::new(ErrorKind::LoopDetected).reason("via")));
-
+        if let Some(believed) = believed {
+            // From here on every station sees the public host. It was judged, so it can be set.
+            if let Some(host) =
+                believed.reported.authority(headers.get_id(HeaderId::Host).unwrap_or_default())
+            {
+                headers.remove_id(HeaderId::Host);
+                headers.push_id(HeaderId::Host, &host);
+            }
+            refused = believed.refused.or(refused);
+        }
         let request =
             Request { method: arrived.method, target, version: arrived.version, headers, body: arrived.body };
         Walk::new(core, pinned, client, id, request, arrived.started, refused)
@@ -141,6 +149,25 @@ impl Walk {
     }
 }
 
+/// What a trusted proxy has said of a request.
+struct Believed {
+    reported: Reported,
+    id: Option<RequestId>,
+    /// Why it cannot be believed.
+    refused: Option<Error>,
+}
+
+/// A request of a trusted proxy. Boxed, so that all others carry none of it.
+#[inline(never)]
+fn believe(plan: &ListenerPlan, connection: &Facts, headers: &mut Headers) -> Box<Believed> {
+    Box::new(match plan.trust.reported(connection, headers) {
+        Ok(reported) => Believed { reported, id: given_id(headers), refused: None },
+        Err(error) => {
+            Believed { reported: Reported::direct(connection), id: None, refused: Some(error.into()) }
+        }
+    })
+}
+
 /// The id that a trusted proxy has given, if it has given exactly one that may be taken over; else none is left.
 fn given_id(headers: &mut Headers) -> Option<RequestId> {
     let given = {
@@ -184,9 +211,4 @@ fn take_authority(headers: &mut Headers, authority: &str) -> Result<(), Error> {
     let host = without_empty_port(authority.as_bytes());
     let taken = valid_host(authority.as_bytes()) && headers.set("host", host).is_ok();
     if taken { Ok(()) } else { Err(TargetError::Authority.into()) }
-}
-
-/// An expectation that nobody here can meet; `100-continue` has been taken out by the codec.
-fn expectation(headers: &mut Headers) -> Option<Error> {
-    headers.has_id(HeaderId::Expect).then(|| Error::new(ErrorKind::ExpectationFailed))
 }

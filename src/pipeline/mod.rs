@@ -55,15 +55,17 @@ impl Walk {
             (Ok(Some(answer)), _) => Ok(answer),
             (Ok(None), Some(miss)) => Err(miss),
             (Ok(None), None) => {
-                let mut answer = rule.action.run(exchange).await;
-                // What was kept, and asked about, may turn out to be of no use.
-                if exchange.cached.is_some()
-                    && matches!(&answer, Ok(answer) if rule.policies.asks_anew(exchange, answer))
-                {
-                    drop(answer);
-                    answer = Box::pin(rule.action.run(exchange)).await;
+                // Once, and once more where what was kept and asked about turns out to be of no use. A loop, because the
+                // compiler keeps the action's future in its place only where there is one call of it.
+                let mut kept = exchange.cached.is_some();
+                loop {
+                    let answer = rule.action.run(exchange).await;
+                    let anew = std::mem::take(&mut kept)
+                        && matches!(&answer, Ok(answer) if rule.policies.asks_anew(exchange, answer));
+                    if !anew {
+                        break answer;
+                    }
                 }
-                answer
             }
             (Err(error), _) => Err(error),
         };

@@ -209,6 +209,7 @@ impl<T> Table<T> {
         self.locate(path).map_or(Methods::ALLOW_USUAL, |hit| &self.leaves[hit.leaf].allow)
     }
 
+    #[inline(always)]
     fn locate(&self, path: &str) -> Option<Hit> {
         if !path.starts_with('/') {
             return None;

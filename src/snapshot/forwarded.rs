@@ -37,13 +37,18 @@ pub struct Reported {
     port: Option<u16>,
 }
 
+/// The client where the other end of the connection is the client.
+#[inline]
+pub fn direct(connection: &Facts) -> Client {
+    let peer = connection.peer;
+    let scheme = if connection.tls.is_some() { Scheme::Https } else { Scheme::Http };
+    Client { peer, ip: peer.ip().to_canonical(), trusted: false, scheme }
+}
+
 impl Reported {
     /// A request that came straight from its client.
     pub fn direct(connection: &Facts) -> Reported {
-        let peer = connection.peer;
-        let scheme = if connection.tls.is_some() { Scheme::Https } else { Scheme::Http };
-        let client = Client { peer, ip: peer.ip().to_canonical(), trusted: false, scheme };
-        Reported { client, host: None, port: None }
+        Reported { client: direct(connection), host: None, port: None }
     }
 
     /// The public host of a request whose own is `host`; `None` where that is the public one.
