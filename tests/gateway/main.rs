@@ -41,6 +41,8 @@ mod h2_reset;
 mod h2_stall;
 mod headers;
 mod hosts;
+mod http1_forward;
+mod http1_probe;
 mod jwt;
 mod limit;
 mod limit_changes;
