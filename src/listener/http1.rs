@@ -6,11 +6,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use http::{Method, Version};
+use http::Version;
 
 use crate::exchange::target::authority_of;
 use crate::exchange::{Body, Error, ErrorKind, Frame, HeaderId, Headers, Response};
-use crate::http1::{ConnectionLine, Framing, HeadError, RequestHead, encode, parse_request};
+use crate::http1::{ConnectionLine, Framing, HeadError, HeadLimits, RequestHead, encode, parse_request};
 use crate::pipeline::{Arrived, Core, Walk};
 use crate::runtime::clock;
 use crate::snapshot::{Limits, Pinned, Watcher};
@@ -49,15 +49,22 @@ struct Started {
 }
 
 impl Started {
-    fn now(limits: &Limits) -> Started {
+    fn now(bounds: &Bounds) -> Started {
         let first_byte = clock::now();
-        Started { first_byte, head_by: first_byte + limits.head_timeout }
+        Started { first_byte, head_by: first_byte + bounds.head_timeout }
     }
 }
 
+/// The bounds of the wait for a head: a connection that waits holds no snapshot.
+struct Bounds {
+    head: HeadLimits,
+    head_timeout: Duration,
+    idle: Duration,
+}
+
 /// The wait for a head.
-struct Awaited<'a> {
-    limits: &'a Limits,
+struct Awaited {
+    bounds: Bounds,
     /// When the last request was answered, and until when the first byte of this one is awaited.
     answered: Instant,
     until: Instant,
@@ -101,20 +108,24 @@ impl Connection {
         let (mut answered, mut until) = (started.first_byte, started.first_byte);
         let mut started = Some(started);
         loop {
-            let limits = self.limits()?;
+            let bounds = self.bounds()?;
+            let idle = bounds.idle;
             let warm = self.core.keep_warm();
             if started.is_none() && warm.is_none() {
                 return Some(answered);
             }
-            let mut awaited = Awaited { limits: &limits, answered, until, started };
+            let mut awaited = Awaited { bounds, answered, until, started };
             let begun = poll_fn(|cx| self.poll_head(&mut awaited, cx)).await;
             let first_byte = awaited.started.map_or(answered, |started| started.first_byte);
             drop(warm);
             // Only now: a reload may have come while nothing was asked, and a silent connection holds no snapshot.
             let next = match begun {
                 Begun::Head(head, lent) => {
-                    let served = self.admit(self.watcher.pin()?, head, lent, first_byte);
-                    self.exchange(served).await
+                    let pinned = self.chosen(self.watcher.pin()?, &head, &lent);
+                    let peer = Peer::of(&head);
+                    // Made where it stays until its answer is out: it is too large to be moved.
+                    let mut walk = self.admit(&pinned, head, lent, first_byte);
+                    self.exchange(&mut walk, peer, &pinned.plan.limits).await
                 }
                 Begun::Broken(error) => self.refuse(self.watcher.pin()?, first_byte, error).await,
                 Begun::Silence => return Some(answered),
@@ -129,22 +140,26 @@ impl Connection {
                 }
             }
             answered = clock::now();
-            until = answered + REST.min(limits.idle);
+            until = answered + REST.min(idle);
             started = None;
         }
     }
 
     /// The bounds in force.
-    fn limits(&self) -> Option<Limits> {
-        self.watcher.pin().map(|pinned| pinned.plan.limits)
+    fn bounds(&self) -> Option<Bounds> {
+        let pinned = self.watcher.pin()?;
+        let Limits { head, head_timeout, idle, .. } = pinned.plan.limits;
+        Some(Bounds { head, head_timeout, idle })
     }
 
     /// The listener that the request is for, where several share the address.
-    fn chosen(&self, pinned: Rc<Pinned>, head: &RequestHead, target: &[u8]) -> Rc<Pinned> {
+    fn chosen(&self, pinned: Rc<Pinned>, head: &RequestHead, lent: &Lent<'_>) -> Rc<Pinned> {
         if pinned.is_alone() {
             return pinned;
         }
-        let host = authority_of(target).or(head.headers.get_id(HeaderId::Host)).unwrap_or_default();
+        let host = authority_of(&lent.bytes()[head.target.clone()])
+            .or(head.headers.get_id(HeaderId::Host))
+            .unwrap_or_default();
         pinned.for_host(host, &self.wire.facts, &head.headers)
     }
 
@@ -155,10 +170,10 @@ impl Connection {
 
     /// Waits for the first byte of the next request, without a buffer; `None` where none comes.
     async fn rest(&self, answered: Instant) -> Option<Started> {
-        let limits = self.limits()?;
+        let bounds = self.bounds()?;
         if self.wire.buffer().is_empty() {
             poll_fn(|cx| {
-                let until = answered + if self.is_ending() { LAST_CALL } else { limits.idle };
+                let until = answered + if self.is_ending() { LAST_CALL } else { bounds.idle };
                 match self.wire.poll_readable(cx) {
                     Poll::Ready(Ok(())) => return Poll::Ready(Some(())),
                     Poll::Ready(Err(_)) => return Poll::Ready(None),
@@ -168,11 +183,11 @@ impl Connection {
             })
             .await?;
         }
-        Some(Started::now(&limits))
+        Some(Started::now(&bounds))
     }
 
     /// The next head. It is read from bytes that are lent, and what came of one that is not whole yet is kept.
-    fn poll_head<'a>(&'a self, awaited: &mut Awaited<'_>, cx: &mut Context<'_>) -> Poll<Begun<'a>> {
+    fn poll_head<'a>(&'a self, awaited: &mut Awaited, cx: &mut Context<'_>) -> Poll<Begun<'a>> {
         let mut kept = false;
         loop {
             // Behind a part of a head, more of it; only the first look at what is kept needs no read.
@@ -206,9 +221,9 @@ impl Connection {
                 continue;
             }
             if awaited.started.is_none() {
-                awaited.started = Some(Started::now(awaited.limits));
+                awaited.started = Some(Started::now(&awaited.bounds));
             }
-            match parse_request(lent.bytes(), &awaited.limits.head, Headers::new()) {
+            match parse_request(lent.bytes(), &awaited.bounds.head, Headers::new()) {
                 Ok(Some(head)) => return Poll::Ready(Begun::Head(head, lent)),
                 Ok(None) => lent.used(0),
                 Err(error) => return Poll::Ready(Begun::Broken(error.into())),
@@ -218,7 +233,7 @@ impl Connection {
     }
 
     /// Nothing can be read now: the bounds of the wait. `begun` says whether a part of the head is there.
-    fn poll_silence(&self, awaited: &Awaited<'_>, begun: bool, cx: &mut Context<'_>) -> Poll<Begun<'static>> {
+    fn poll_silence(&self, awaited: &Awaited, begun: bool, cx: &mut Context<'_>) -> Poll<Begun<'static>> {
         match &awaited.started {
             _ if begun => {}
             None => {
@@ -235,10 +250,8 @@ impl Connection {
     }
 
     /// Lets a request in, and uses up the bytes of its head.
-    fn admit(&self, pinned: Rc<Pinned>, head: RequestHead, lent: Lent<'_>, started: Instant) -> Admitted {
-        let target = &lent.bytes()[head.target.clone()];
-        let pinned = self.chosen(pinned, &head, target);
-        let limits = pinned.plan.limits;
+    fn admit(&self, pinned: &Rc<Pinned>, head: RequestHead, lent: Lent<'_>, started: Instant) -> Walk {
+        let limits = &pinned.plan.limits;
         self.wire.received.set(0);
         self.wire.begin(limits.half_closed);
         // A body of no bytes is none: nobody has to read it before the next request, and nothing is to be asked for.
@@ -253,27 +266,21 @@ impl Connection {
                 Body::Stream(Box::new(ClientBody::new(Rc::clone(&self.wire), framing, bounds)))
             }
         };
-        let peer = Peer {
-            version: head.version,
-            keep_alive: head.keep_alive,
-            was_head: head.method == Method::HEAD,
-        };
         let arrived = Arrived {
             connection: &self.wire.facts,
             started,
             method: head.method,
-            target,
+            target: &lent.bytes()[head.target],
             version: head.version,
             headers: head.headers,
             body,
         };
-        let walk = Walk::admit(Rc::clone(&self.core), pinned, arrived);
+        let walk = Walk::admit(Rc::clone(&self.core), Rc::clone(pinned), arrived);
         lent.used(head.len);
-        Admitted { walk, peer, limits }
+        walk
     }
 
-    async fn exchange(&self, admitted: Admitted) -> Next {
-        let Admitted { mut walk, peer, limits } = admitted;
+    async fn exchange(&self, walk: &mut Walk, peer: Peer, limits: &Limits) -> Next {
         let answer = {
             let mut serve = pin!(walk.serve());
             poll_fn(|cx| {
@@ -287,7 +294,7 @@ impl Connection {
         walk.received(self.wire.received.get());
         // A client that has left is owed nothing; its walk is recorded as it is dropped.
         let Some(answer) = answer else { return Next::Close };
-        self.answer(&mut walk, answer, peer, &limits).await
+        self.answer(walk, answer, peer, limits).await
     }
 
     /// Answers a head that could not be read, and ends the connection.
@@ -354,11 +361,4 @@ impl Connection {
         })
         .await;
     }
-}
-
-/// A request that was let in.
-struct Admitted {
-    walk: Walk,
-    peer: Peer,
-    limits: Limits,
 }

@@ -4,10 +4,10 @@ use std::io;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use http::{StatusCode, Version};
+use http::{Method, StatusCode, Version};
 
 use crate::exchange::{Body, Error, ErrorKind, Frame, HeaderId, Headers, Response};
-use crate::http1::{Framing, encode};
+use crate::http1::{Framing, RequestHead, encode};
 use crate::runtime::clock;
 use crate::snapshot::Limits;
 
@@ -19,6 +19,13 @@ pub(super) struct Peer {
     pub(super) version: Version,
     pub(super) keep_alive: bool,
     pub(super) was_head: bool,
+}
+
+impl Peer {
+    /// Of the request with this head.
+    pub(super) fn of(head: &RequestHead) -> Peer {
+        Peer { version: head.version, keep_alive: head.keep_alive, was_head: head.method == Method::HEAD }
+    }
 }
 
 /// How the answer's end is told (RFC 9112 section 6.3).
