@@ -20,6 +20,9 @@ const BACKOFF: u64 = 30;
 /// where much has been read ahead it is asked now and then, in milliseconds.
 const LEFT: u64 = 750;
 
+/// The same where its answer has begun: a client that has ended its side may still read it.
+const LEFT_ANSWERED: u64 = 5250;
+
 /// What small pieces and little room may add to the time of a body, in milliseconds.
 const PIECES: u64 = 2500;
 
@@ -70,7 +73,8 @@ fn left(world: &World<'_>, request: &Request, faults: &mut Vec<String>) {
     if world.answers.contains_key(&request.token) {
         return;
     }
-    let most = *sent + Duration::from_millis(after + LEFT + SLACK);
+    let begun = world.visits(request.token).iter().any(|visit| visit.answered.is_some());
+    let most = *sent + Duration::from_millis(after + if begun { LEFT_ANSWERED } else { LEFT } + SLACK);
     match world.lines.get(&request.token) {
         Some(line) if line.at > most => {
             faults.push(format!(
