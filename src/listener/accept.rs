@@ -199,12 +199,12 @@ fn serve(
 ) -> impl Future<Output = ()> {
     async move {
         let _ = stream.send_at_once();
-        let Some(pinned) = watcher.pin() else { return };
-        let head_by = clock::now() + pinned.plan.limits.head_timeout;
+        // A silent connection holds no snapshot.
+        let Some(head_timeout) = watcher.pin().map(|pinned| pinned.plan.limits.head_timeout) else { return };
+        let head_by = clock::now() + head_timeout;
         let facts = stream.facts(peer);
         let wire = Rc::new(Wire::new(stream, facts, BytesMut::new()));
         let speaks_h2 = poll_fn(|cx| poll_protocol(&wire, core, head_by, cx)).await;
-        drop(pinned);
         match speaks_h2 {
             Some(true) => {
                 let Ok(wire) = Rc::try_unwrap(wire) else { return };

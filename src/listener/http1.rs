@@ -118,30 +118,40 @@ impl Connection {
             let begun = poll_fn(|cx| self.poll_head(&mut awaited, cx)).await;
             let first_byte = awaited.started.map_or(answered, |started| started.first_byte);
             drop(warm);
-            // Only now: a reload may have come while nothing was asked, and a silent connection holds no snapshot.
-            let next = match begun {
-                Begun::Head(head, lent) => {
-                    let pinned = self.chosen(self.watcher.pin()?, &head, &lent);
-                    let peer = Peer::of(&head);
-                    // Made where it stays until its answer is out: it is too large to be moved.
-                    let mut walk = self.admit(&pinned, head, lent, first_byte);
-                    self.exchange(&mut walk, peer, &pinned.plan.limits).await
+            let next = {
+                let (pinned, peer, mut walk);
+                match begun {
+                    Begun::Head(head, lent) => {
+                        // Only now: a reload may have come while nothing was asked, and a silent connection holds no snapshot.
+                        pinned = self.chosen(self.watcher.pin()?, &head, &lent);
+                        peer = Peer::of(&head);
+                        // Made where it stays until its answer is out: it is too large to be moved.
+                        walk = self.admit(&pinned, head, lent, first_byte);
+                    }
+                    Begun::Broken(error) => {
+                        let next = self.refuse(self.watcher.pin()?, first_byte, error).await;
+                        self.end(next).await;
+                        return None;
+                    }
+                    Begun::Silence => return Some(answered),
+                    Begun::Gone => return None,
                 }
-                Begun::Broken(error) => self.refuse(self.watcher.pin()?, first_byte, error).await,
-                Begun::Silence => return Some(answered),
-                Begun::Gone => return None,
+                self.exchange(&mut walk, peer, &pinned.plan.limits).await
             };
-            match next {
-                Next::Request => {}
-                Next::Close => return None,
-                Next::Linger(bounds) => {
-                    bounds.discard(&self.wire, &self.core, || self.is_ending()).await;
-                    return None;
-                }
+            if next != Next::Request {
+                self.end(next).await;
+                return None;
             }
             answered = clock::now();
             until = answered + REST.min(idle);
             started = None;
+        }
+    }
+
+    /// Ends the connection as its last answer wants it.
+    async fn end(&self, next: Next) {
+        if let Next::Linger(bounds) = next {
+            bounds.discard(&self.wire, &self.core, || self.is_ending()).await;
         }
     }
 
@@ -323,18 +333,30 @@ impl Connection {
         encode::response_head(self.wire.out().small(), answer.status, &answer.headers, framing, connection);
         let mut body =
             if peer.was_head || framing == Framing::None { Body::Empty } else { answer.body.take() };
+        // Where the answer's end is that of the connection, anything but its whole end is a reset, also one that comes from
+        // outside of this task (RFC 9112 section 8).
+        let until_close = framing == Framing::UntilClose;
+        if until_close {
+            self.wire.reset_at_end(true);
+        }
         let mut pump = Pump::new(&self.wire, framing);
-        let sent = poll_fn(|cx| pump.poll(&mut body, limits, cx)).await;
-        walk.sent(pump.sent);
+        let sent = poll_fn(|cx| {
+            let sent = pump.poll(&mut body, limits, cx);
+            // Counted as it goes: the task may be dropped.
+            walk.sent(std::mem::take(&mut pump.sent));
+            sent
+        })
+        .await;
         walk.received(self.wire.received.get());
         match sent {
-            Ok(()) => walk.complete(),
-            Err(error) => {
-                // The answer cannot be taken back: only a connection that ends early shows that it is not whole. Where its
-                // end is the answer's own, it is a reset (RFC 9112 section 8).
-                if framing == Framing::UntilClose {
-                    self.wire.reset_at_end();
+            Ok(()) => {
+                if until_close {
+                    self.wire.reset_at_end(false);
                 }
+                walk.complete();
+            }
+            Err(error) => {
+                // The answer cannot be taken back: only a connection that ends early shows that it is not whole.
                 walk.broke(&error);
                 return Next::Close;
             }

@@ -48,7 +48,7 @@ pub(super) struct Pump<'a> {
     framing: Framing,
     ended: bool,
     broken: Option<Error>,
-    /// Bytes of the body that were taken from it.
+    /// Bytes that were taken from the body and are not counted yet.
     pub(super) sent: u64,
     /// How much had been written when the client stopped taking more, and when that was.
     stalled: Option<(u64, Instant)>,

@@ -132,8 +132,8 @@ impl Wire {
         if !kept.is_empty() {
             return Poll::Ready(Ok(Lent { kept, read: None }));
         }
-        let read = ready!(self.stream.borrow_mut().poll_read_lent(&mut buffer.borrow_mut(), cx))?;
-        Poll::Ready(Ok(Lent { kept, read: Some((buffer.borrow(), read)) }))
+        ready!(self.stream.borrow_mut().poll_read_lent(&mut buffer.borrow_mut(), cx))?;
+        Poll::Ready(Ok(Lent { kept, read: Some(buffer.borrow()) }))
     }
 
     /// Reads a piece of a head behind what is kept of it.
@@ -201,9 +201,9 @@ impl Wire {
         self.out.borrow_mut().poll_flush(&mut self.stream.borrow_mut(), cx)
     }
 
-    /// Makes the end of the connection a reset.
-    pub(super) fn reset_at_end(&self) {
-        self.stream.borrow().reset_at_end();
+    /// Whether the end of the connection is to be a reset.
+    pub(super) fn reset_at_end(&self, reset: bool) {
+        self.stream.borrow().reset_at_end(reset);
     }
 
     /// Says that nothing more will be sent, so that the client can read the last answer to its end.
@@ -220,15 +220,15 @@ impl Wire {
 /// Bytes of a client that are used at once, or kept for later. Not held across a wait: others need the buffer.
 pub(super) struct Lent<'a> {
     kept: RefMut<'a, BytesMut>,
-    /// The buffer they were read into and how many they are, where they are not kept.
-    read: Option<(Ref<'a, ReadBuffer>, usize)>,
+    /// The buffer they were read into, where they are not kept.
+    read: Option<Ref<'a, ReadBuffer>>,
 }
 
 impl Lent<'_> {
     /// The bytes.
     pub(super) fn bytes(&self) -> &[u8] {
         match &self.read {
-            Some((buffer, len)) => buffer.bytes(*len),
+            Some(buffer) => buffer.bytes(),
             None => &self.kept,
         }
     }
@@ -236,8 +236,11 @@ impl Lent<'_> {
     /// Keeps all but the first bytes, which have been used.
     pub(super) fn used(mut self, len: usize) {
         match &self.read {
-            Some((_, read)) if len == *read => {}
-            Some((buffer, read)) => self.kept.extend_from_slice(&buffer.bytes(*read)[len..]),
+            Some(buffer) => {
+                if let rest @ [_, ..] = &buffer.bytes()[len..] {
+                    self.kept.extend_from_slice(rest);
+                }
+            }
             // Nothing is left: the memory goes back, and the next head is lent.
             None if len == self.kept.len() => *self.kept = BytesMut::new(),
             // Only stepped over: taking them out would share the buffer between two owners.
@@ -247,6 +250,7 @@ impl Lent<'_> {
 }
 
 #[cfg(test)]
+#[allow(clippy::await_holding_invalid_type, reason = "there is one task alone")]
 mod tests {
     use std::io::Write;
     use std::net::{TcpListener, TcpStream};

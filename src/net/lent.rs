@@ -14,34 +14,34 @@ const ROOM: usize = 16 * 1024;
 
 /// The buffer that the connections of a core read into, one after the other. What is read is lent until the next read;
 /// what must live longer is copied.
-pub struct ReadBuffer(Box<[u8]>);
+pub struct ReadBuffer {
+    room: Box<[u8]>,
+    /// How many bytes the last read has filled.
+    filled: usize,
+}
 
 impl Default for ReadBuffer {
     fn default() -> ReadBuffer {
-        ReadBuffer(vec![0; ROOM].into_boxed_slice())
+        ReadBuffer { room: vec![0; ROOM].into_boxed_slice(), filled: 0 }
     }
 }
 
 impl ReadBuffer {
-    /// The first bytes of the last read.
-    pub fn bytes(&self, len: usize) -> &[u8] {
-        &self.0[..len]
+    /// What the last read gave.
+    pub fn bytes(&self) -> &[u8] {
+        &self.room[..self.filled]
     }
 }
 
 impl Stream {
-    /// Reads once into a buffer that others use too, and gives how many bytes that were; `0` is the end of the stream.
-    /// The bytes are lent: they are gone with the next read of any connection.
+    /// Reads once into a buffer that others use too; no bytes are the end of the stream. They are lent: they are gone with the next read of any connection.
     ///
     /// # Errors
     /// The socket's own.
-    pub fn poll_read_lent(
-        &mut self,
-        buffer: &mut ReadBuffer,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<usize>> {
-        let mut room = ReadBuf::new(&mut buffer.0);
+    pub fn poll_read_lent(&mut self, buffer: &mut ReadBuffer, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut room = ReadBuf::new(&mut buffer.room);
         ready!(Pin::new(self).poll_read(cx, &mut room))?;
-        Poll::Ready(Ok(room.filled().len()))
+        buffer.filled = room.filled().len();
+        Poll::Ready(Ok(()))
     }
 }

@@ -130,10 +130,10 @@ impl Stream {
         }
     }
 
-    /// Makes the end of the connection a reset: the other end then knows that what it got is not whole.
-    pub fn reset_at_end(&self) {
+    /// Whether the end of the connection is to be a reset: the other end then knows that what it got is not whole.
+    pub fn reset_at_end(&self, reset: bool) {
         if let Kind::Tcp(stream) = &self.0 {
-            let _ = socket2::SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            let _ = socket2::SockRef::from(stream).set_linger(reset.then_some(Duration::ZERO));
         }
     }
 

@@ -220,6 +220,7 @@ fn values_keep_their_types() {
 }
 
 #[test]
+#[allow(clippy::too_many_lines, reason = "a table")]
 fn mistakes_are_found_at_load_where_they_are() {
     let some = |text: &str| Some(text.to_owned());
     for (text, what, at, mend) in [
