@@ -219,102 +219,104 @@ fn values_keep_their_types() {
     assert!(compile("identity.claims.org.tags.map(t, t)").text(&exchange).is_err());
 }
 
+/// Mistakes: what is wrong, where, and the help.
+const MISTAKES: &[(&str, &str, &str, Option<&str>)] = &[
+    ("requst.path == 'x'", "there is no name `requst`", "requst.path", Some("did you mean `request`?")),
+    ("userId == 'x'", "there is no name `userId`", "userId", Some("did you mean `params.userId`?")),
+    ("true && request.pth", "`request` has no member `pth`", "request.pth", Some("did you mean `path`?")),
+    ("request . path [ 'x' ]", "a text has no members", "request . path [ 'x' ]", None),
+    (
+        "params.userid",
+        "the pattern has no parameter `userid`",
+        "params.userid",
+        Some("did you mean `userId`?"),
+    ),
+    (
+        "identity.name",
+        "`identity` has no member `name`",
+        "identity.name",
+        Some("they are `id`, `claims`, `scopes`, `method`"),
+    ),
+    (
+        "identity == null",
+        "`identity` is read by its members",
+        "identity",
+        Some("they are `id`, `claims`, `scopes`, `method`"),
+    ),
+    ("has(request.pth)", "`request` has no member `pth`", "request.pth", Some("did you mean `path`?")),
+    (
+        "request.headers['X-A'] == ''",
+        "header names are in lower case",
+        "request.headers['X-A']",
+        Some("write `x-a`"),
+    ),
+    ("'X-A' in request.headers", "header names are in lower case", "'X-A'", Some("write `x-a`")),
+    (
+        "request.path.startWith('x')",
+        "there is no function `startWith`",
+        "startWith",
+        Some("did you mean `startsWith`?"),
+    ),
+    ("request.path.startsWith()", "`startsWith` takes 1 argument, not 0", "startsWith", None),
+    ("size(1, 2)", "`size` takes 1 argument, not 2", "size", None),
+    (
+        "startsWith('a', 'b')",
+        "`startsWith` is called on a value",
+        "startsWith",
+        Some("write `text.startsWith(part)`"),
+    ),
+    ("[1].all(x)", "`all` is not called so", "all", Some("write `list.all(x, condition)`")),
+    (
+        "[1].all(request, true)",
+        "`request` is a name of the gateway and cannot be a loop's variable",
+        "(",
+        None,
+    ),
+    ("my_fn(1)", "there is no function `my_fn`", "my_fn", None),
+    ("timestmp('x')", "there is no function `timestmp`", "timestmp", Some("did you mean `timestamp`?")),
+    ("'a'.trimm()", "there is no function `trimm`", "trimm", Some("did you mean `trim`?")),
+    ("'a'.quote()", "there is no function `quote`", "quote", None),
+    ("strings.quote()", "`strings.quote` takes 1 argument, not 0", "strings.quote", None),
+    (
+        "strings.qote('a')",
+        "there is no function `strings.qote`",
+        "strings.qote",
+        Some("did you mean `strings.quote`?"),
+    ),
+    ("trim('a')", "`trim` is called on a value", "trim", Some("write `text.trim()`")),
+    ("'a'.split()", "`split` takes 1 or 2 arguments, not 0", "split", None),
+    ("google.protobuf.Time", "there is no name `google`", "google.protobuf.Time", None),
+    ("request.path.matches('[')", "the pattern cannot be compiled: unclosed character class", "[", None),
+    (
+        "[request.path].all(p, p.matches('a(?=b)'))",
+        "the pattern cannot be compiled: look-around, including look-ahead and look-behind, is not supported",
+        "(?=",
+        Some("RE2 has none"),
+    ),
+    (
+        "request.path.matches('a\\n\\\\C')",
+        "the pattern cannot be compiled: unrecognized escape sequence",
+        "'a\\n\\\\C'",
+        Some("a single byte cannot be matched"),
+    ),
+    ("request.path.matches(request.host)", "the pattern of `matches` must be a literal text", ".", None),
+    ("item == 1", "`item` is not known here", "item", Some("only a source with `for_each` has it")),
+    ("sources.usr.body", "there is no source `usr`", "sources.usr.body", Some("did you mean `user`?")),
+    ("Foo{a: 1}", "messages cannot be made", "{", Some("a map is written `{\"key\": value}`")),
+    ("optional.of(1)", "there is no function `of`", "of", None),
+    ("é = 1", "`é` is not expected here", "é", None),
+    ("'é' == 'e' = 1", "`=` is not expected here", "=", Some("equality is `==`")),
+    ("true and false", "`and` is not expected here", "a", Some("write `&&`")),
+    ("'a' ==", "the expression ends too early", "", None),
+    ("  ", "the expression is empty", "  ", None),
+    ("has(identity)", "invalid argument to has()", "i", Some("ask for a member: `has(identity.id)`")),
+];
+
 #[test]
 #[allow(clippy::too_many_lines, reason = "a table")]
 fn mistakes_are_found_at_load_where_they_are() {
-    let some = |text: &str| Some(text.to_owned());
-    for (text, what, at, mend) in [
-        ("requst.path == 'x'", "there is no name `requst`", "requst.path", some("did you mean `request`?")),
-        ("userId == 'x'", "there is no name `userId`", "userId", some("did you mean `params.userId`?")),
-        ("true && request.pth", "`request` has no member `pth`", "request.pth", some("did you mean `path`?")),
-        ("request . path [ 'x' ]", "a text has no members", "request . path [ 'x' ]", None),
-        (
-            "params.userid",
-            "the pattern has no parameter `userid`",
-            "params.userid",
-            some("did you mean `userId`?"),
-        ),
-        (
-            "identity.name",
-            "`identity` has no member `name`",
-            "identity.name",
-            some("they are `id`, `claims`, `scopes`, `method`"),
-        ),
-        (
-            "identity == null",
-            "`identity` is read by its members",
-            "identity",
-            some("they are `id`, `claims`, `scopes`, `method`"),
-        ),
-        ("has(request.pth)", "`request` has no member `pth`", "request.pth", some("did you mean `path`?")),
-        (
-            "request.headers['X-A'] == ''",
-            "header names are in lower case",
-            "request.headers['X-A']",
-            some("write `x-a`"),
-        ),
-        ("'X-A' in request.headers", "header names are in lower case", "'X-A'", some("write `x-a`")),
-        (
-            "request.path.startWith('x')",
-            "there is no function `startWith`",
-            "startWith",
-            some("did you mean `startsWith`?"),
-        ),
-        ("request.path.startsWith()", "`startsWith` takes 1 argument, not 0", "startsWith", None),
-        ("size(1, 2)", "`size` takes 1 argument, not 2", "size", None),
-        (
-            "startsWith('a', 'b')",
-            "`startsWith` is called on a value",
-            "startsWith",
-            some("write `text.startsWith(part)`"),
-        ),
-        ("[1].all(x)", "`all` is not called so", "all", some("write `list.all(x, condition)`")),
-        (
-            "[1].all(request, true)",
-            "`request` is a name of the gateway and cannot be a loop's variable",
-            "(",
-            None,
-        ),
-        ("my_fn(1)", "there is no function `my_fn`", "my_fn", None),
-        ("timestmp('x')", "there is no function `timestmp`", "timestmp", some("did you mean `timestamp`?")),
-        ("'a'.trimm()", "there is no function `trimm`", "trimm", some("did you mean `trim`?")),
-        ("'a'.quote()", "there is no function `quote`", "quote", None),
-        ("strings.quote()", "`strings.quote` takes 1 argument, not 0", "strings.quote", None),
-        (
-            "strings.qote('a')",
-            "there is no function `strings.qote`",
-            "strings.qote",
-            some("did you mean `strings.quote`?"),
-        ),
-        ("trim('a')", "`trim` is called on a value", "trim", some("write `text.trim()`")),
-        ("'a'.split()", "`split` takes 1 or 2 arguments, not 0", "split", None),
-        ("google.protobuf.Time", "there is no name `google`", "google.protobuf.Time", None),
-        ("request.path.matches('[')", "the pattern cannot be compiled: unclosed character class", "[", None),
-        (
-            "[request.path].all(p, p.matches('a(?=b)'))",
-            "the pattern cannot be compiled: look-around, including look-ahead and look-behind, is not supported",
-            "(?=",
-            some("RE2 has none"),
-        ),
-        (
-            "request.path.matches('a\\n\\\\C')",
-            "the pattern cannot be compiled: unrecognized escape sequence",
-            "'a\\n\\\\C'",
-            some("a single byte cannot be matched"),
-        ),
-        ("request.path.matches(request.host)", "the pattern of `matches` must be a literal text", ".", None),
-        ("item == 1", "`item` is not known here", "item", some("only a source with `for_each` has it")),
-        ("sources.usr.body", "there is no source `usr`", "sources.usr.body", some("did you mean `user`?")),
-        ("Foo{a: 1}", "messages cannot be made", "{", some("a map is written `{\"key\": value}`")),
-        ("optional.of(1)", "there is no function `of`", "of", None),
-        ("é = 1", "`é` is not expected here", "é", None),
-        ("'é' == 'e' = 1", "`=` is not expected here", "=", some("equality is `==`")),
-        ("true and false", "`and` is not expected here", "a", some("write `&&`")),
-        ("'a' ==", "the expression ends too early", "", None),
-        ("  ", "the expression is empty", "  ", None),
-        ("has(identity)", "invalid argument to has()", "i", some("ask for a member: `has(identity.id)`")),
-    ] {
-        assert_eq!(error(text), (what.to_owned(), at.to_owned(), mend), "{text}");
+    for &(text, what, at, mend) in MISTAKES {
+        assert_eq!(error(text), (what.to_owned(), at.to_owned(), mend.map(str::to_owned)), "{text}");
     }
     let forbidden = Expression::compile("a.b || has(identity.id)", &Scope::default()).unwrap_err();
     assert_eq!(forbidden.len(), 2, "all faults at once");
