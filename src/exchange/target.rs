@@ -247,6 +247,7 @@ fn normal_path_end(raw: &[u8]) -> Option<usize> {
             }
             Class::Percent => match class(escape_at(raw, at)?) {
                 Class::Unreserved | Class::Slash | Class::Backslash | Class::Control => return None,
+                Class::Unescaped if raw[at + 1..at + 3].iter().any(u8::is_ascii_lowercase) => return None,
                 _ => at += 3,
             },
             Class::Query => return Some(at),
@@ -331,7 +332,12 @@ fn decode_unreserved(out: &mut Vec<u8>, raw: &[u8]) -> Result<bool, TargetError>
                     Class::Backslash => return Err(TargetError::Backslash),
                     kept => {
                         encoded_slash |= kept == Class::Slash;
-                        out.extend_from_slice(&raw[at - 1..at + 2]);
+                        if kept == Class::Unescaped {
+                            // Written as the character itself comes out: one path has one form.
+                            out.extend_from_slice(&escaped(decoded));
+                        } else {
+                            out.extend_from_slice(&raw[at - 1..at + 2]);
+                        }
                     }
                 }
                 at += 2;

@@ -22,7 +22,7 @@ fn what_browsers_leave_unencoded_passes_encoded() {
     let mut client = gateway.client();
     for (target, seen) in [
         ("/tags/[a|b]^", "/tags/%5Ba%7Cb%5D%5E"),
-        ("/tags/%5ba%7Cb%5D%5e?[x]|^", "/tags/%5ba%7Cb%5D%5e?[x]|^"),
+        ("/tags/%5ba%7Cb%5D%5e?[x]|^", "/tags/%5Ba%7Cb%5D%5E?[x]|^"),
         ("/items[0]/a[1]", "/list%5B0%5D/a%5B1%5D"),
         ("/items%5B0%5D/x", "/list%5B0%5D/x"),
         ("/items%5b0]/x", "/list%5B0%5D/x"),

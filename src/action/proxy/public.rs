@@ -124,17 +124,24 @@ impl Map<'_> {
         if is_public || !(self.inside.is_named(authority) || self.inside.is_named(bare)) {
             return None;
         }
-        let path = if path.starts_with('/') { self.path(path) } else { format!("{}{path}", self.path("/")) };
+        let path =
+            if path.starts_with('/') { self.mapped(path) } else { format!("{}{path}", self.mapped("/")) };
         if self.public_host.is_empty() {
             // A client of HTTP/1.0 that named no host resolves a path against where it has asked.
-            return Some(path);
+            return Some(if names_a_host(&path) { format!("/.{path}") } else { path });
         }
         Some(format!("{}://{}{path}", self.scheme, self.public_host))
     }
 
-    /// A path of the service as the public path that leads to it. What lies below the public prefix already comes from a
-    /// service that knows it, and stays.
+    /// A path of the service as the public path that leads to it. It stays a path: two slashes at its start would name
+    /// another host (RFC 3986 section 4.2), so a dot segment stands between them.
     fn path(&self, path: &str) -> String {
+        let mapped = self.mapped(path);
+        if mapped != path && names_a_host(&mapped) { format!("/.{mapped}") } else { mapped }
+    }
+
+    /// What lies below the public prefix already comes from a service that knows it, and stays.
+    fn mapped(&self, path: &str) -> String {
         if !self.public.is_empty() && below(path, self.public).is_some() {
             return path.to_owned();
         }
@@ -153,7 +160,7 @@ impl Map<'_> {
             // It covers all of the service that is public.
             return if self.public.is_empty() { "/".to_owned() } else { self.public.to_owned() };
         }
-        self.path(path)
+        self.mapped(path)
     }
 
     /// A `Set-Cookie` (RFC 6265 section 4.1) whose Domain is the public one where it covers the service and not the public
@@ -218,6 +225,13 @@ impl Map<'_> {
         let is_name = !host.is_empty() && !host.starts_with('[') && host.parse::<IpAddr>().is_err();
         is_name.then(|| format!(" Domain={host}"))
     }
+}
+
+/// Whether a client may take a path for a reference that begins with a host: browsers read a backslash as a slash, and
+/// leave out tabs.
+fn names_a_host(path: &str) -> bool {
+    let mut rest = path.bytes().filter(|byte| *byte != b'\t');
+    rest.next() == Some(b'/') && matches!(rest.next(), Some(b'/' | b'\\'))
 }
 
 #[cfg(test)]

@@ -37,6 +37,25 @@ fn a_location_that_points_inside_leads_outside() {
 }
 
 #[test]
+fn a_path_stays_a_path() {
+    let inner = map("", "/v1");
+    assert_eq!(inner.location("/v1//elsewhere.test/a").as_deref(), Some("/.//elsewhere.test/a"));
+    assert_eq!(inner.location("/v1/\\elsewhere.test/a").as_deref(), Some("/./\\elsewhere.test/a"));
+    assert_eq!(inner.location("/v1/\t/elsewhere.test/a").as_deref(), Some("/./\t/elsewhere.test/a"));
+    assert_eq!(inner.refresh("0; url=/v1//elsewhere.test/a").as_deref(), Some("0; url=/.//elsewhere.test/a"));
+    assert_eq!(map("/r", "/v1").location("/v1//elsewhere.test/a").as_deref(), Some("/r//elsewhere.test/a"));
+    assert_eq!(
+        map("", "").location("http://users.internal//elsewhere.test/").as_deref(),
+        Some("https://shop.example.com//elsewhere.test/")
+    );
+    let nameless = Map { public_host: "", ..map("", "") };
+    assert_eq!(
+        nameless.location("http://users.internal//elsewhere.test/").as_deref(),
+        Some("/.//elsewhere.test/")
+    );
+}
+
+#[test]
 fn a_refresh_leads_outside_however_it_is_written() {
     let map = map("/api/users", "");
     for (given, mapped) in [
