@@ -160,3 +160,27 @@ impl Drop for Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_one_connection_are_left_out() {
+        let mut headers = Headers::with_capacity(8, 256);
+        for name in [
+            "connection",
+            "keep-alive",
+            "proxy-connection",
+            "transfer-encoding",
+            "upgrade",
+            "te",
+            "trailer",
+            "x-a",
+        ] {
+            headers.push_judged(name.as_bytes(), b"x");
+        }
+        let lines = lines(&headers);
+        assert_eq!(lines.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["trailer", "x-a"]);
+    }
+}
