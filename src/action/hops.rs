@@ -66,7 +66,7 @@ pub(super) fn last(exchange: &Exchange) -> Result<Response, Error> {
 #[inline]
 pub(super) fn pass(upstream: &Upstream, exchange: &Exchange, out: &mut Headers) {
     if let Some(own) = exchange.place.pseudonym().filter(|_| upstream.settings().written.via) {
-        out.push_id(HeaderId::Via, own.value(exchange.request.version));
+        out.push_prepared(HeaderId::Via, own.line(exchange.request.version));
     }
 }
 

@@ -118,6 +118,15 @@ impl Headers {
         self.finish_line(start, opening.len() - 2, value, id);
     }
 
+    /// Adds a whole line as it is written, with its CRLF, for a name the gate knows.
+    #[inline(always)]
+    pub fn push_prepared(&mut self, id: HeaderId, line: &[u8]) {
+        debug_assert!(line.starts_with(id.opening().as_bytes()) && line.ends_with(b"\r\n"));
+        let start = self.text.len();
+        self.text.extend_from_slice(line);
+        self.enter(start..self.text.len(), id.opening().len() - 2, id);
+    }
+
     /// Adds a line, whatever others of that name there are.
     ///
     /// # Errors

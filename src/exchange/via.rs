@@ -2,6 +2,8 @@
 
 use http::Version;
 
+use super::HeaderId;
+
 /// How often a request may have passed this process before: a gate may call itself on purpose, as a source of an aggregate
 /// does, but not without end.
 pub const MOST_PASSES: usize = 3;
@@ -11,16 +13,16 @@ pub const MOST_PASSES: usize = 3;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Pseudonym {
     name: Box<str>,
-    /// The values for HTTP/1.0, HTTP/1.1 and HTTP/2.
-    values: [Box<str>; 3],
+    /// The lines for HTTP/1.0, HTTP/1.1 and HTTP/2, as they are written.
+    lines: [Box<str>; 3],
 }
 
 impl Pseudonym {
     /// The name with this number.
     pub fn new(number: u32) -> Pseudonym {
         let name = format!("portcullis-{number:08x}");
-        let value = |version: &str| format!("{version} {name}").into();
-        Pseudonym { values: ["1.0", "1.1", "2.0"].map(value), name: name.into() }
+        let line = |version: &str| format!("{}{version} {name}\r\n", HeaderId::Via.opening()).into();
+        Pseudonym { lines: ["1.0", "1.1", "2.0"].map(line), name: name.into() }
     }
 
     /// The name.
@@ -28,14 +30,15 @@ impl Pseudonym {
         &self.name
     }
 
-    /// The value of `Via` for a request that came in this version.
-    pub fn value(&self, version: Version) -> &[u8] {
+    /// The line of `Via` for a request that came in this version, with its CRLF.
+    #[inline]
+    pub fn line(&self, version: Version) -> &[u8] {
         let at = match version {
             Version::HTTP_10 => 0,
             Version::HTTP_11 => 1,
             _ => 2,
         };
-        self.values[at].as_bytes()
+        self.lines[at].as_bytes()
     }
 
     /// How often a `Via` line names this process.
@@ -58,9 +61,9 @@ mod tests {
     #[test]
     fn a_process_knows_its_own_name_among_others() {
         let own = Pseudonym::new(0xabc);
-        assert_eq!(own.value(Version::HTTP_11), b"1.1 portcullis-00000abc");
-        assert_eq!(own.value(Version::HTTP_10), b"1.0 portcullis-00000abc");
-        assert_eq!(own.value(Version::HTTP_2), b"2.0 portcullis-00000abc");
+        assert_eq!(own.line(Version::HTTP_11), b"via: 1.1 portcullis-00000abc\r\n");
+        assert_eq!(own.line(Version::HTTP_10), b"via: 1.0 portcullis-00000abc\r\n");
+        assert_eq!(own.line(Version::HTTP_2), b"via: 2.0 portcullis-00000abc\r\n");
         for (line, passes) in [
             ("1.1 portcullis-00000abc", 1),
             ("1.1 proxy.test, 2.0  portcullis-00000abc (x), HTTP/1.1\tportcullis-00000abc", 2),

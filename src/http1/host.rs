@@ -23,39 +23,34 @@ pub fn valid(value: &[u8]) -> bool {
     }
 }
 
-/// What a byte of a name may be.
-const FORBIDDEN: u8 = 0;
-const ORDINARY: u8 = 1;
-const DOT: u8 = 2;
+/// The bytes that a label of a name may have.
+static ORDINARY: [bool; 256] = ordinary();
 
-static KINDS: [u8; 256] = kinds();
-
-const fn kinds() -> [u8; 256] {
-    let mut kinds = [FORBIDDEN; 256];
+const fn ordinary() -> [bool; 256] {
+    let mut ordinary = [false; 256];
     let mut index = 0;
     while index < 256 {
         let byte = index as u8;
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~') {
-            kinds[index] = ORDINARY;
-        }
+        ordinary[index] = byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'~');
         index += 1;
     }
-    kinds[b'.' as usize] = DOT;
-    kinds
+    ordinary
 }
 
 /// How many bytes of a name `value` begins with.
 fn name_length(value: &[u8]) -> usize {
-    let (mut length, mut last) = (0, DOT);
-    while let Some(byte) = value.get(length) {
-        let kind = KINDS[usize::from(*byte)];
-        if kind == FORBIDDEN || (kind == DOT && last == DOT) {
-            break;
+    let mut length = 0;
+    loop {
+        let label = length;
+        while value.get(length).is_some_and(|byte| ORDINARY[usize::from(*byte)]) {
+            length += 1;
         }
-        last = kind;
+        // A label is not empty; behind the last one a dot may stand.
+        if length == label || value.get(length) != Some(&b'.') {
+            return length;
+        }
         length += 1;
     }
-    length
 }
 
 /// A host as `host[:port]` without an empty port, which says the same (RFC 3986 section 6.2.3).

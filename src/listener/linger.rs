@@ -13,7 +13,7 @@ use crate::runtime::clock;
 use super::wire::Wire;
 
 /// A client that sends nothing for so long has read its answer, or will not.
-const GAP: Duration = Duration::from_secs(5);
+pub(super) const GAP: Duration = Duration::from_secs(5);
 
 /// How long such a client is read while the gateway is ending.
 const ENDING: Duration = Duration::from_secs(2);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::runtime::clock;
 
-/// So many resets within [`WINDOW`] are no flood yet: a browser leaves pages.
+/// So many resets within [`WINDOW`] are no flood yet, one more is: a browser leaves pages.
 const RESETS: u64 = 200;
 
 /// How far back resets are compared with the other streams: what a client did before buys it nothing now.
@@ -42,7 +42,7 @@ impl Ended {
         self.now.total += 1;
         self.now.reset += u64::from(reset);
         let (total, resets) = (self.now.total + self.before.total, self.now.reset + self.before.reset);
-        resets >= floor && resets * 2 > total
+        resets > floor && resets * 2 > total
     }
 }
 
@@ -65,25 +65,84 @@ pub(super) struct Progress {
     /// Since when a piece of the answer has waited for the client without any of its bytes being taken; none while
     /// the client waits for the answer.
     waiting_since: Cell<Option<Instant>>,
+    /// Whether the next piece of the answer is awaited.
+    wanted: Cell<bool>,
     stalled: Cell<bool>,
+    /// Bytes that the library holds.
+    unsent: Cell<usize>,
+    /// Bytes that the library has written.
+    sent: Cell<u64>,
+    /// Whether the library has thrown bytes away.
+    lost: Cell<bool>,
+    /// The task that waits until the library holds nothing more.
+    waker: Cell<Option<Waker>>,
 }
 
 impl Progress {
-    /// The next piece of the answer is asked for.
+    /// The next piece of the answer is asked for. What the library still holds waits for the client all the same.
     pub(super) fn wanted(&self) {
-        self.waiting_since.set(None);
+        self.wanted.set(true);
+        if self.unsent.get() == 0 {
+            self.waiting_since.set(None);
+        }
     }
 
-    /// A piece of the answer was handed over.
-    pub(super) fn handed(&self, now: Instant) {
-        self.waiting_since.set(Some(now));
-    }
-
-    /// The client has taken bytes of the answer.
-    pub(super) fn took(&self, now: Instant) {
-        if self.waiting_since.get().is_some() {
+    /// A piece of the answer is there for the client. Where an earlier one waits, the time goes on.
+    pub(super) fn offered(&self, now: Instant) {
+        self.wanted.set(false);
+        if self.waiting_since.get().is_none() {
             self.waiting_since.set(Some(now));
         }
+    }
+
+    /// So many bytes were handed over to the library.
+    pub(super) fn handed(&self, bytes: usize) {
+        self.unsent.set(self.unsent.get() + bytes);
+    }
+
+    /// The client has taken so many bytes of the answer.
+    pub(super) fn took(&self, bytes: usize, now: Instant) {
+        self.sent.set(self.sent.get() + bytes as u64);
+        self.release(bytes);
+        if self.waiting_since.get().is_some() {
+            let waits = self.unsent.get() > 0 || !self.wanted.get();
+            self.waiting_since.set(waits.then_some(now));
+        }
+    }
+
+    /// The library has thrown away so many bytes of the answer.
+    pub(super) fn lost(&self, bytes: usize) {
+        self.lost.set(true);
+        self.release(bytes);
+    }
+
+    fn release(&self, bytes: usize) {
+        let left = self.unsent.get().saturating_sub(bytes);
+        self.unsent.set(left);
+        if left == 0
+            && let Some(waker) = self.waker.take()
+        {
+            waker.wake();
+        }
+    }
+
+    /// Whether the library holds nothing of the answer; if it does, the task is woken once that has changed.
+    pub(super) fn is_flushed(&self, waker: &Waker) -> bool {
+        let flushed = self.unsent.get() == 0;
+        if !flushed {
+            self.waker.set(Some(waker.clone()));
+        }
+        flushed
+    }
+
+    /// Whether all that was handed over has been written.
+    pub(super) fn is_sent(&self) -> bool {
+        self.unsent.get() == 0 && !self.lost.get()
+    }
+
+    /// How many bytes of the answer have been written.
+    pub(super) fn sent(&self) -> u64 {
+        self.sent.get()
     }
 
     /// Since when the answer has waited for the client, if it does.
@@ -213,14 +272,35 @@ mod tests {
     fn an_answer_waits_from_the_last_byte_that_was_taken() {
         let (progress, start) = (Progress::default(), Instant::now());
         let at = |seconds| start + Duration::from_secs(seconds);
-        progress.took(at(1));
         assert_eq!(progress.waiting_since(), None, "the client waits for the service");
-        progress.handed(at(2));
+        progress.offered(at(2));
+        progress.handed(10);
         assert_eq!(progress.waiting_since(), Some(at(2)));
-        progress.took(at(3));
-        assert_eq!(progress.waiting_since(), Some(at(3)));
+        progress.took(4, at(3));
+        assert_eq!((progress.waiting_since(), progress.sent(), progress.is_sent()), (Some(at(3)), 4, false));
+        progress.took(6, at(4));
+        assert_eq!((progress.waiting_since(), progress.sent(), progress.is_sent()), (Some(at(4)), 10, true));
         progress.wanted();
         assert_eq!(progress.waiting_since(), None);
+    }
+
+    #[test]
+    fn what_the_library_holds_waits_while_more_is_awaited() {
+        let (progress, start) = (Progress::default(), Instant::now());
+        let at = |seconds| start + Duration::from_secs(seconds);
+        progress.offered(at(1));
+        progress.handed(10);
+        progress.wanted();
+        assert_eq!(progress.waiting_since(), Some(at(1)));
+        progress.offered(at(2));
+        progress.handed(5);
+        assert_eq!(progress.waiting_since(), Some(at(1)), "more of the service is no step of the client");
+        progress.wanted();
+        progress.took(15, at(3));
+        assert_eq!((progress.waiting_since(), progress.is_sent()), (None, true));
+        progress.handed(5);
+        progress.lost(5);
+        assert!(progress.is_flushed(Waker::noop()) && !progress.is_sent());
     }
 
     #[test]
@@ -247,7 +327,7 @@ mod tests {
             assert!(!ended.add(false, RESETS, start));
         }
         let later = start + WINDOW;
-        let resets = (1..=RESETS).map(|_| ended.add(true, RESETS, later));
+        let resets = (0..=RESETS).map(|_| ended.add(true, RESETS, later));
         assert_eq!(resets.filter(|flood| *flood).count(), 1, "the last of them makes it one");
     }
 
@@ -266,7 +346,7 @@ mod tests {
     #[test]
     fn all_that_may_be_open_may_be_reset_at_once() {
         let streams = Rc::new(Streams::new(1000));
-        let open: Vec<Guard> = (0..999).map(|_| streams.enter()).collect();
+        let open: Vec<Guard> = (0..1000).map(|_| streams.enter()).collect();
         drop(open);
         assert!(!streams.is_flood());
         drop(streams.enter());

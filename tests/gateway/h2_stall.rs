@@ -167,3 +167,69 @@ fn a_connection_whose_last_stream_stalls_ends() {
     }
     assert_eq!(reset.as_deref(), Some(&8_u32.to_be_bytes()[..]), "CANCEL");
 }
+
+/// A gateway that answers so many bytes of its own.
+fn answers(bytes: usize, idle: &str) -> Gateway {
+    let config = format!(
+        "
+        listeners: {{ default: {{ listen: 127.0.0.1:0, limits: {{ idle: {idle} }} }} }}
+        routes: {{ /x: {{ respond: {{ body: {} }} }} }}
+        ",
+        "x".repeat(bytes)
+    );
+    Gateway::start(&[], &config)
+}
+
+#[test]
+fn a_tail_that_the_library_holds_whole_is_cut_too() {
+    let gateway = answers(10_000, "300ms");
+    let mut frames = Frames::connect(gateway.address());
+    assert!(frames.send(4, 0, 0, &[0, 4, 0, 0, 0, 1]), "a window of one byte");
+    assert!(frames.send(1, 0x5, 1, &Frames::get_block("/x")));
+    let (mut taken, mut reset) = (0, None);
+    while let Some((kind, flags, _, payload)) = frames.next() {
+        match kind {
+            0 => {
+                assert_eq!(flags & 1, 0, "it is no end");
+                taken += payload.len();
+            }
+            3 => reset = Some(payload),
+            _ => {}
+        }
+    }
+    assert_eq!((taken, reset.as_deref()), (1, Some(&8_u32.to_be_bytes()[..])), "CANCEL");
+    let log = gateway.log(1);
+    assert_eq!((&log[0]["error"], &log[0]["reason"]), (&json!("client closed"), &json!("stalled")));
+    assert_eq!(log[0]["bytes_out"], 1, "what has left");
+}
+
+#[test]
+fn a_drain_waits_for_a_slow_reader_to_take_its_whole_answer() {
+    const WHOLE: usize = 100 << 10;
+    let gateway = answers(WHOLE, "30s");
+    let mut frames = Frames::connect(gateway.address());
+    assert!(frames.send(1, 0x5, 1, &Frames::get_block("/x")));
+    take(&mut frames, 65_535);
+    gateway.signal("TERM");
+    gateway.wait_stderr("draining");
+    // Longer than a connection without streams is waited for.
+    assert!(!holds_within(Duration::from_millis(1500), || gateway.exited()));
+    window(&mut frames, u32::try_from(WHOLE).unwrap());
+    let (mut taken, mut whole) = (65_535, false);
+    while let Some((kind, flags, _, payload)) = frames.next() {
+        match kind {
+            0 => {
+                taken += payload.len();
+                whole = flags & 1 == 1;
+            }
+            3 => panic!("the stream was reset"),
+            6 if flags & 1 == 0 => assert!(frames.send(6, 1, 0, &payload)),
+            _ => {}
+        }
+    }
+    assert_eq!((taken, whole), (WHOLE, true));
+    assert!(gateway.wait_exit().success());
+    let log = gateway.log(1);
+    assert_eq!((&log[0]["status"], &log[0]["bytes_out"]), (&json!(200), &json!(WHOLE)));
+    assert!(log[0].get("error").is_none_or(serde_json::Value::is_null), "{}", log[0]);
+}

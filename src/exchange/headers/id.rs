@@ -17,7 +17,7 @@ macro_rules! header_ids {
             }
 
             /// The start of its line: the name in lower case, a colon and a blank.
-            pub(super) const fn opening(self) -> &'static str {
+            pub(in crate::exchange) const fn opening(self) -> &'static str {
                 match self { HeaderId::Other => ": ", $(HeaderId::$id => concat!($name, ": ")),* }
             }
 

@@ -18,13 +18,16 @@ use super::stall::Piece;
 /// What is kept of an answer that its client does not take, for each stream; and the largest part that is handed over.
 pub(super) const SEND_BUFFER: usize = 64 * 1024;
 
-/// The answer's body; it carries the walk, whose record is written when the body has ended.
+/// The answer's body; it carries the walk, whose record is written when the client has taken the body or left.
 pub(super) struct Answer {
     pub(super) body: Body,
+    pub(super) stream: SendStream<Piece>,
     /// What is left of a frame that is handed over in parts: the library takes whatever it is given, and counts the
     /// stream as sent when it has the last of it.
     pub(super) rest: Bytes,
     pub(super) left: Option<u64>,
+    /// Whether the library has the end of the answer. It may hold bytes before it for long.
+    pub(super) ended: bool,
     pub(super) walk: Walk,
     pub(super) upload: Rc<Upload>,
     pub(super) guard: Guard,
@@ -35,7 +38,8 @@ pub(super) struct Answer {
 pub(super) fn lines(from: &Headers) -> http::HeaderMap {
     let mut lines = http::HeaderMap::with_capacity(from.len());
     for (id, name, value) in from.iter() {
-        if id == HeaderId::Upgrade {
+        // `Trailer` speaks of this message, and passes (RFC 9110 section 6.6.2).
+        if id.hop_by_hop() && id != HeaderId::Trailer {
             continue;
         }
         if let (Ok(name), Ok(value)) =
@@ -48,65 +52,76 @@ pub(super) fn lines(from: &Headers) -> http::HeaderMap {
 }
 
 impl Answer {
-    /// Sends the body to its end, or until either side breaks it off.
-    pub(super) async fn send(mut self, mut stream: SendStream<Piece>) {
+    /// Sends the body until the library holds nothing more of it, or until either side breaks it off.
+    pub(super) async fn send(mut self) {
         // A part that waits for room in the client's window, and whether it is the last.
         let mut waiting = None;
-        poll_fn(|cx| self.poll_send(&mut stream, &mut waiting, cx)).await;
+        poll_fn(|cx| self.poll_send(&mut waiting, cx)).await;
     }
 
-    fn poll_send(
-        &mut self,
-        stream: &mut SendStream<Piece>,
-        waiting: &mut Option<(Bytes, bool)>,
-        cx: &mut Context<'_>,
-    ) -> Poll<()> {
+    fn poll_send(&mut self, waiting: &mut Option<(Bytes, bool)>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            // Also where nothing is to be sent: a client that resets the stream ends what is behind it at once.
-            if stream.poll_reset(cx).is_ready() {
+            // First: a client that has the whole answer may well reset the stream.
+            if self.ended && self.guard.progress().is_flushed(cx.waker()) {
                 return Poll::Ready(());
             }
+            // Also where nothing is to be sent: a client that resets the stream ends what is behind it at once.
+            if self.stream.poll_reset(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            if self.ended {
+                return Poll::Pending;
+            }
             if waiting.is_some() {
-                while stream.capacity() == 0 {
-                    let Some(Ok(_)) = ready!(stream.poll_capacity(cx)) else { return Poll::Ready(()) };
+                while self.stream.capacity() == 0 {
+                    let Some(Ok(_)) = ready!(self.stream.poll_capacity(cx)) else { return Poll::Ready(()) };
                 }
                 if let Some((bytes, last)) = waiting.take() {
-                    let piece = Piece { bytes, progress: Rc::clone(self.guard.progress()) };
-                    if stream.send_data(piece, last).is_err() || last {
+                    let length = bytes.len() as u64;
+                    if self.hand_over(bytes, last).is_err() {
                         return Poll::Ready(());
+                    }
+                    self.left = self.left.map(|left| left.saturating_sub(length));
+                    if last {
+                        continue;
                     }
                 }
             }
             self.guard.progress().wanted();
             match ready!(self.poll_part(cx)) {
                 Some(Ok(Frame::Data(data))) => {
-                    self.count(data.len() as u64);
                     // The whole part is asked for when it is handed over. Room for one byte more is no claim on the
                     // connection's window that others could miss.
-                    stream.reserve_capacity(1);
-                    *waiting = Some((data, self.is_handed_over()));
-                    self.guard.progress().handed(clock::now());
+                    self.stream.reserve_capacity(1);
+                    *waiting = Some((data, self.rest.is_empty() && self.body.is_empty()));
+                    self.guard.progress().offered(clock::now());
                 }
                 Some(Ok(Frame::Trailers(trailers))) => {
-                    stream.reserve_capacity(0);
-                    let _ = stream.send_trailers(lines(&trailers));
-                    self.complete();
-                    return Poll::Ready(());
+                    self.stream.reserve_capacity(0);
+                    if self.stream.send_trailers(lines(&trailers)).is_err() {
+                        return Poll::Ready(());
+                    }
+                    self.ended = true;
                 }
                 Some(Err(error)) => {
                     self.walk.broke(&error);
                     self.guard.complete();
-                    stream.send_reset(Reason::INTERNAL_ERROR);
+                    self.stream.send_reset(Reason::INTERNAL_ERROR);
                     return Poll::Ready(());
                 }
                 None => {
-                    let piece = Piece { bytes: Bytes::new(), progress: Rc::clone(self.guard.progress()) };
-                    let _ = stream.send_data(piece, true);
-                    self.complete();
-                    return Poll::Ready(());
+                    if self.hand_over(Bytes::new(), true).is_err() {
+                        return Poll::Ready(());
+                    }
                 }
             }
         }
+    }
+
+    fn hand_over(&mut self, bytes: Bytes, last: bool) -> Result<(), h2::Error> {
+        self.stream.send_data(Piece::new(bytes, self.guard.progress()), last)?;
+        self.ended = last;
+        Ok(())
     }
 
     /// The next frame of the body, none larger than the library is to hold and none without bytes.
@@ -124,32 +139,48 @@ impl Answer {
         Poll::Ready(Some(Ok(Frame::Data(data))))
     }
 
-    fn count(&mut self, bytes: u64) {
-        self.walk.sent(bytes);
-        self.left = self.left.map(|left| left.saturating_sub(bytes));
-        if self.left == Some(0) {
-            self.complete();
-        }
-    }
-
-    fn complete(&mut self) {
-        self.walk.complete();
-        self.guard.complete();
-    }
-
-    fn is_handed_over(&self) -> bool {
-        self.rest.is_empty() && self.body.is_empty()
+    /// Whether the client has been sent the whole answer: to its end, or as many bytes as were announced.
+    fn is_whole(&self) -> bool {
+        (self.ended || self.left == Some(0)) && self.guard.progress().is_sent()
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
+        let (stalled, sent) = (self.guard.progress().is_stalled(), self.guard.progress().sent());
         self.walk.received(self.upload.received.get());
-        if self.guard.progress().is_stalled() {
+        self.walk.sent(sent);
+        if stalled {
             self.walk.broke(&Error::new(ErrorKind::ClientClosed).reason("stalled"));
+            // Where the library has the end of the answer, it would hold the bytes before it on.
+            self.stream.send_reset(Reason::CANCEL);
+        } else if self.is_whole() {
+            self.walk.complete();
+            self.guard.complete();
         }
-        if self.is_handed_over() {
-            self.complete();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_one_connection_are_left_out() {
+        let mut headers = Headers::with_capacity(8, 256);
+        for name in [
+            "connection",
+            "keep-alive",
+            "proxy-connection",
+            "transfer-encoding",
+            "upgrade",
+            "te",
+            "trailer",
+            "x-a",
+        ] {
+            headers.push_judged(name.as_bytes(), b"x");
         }
+        let lines = lines(&headers);
+        assert_eq!(lines.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["trailer", "x-a"]);
     }
 }

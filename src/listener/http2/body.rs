@@ -1,13 +1,15 @@
 //! The body of an HTTP/2 request.
 
 use std::cell::Cell;
+use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::RecvStream;
 
-use crate::exchange::{BodyStream, Error, ErrorKind, Frame};
+use crate::exchange::{Body, BodyStream, Error, ErrorKind, Frame};
+use crate::listener::linger::{GAP, Linger};
 use crate::listener::pace::{BodyBounds, Pace};
 use crate::net::Timer;
 use crate::runtime::clock;
@@ -21,6 +23,34 @@ pub(super) struct Upload {
     pub(super) expects: Cell<bool>,
     /// Whether the body is asked for, and the 100 is owed.
     pub(super) owes_continue: Cell<bool>,
+    /// Whether what is left of the body is thrown away: its size no longer matters.
+    discards: Cell<bool>,
+}
+
+/// Reads what is left of a body that nothing has read, and throws it away, within bounds. A client that still sends may
+/// take the reset of its stream for a failure, although the answer came first (RFC 9113 section 8.1).
+pub(super) async fn discard(mut body: Body, upload: &Upload, linger: Linger) {
+    // One that waits for a 100 has not begun to send.
+    if upload.expects.get() {
+        return;
+    }
+    upload.discards.set(true);
+    let began = clock::now();
+    let end = began + linger.time;
+    let (mut left, mut last, mut timer) = (linger.bytes, began, Timer::new());
+    poll_fn(|cx| {
+        while left > 0 && last < end {
+            match body.poll_frame(cx) {
+                Poll::Ready(Some(Ok(Frame::Data(data)))) => {
+                    (left, last) = (left.saturating_sub(data.len() as u64), clock::now());
+                }
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return timer.poll(end.min(last + GAP), cx),
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// The request's body.
@@ -46,7 +76,7 @@ impl ClientBody {
         self.upload.received.set(received);
         self.pace.moved(data.len() as u64, clock::now(), self.bounds);
         self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
-        if received > self.bounds.max {
+        if received > self.bounds.max && !self.upload.discards.get() {
             return Err(Error::new(ErrorKind::BodyTooLarge));
         }
         Ok(Frame::Data(data))

@@ -30,12 +30,28 @@ pub(super) async fn until_stalled<F: Future>(future: F, progress: &Progress, idl
     .await;
 }
 
-/// Bytes of an answer, which note when the client takes some of them.
+/// Bytes of an answer, which note when the client takes some of them, and when the library lets the rest go.
 pub(super) struct Piece {
     /// What is left of them.
-    pub(super) bytes: Bytes,
+    bytes: Bytes,
     /// The stream they belong to.
-    pub(super) progress: Rc<Progress>,
+    progress: Rc<Progress>,
+}
+
+impl Piece {
+    /// Bytes to be handed over; they count as unsent from here on.
+    pub(super) fn new(bytes: Bytes, progress: &Rc<Progress>) -> Piece {
+        progress.handed(bytes.len());
+        Piece { bytes, progress: Rc::clone(progress) }
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        if !self.bytes.is_empty() {
+            self.progress.lost(self.bytes.len());
+        }
+    }
 }
 
 impl Buf for Piece {
@@ -50,7 +66,7 @@ impl Buf for Piece {
     fn advance(&mut self, count: usize) {
         self.bytes.advance(count);
         if count > 0 {
-            self.progress.took(clock::now());
+            self.progress.took(count, clock::now());
         }
     }
 }

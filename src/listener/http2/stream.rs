@@ -12,7 +12,8 @@ use h2::{Reason, RecvStream};
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http::{Method, StatusCode};
 
-use crate::exchange::{Body, HeaderId, Response};
+use crate::exchange::{Body, Error, ErrorKind, HeaderId, Response};
+use crate::listener::linger::Linger;
 use crate::listener::pace::{BodyBounds, Pace};
 use crate::listener::streams::{Guard, Streams};
 use crate::net::{Facts, Timer};
@@ -21,7 +22,7 @@ use crate::runtime::{clock, task};
 use crate::snapshot::{Pinned, Watcher};
 
 use super::answer::{self, Answer};
-use super::body::{ClientBody, Upload};
+use super::body::{self, ClientBody, Upload};
 use super::head;
 use super::stall::{Piece, until_stalled};
 
@@ -66,7 +67,7 @@ impl Streaming {
         let body = if body.is_end_stream() || head.method == Method::CONNECT {
             Body::Empty
         } else {
-            // Anything else was refused with the lines.
+            // Other expectations pass as lines, and the walk refuses them: no 100 is asked for then.
             let waits = head.headers.contains_key(EXPECT);
             upload.expects.set(waits);
             // The library holds the body to it.
@@ -122,16 +123,33 @@ async fn serve(
     let head = head_of(status, answer::lines(&headers), &body);
     let body = if was_head { Body::Empty } else { body };
     let ends = body.is_empty();
+    let unread = walk.exchange.request.body.take();
+    let linger = Linger { time: walk.limits().linger, bytes: walk.limits().linger_bytes };
     match reply.send_response(head, ends) {
         Ok(_) if ends => {
             walk.complete();
             guard.complete();
+            // Neither the record nor the end of the connection waits for what follows.
+            drop((walk, guard));
         }
         Ok(stream) => {
             let left = body.length();
-            Answer { body, rest: Bytes::new(), left, walk, upload, guard }.send(stream).await;
+            let upload = Rc::clone(&upload);
+            Answer { body, stream, rest: Bytes::new(), left, ended: false, walk, upload, guard }.send().await;
         }
-        Err(_) => reply.send_reset(Reason::INTERNAL_ERROR),
+        Err(error) => {
+            // Only a stream that its client has left makes this the client's.
+            if poll_fn(|cx| Poll::Ready(reply.poll_reset(cx))).await.is_pending() {
+                walk.broke(&Error::new(ErrorKind::Internal).reason("head").source(error));
+                guard.complete();
+            }
+            reply.send_reset(Reason::INTERNAL_ERROR);
+            return;
+        }
+    }
+    // The stream is reset as `reply` is dropped, unless its client has ended it.
+    if matches!(unread, Body::Stream(_)) {
+        Box::pin(body::discard(unread, &upload, linger)).await;
     }
 }
 
