@@ -8,7 +8,7 @@ use memchr::{memchr, memchr_iter, memchr2};
 use super::HeadError;
 
 /// The longest method; the registry's longest has 17 bytes.
-const METHOD: usize = 32;
+pub const METHOD: usize = 32;
 
 /// The length of every version.
 const VERSION: usize = 8;

@@ -23,6 +23,7 @@ pub use body::{Decoder, Piece};
 pub use encode::ConnectionLine;
 pub use head::{RequestHead, ResponseHead, parse_request, parse_response};
 pub use host::{valid as valid_host, without_empty_port};
+pub use line::METHOD;
 
 /// How much a head may hold.
 #[derive(Clone, Copy, Debug)]

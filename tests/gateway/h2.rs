@@ -42,6 +42,7 @@ fn requests_are_served_as_over_http_1() {
             ("GET", "/none", 404, "no route"),
             ("PUT", "/api/x", 405, "method not allowed"),
             ("GET", "/api/%zz", 400, "malformed request"),
+            ("M23456789012345678901234567890123", "/api/x", 400, "malformed request"),
         ] {
             let answer = session.fetch(method, path).await.unwrap();
             assert_eq!(answer.status, status);

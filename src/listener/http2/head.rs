@@ -2,7 +2,7 @@
 
 use crate::exchange::headers::valid_value;
 use crate::exchange::{Error, ErrorKind, HeaderId, Headers};
-use crate::http1::{valid_host, without_empty_port};
+use crate::http1::{METHOD, valid_host, without_empty_port};
 use crate::snapshot::Limits;
 
 /// Most fields that one line of cookies may be cut into; their bytes are bounded as those of any line.
@@ -20,6 +20,10 @@ struct Size {
 impl Size {
     fn of(head: &http::request::Parts) -> Size {
         let mut size = Size::default();
+        // The request line of HTTP/1.
+        let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+        size.bytes +=
+            head.method.as_str().len() + target + head.uri.authority().map_or(0, |host| host.as_str().len());
         for (name, value) in &head.headers {
             size.bytes += value.len();
             if name == http::header::COOKIE {
@@ -49,6 +53,9 @@ pub(super) fn lines(head: &http::request::Parts, limits: &Limits) -> Result<Head
     let size = Size::of(head);
     if !size.fits(limits) {
         return Err(Error::new(ErrorKind::HeadersTooLarge));
+    }
+    if head.method.as_str().len() > METHOD {
+        return Err(bad("bad request line"));
     }
     // Two equal ones are refused as well, as in HTTP/1.
     if head.headers.get_all(http::header::CONTENT_LENGTH).iter().nth(1).is_some() {
