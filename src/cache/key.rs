@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Scheme};
 
 /// A key: the SHA-256 of its parts, each with its length before it, so that no two lists of parts are one key. A shorter
 /// hash could be made to collide, and would give one client the answer of another.
@@ -54,9 +54,36 @@ pub fn identity_parts(exchange: &Exchange) -> SmallVec<[&[u8]; 8]> {
     parts
 }
 
+/// A host in the one form that stands in keys: in lower case and without its scheme's default port, which says nothing
+/// (RFC 9110 section 4.2.3).
+pub fn plain_host(host: &str, scheme: Scheme) -> SmallVec<[u8; 64]> {
+    let default: &[u8] = match scheme {
+        Scheme::Http => b":80",
+        Scheme::Https => b":443",
+    };
+    let host = host.as_bytes();
+    host.strip_suffix(default).unwrap_or(host).iter().map(u8::to_ascii_lowercase).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_default_port_makes_no_other_host() {
+        for (host, scheme, plain) in [
+            ("A.test", Scheme::Http, "a.test"),
+            ("a.test:80", Scheme::Http, "a.test"),
+            ("a.test:443", Scheme::Https, "a.test"),
+            ("a.test:443", Scheme::Http, "a.test:443"),
+            ("a.test:8080", Scheme::Http, "a.test:8080"),
+            ("[::1]:443", Scheme::Https, "[::1]"),
+            ("[::443]", Scheme::Https, "[::443]"),
+            ("", Scheme::Http, ""),
+        ] {
+            assert_eq!(&plain_host(host, scheme)[..], plain.as_bytes(), "{host} {scheme:?}");
+        }
+    }
 
     #[test]
     fn no_two_lists_of_parts_are_one_key() {

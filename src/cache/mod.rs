@@ -16,6 +16,6 @@ mod store;
 pub use draft::Draft;
 pub use entry::Entry;
 pub use invalid::Resource;
-pub use key::{Key, identity_parts};
+pub use key::{Key, identity_parts, plain_host};
 pub use numbers::{Outcome, Statistics};
 pub use store::{Cache, Claim};

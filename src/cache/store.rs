@@ -4,15 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Instant;
 
-use smallvec::SmallVec;
-
 use crate::config::CacheBounds;
-use crate::exchange::Request;
+use crate::exchange::{Request, Scheme};
 use crate::runtime::clock;
 
 use super::entry::Entry;
 use super::invalid::{Invalid, Resource};
-use super::key::Key;
+use super::key::{Key, plain_host};
 use super::numbers::{Outcome, Statistics};
 use super::shard::Shard;
 
@@ -108,9 +106,9 @@ impl Cache {
     }
 
     /// What a request names: its host and path at a listener. Whatever is stored of it, for whatever query, variant and
-    /// client, is over when it is changed.
-    pub fn resource(&self, listener: &str, request: &Request) -> Resource {
-        let host: SmallVec<[u8; 64]> = request.host().bytes().map(|byte| byte.to_ascii_lowercase()).collect();
+    /// client, is over when it is changed. `scheme` is the public one.
+    pub fn resource(&self, listener: &str, scheme: Scheme, request: &Request) -> Resource {
+        let host = plain_host(request.host(), scheme);
         self.invalid.resource(&[listener.as_bytes(), &host, request.target.path().as_bytes()])
     }
 

@@ -68,6 +68,14 @@ impl Scheme {
             Scheme::Https => "https",
         }
     }
+
+    /// The scheme's default port (RFC 9110 sections 4.2.1 and 4.2.2).
+    pub const fn port(self) -> u16 {
+        match self {
+            Scheme::Http => 80,
+            Scheme::Https => 443,
+        }
+    }
 }
 
 /// Who sent the request, as far as the network tells.

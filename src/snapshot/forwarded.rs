@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use crate::config::{Cidr, TrustedHeader, TrustedHeaders};
 use crate::exchange::target::PathRules;
 use crate::exchange::{Client, Error, ErrorKind, HeaderId, Headers, Scheme, Target};
-use crate::http1::valid_host;
+use crate::http1::{valid_host, without_empty_port};
 use crate::net::Facts;
 
 /// Whose word about the client is believed, and which of their header fields.
@@ -242,7 +242,7 @@ fn scheme_of(value: &[u8]) -> Option<Scheme> {
 }
 
 fn host_of(value: &[u8]) -> Option<Box<[u8]>> {
-    valid_host(value).then(|| value.into())
+    valid_host(value).then(|| without_empty_port(value).into())
 }
 
 /// A port but 0.
@@ -262,11 +262,7 @@ fn split(host: &[u8]) -> (&[u8], Option<&[u8]>) {
 /// The same in one form: in lower case, and with the port that is meant.
 fn parts(host: &[u8], scheme: Scheme) -> (Vec<u8>, Option<u16>) {
     let (name, port) = split(host);
-    let usual = match scheme {
-        Scheme::Http => 80,
-        Scheme::Https => 443,
-    };
-    (name.to_ascii_lowercase(), port.map_or(Some(usual), number))
+    (name.to_ascii_lowercase(), port.map_or(Some(scheme.port()), number))
 }
 
 /// Whether a value is a path in its normal form.

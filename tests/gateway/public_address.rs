@@ -319,6 +319,31 @@ fn what_was_kept_for_one_public_host_is_not_given_to_another() {
 }
 
 #[test]
+fn a_port_that_goes_without_saying_makes_no_other_host() {
+    let origin = Origin::serve(|turn| {
+        let host = turn.request().headers.one("x-forwarded-host").unwrap_or("none").to_owned();
+        turn.answer(200, &[("Cache-Control", "max-age=60")], format!("{host} {}", turn.number()));
+    });
+    let gateway = behind(
+        &[&origin],
+        "default",
+        "routes: { /*: { upstream: ORIGIN1, policies: { cache: {} } }, /new/*: { upstream: ORIGIN1 } }",
+    );
+    let mut client = gateway.client();
+    let mut ask = |method: &str, target: &str, scheme: &str, host: &str| {
+        let lines = [("X-Forwarded-Proto", scheme), ("X-Forwarded-Host", host)];
+        client.request(method, target, &lines, b"").text()
+    };
+    assert_eq!(ask("GET", "/new/x", "https", "a.test:"), "a.test 0", "an empty port is none");
+    for host in ["a.test", "a.test:", "A.test:443"] {
+        assert_eq!(ask("GET", "/x", "https", host), "a.test 1", "{host}");
+    }
+    assert_eq!(ask("GET", "/x", "https", "a.test:80"), "a.test:80 2");
+    ask("POST", "/x", "https", "a.test:443");
+    assert_eq!(ask("GET", "/x", "https", "a.test"), "a.test 4", "what was changed under another spelling");
+}
+
+#[test]
 fn an_explanation_has_the_public_address_and_its_listener() {
     let config = "
 listeners:

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::CacheBounds as Bounds;
-use crate::exchange::Headers;
+use crate::exchange::{Headers, Scheme};
 use crate::exchange::testing::Builder;
 
 fn key(number: u64) -> Key {
@@ -120,7 +120,8 @@ fn tidying_forgets_what_is_over() {
 fn a_change_ends_what_was_known_before() {
     let cache = Cache::new(1 << 20);
     let named = |listener: &str, host: &str, path: &str| {
-        cache.resource(listener, &Builder::get(path).header("host", host).build().request)
+        let request = Builder::get(path).header("host", host).build().request;
+        cache.resource(listener, Scheme::Http, &request)
     };
     let (before, change) = (Instant::now(), Instant::now() + Duration::from_secs(1));
     let after = change + Duration::from_nanos(1);
@@ -129,6 +130,7 @@ fn a_change_ends_what_was_known_before() {
     cache.invalidate(named("default", "Shop.test", "/a?x=1"), change);
     assert!(cache.is_invalidated(a, before) && cache.is_invalidated(a, change));
     assert!(!cache.is_invalidated(a, after));
+    assert!(cache.is_invalidated(named("default", "shop.test:80", "/a"), before), "the default port");
     // A change that is told late does not undo a later one.
     cache.invalidate(a, before);
     assert!(cache.is_invalidated(a, change));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::StatusCode;
 use smallvec::SmallVec;
 
-use crate::cache::{Cache, Entry, Key, identity_parts};
+use crate::cache::{Cache, Entry, Key, identity_parts, plain_host};
 use crate::exchange::{Exchange, HeaderId, Headers, Identity};
 use crate::expression::EvalError;
 use crate::json::push_quoted;
@@ -34,8 +34,7 @@ impl Cached {
         let settings = &self.settings;
         let print = exchange.place.print(exchange.rule).to_le_bytes();
         let written = settings.key.as_ref().map(|key| key.text(exchange)).transpose()?;
-        let host: SmallVec<[u8; 64]> =
-            exchange.request.host().bytes().map(|byte| byte.to_ascii_lowercase()).collect();
+        let host = plain_host(exchange.request.host(), exchange.client.scheme);
         let claims = exchange.identity.as_deref().filter(|_| !settings.shared).map(lasting_claims);
         let mut parts = Parts::new();
         parts.push(b"answer");

@@ -34,7 +34,7 @@ impl Cached {
         let (cache, now) = (&self.settings.cache, clock::now());
         let who = exchange.identity.as_deref();
         let found = key::find(cache, primary, &exchange.request.headers, who);
-        let resource = cache.resource(exchange.place.listener(), &exchange.request);
+        let resource = cache.resource(exchange.place.listener(), exchange.client.scheme, &exchange.request);
         let is_over =
             |entry: &Arc<Entry>| !entry.is_kept(now) || cache.is_invalidated(resource, entry.stored);
         let entry = found.entry.filter(|entry| !is_over(entry));

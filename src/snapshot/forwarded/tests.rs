@@ -84,6 +84,8 @@ fn a_port_is_added_where_it_says_something() {
         believed(USUAL, PEER, &lines).unwrap()
     };
     assert_eq!(port("a.test", "https", "8443"), "10.0.0.1 https a.test:8443");
+    assert_eq!(port("a.test:", "https", "8443"), "10.0.0.1 https a.test:8443", "an empty port is none");
+    assert_eq!(port("[::1]:", "https", "443"), "10.0.0.1 https [::1]");
     assert_eq!(port("a.test:9", "https", "8443"), "10.0.0.1 https a.test:9");
     assert_eq!(port("[2001:db8::1]", "https", "8443"), "10.0.0.1 https [2001:db8::1]:8443");
     for usual in ["80", "443", "0", "65536", "x", "-1", "", "8443 1"] {
@@ -129,6 +131,10 @@ fn fields_that_contradict_each_other_are_refused() {
     // The same in other words, and what one of them leaves open.
     assert_eq!(
         with("for=1.2.3.4;host=\"A.test:80\"", "x-forwarded-host", "a.test").unwrap(),
+        "1.2.3.4 http a.test"
+    );
+    assert_eq!(
+        with("for=1.2.3.4;host=\"a.test:\"", "x-forwarded-host", "a.test").unwrap(),
         "1.2.3.4 http a.test"
     );
     assert_eq!(with("for=\"[::ffff:1.2.3.4]:5\"", "x-forwarded-for", "1.2.3.4").unwrap(), "1.2.3.4 http -");
