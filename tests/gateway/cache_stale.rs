@@ -141,6 +141,56 @@ fn a_new_answer_takes_the_place_of_the_old_one() {
     assert_eq!((answer.status, said(&answer)), (503, "fwd=uri-miss"));
 }
 
+/// Credentials that the gateway did not judge, and a request that lets nothing be kept.
+const MAY_NOT_BRING: [(&str, &str); 2] = [("Authorization", "junk"), ("Cache-Control", "no-store")];
+
+#[test]
+fn a_request_that_may_not_bring_an_answer_does_not_end_one() {
+    for method in ["GET", "HEAD"] {
+        for line in MAY_NOT_BRING {
+            let origin = Origin::serve(|turn| match turn.number() {
+                0 => turn.answer(200, &[STALE[0], STALE[1], ("ETag", "\"v1\"")], "kept"),
+                1 => turn.answer(200, &[("Cache-Control", "max-age=60")], "another one"),
+                _ => turn.answer(503, &[], "away"),
+            });
+            let gateway = Gateway::start(&[&origin], OPEN);
+            let mut client = gateway.client();
+            client.get("/a");
+            let other = client.request(method, "/a", &[line], b"");
+            assert_eq!((other.status, said(&other)), (200, "fwd=stale; fwd-status=200"), "{method} {line:?}");
+            let answer = client.get("/a");
+            assert_eq!((answer.status, answer.text().as_str()), (200, "kept"), "{method} {line:?}");
+            assert_eq!(said(&answer), "fwd=stale; fwd-status=503");
+        }
+    }
+    // One that may bring it ends it.
+    let origin = Origin::serve(|turn| match turn.number() {
+        0 => turn.answer(200, &STALE, "kept"),
+        1 => turn.answer(200, &[("Cache-Control", "max-age=60")], "another one"),
+        _ => turn.answer(503, &[], "away"),
+    });
+    let gateway = Gateway::start(&[&origin], OPEN);
+    let mut client = gateway.client();
+    client.get("/a");
+    client.request("HEAD", "/a", &[], b"");
+    assert_eq!(client.get("/a").status, 503);
+}
+
+#[test]
+fn a_304_to_one_that_may_not_bring_an_answer_does_not_end_one_either() {
+    let origin = Origin::serve(|turn| match turn.number() {
+        0 => turn.answer(200, &[STALE[0], STALE[1], ("ETag", "\"v1\"")], "kept"),
+        1 => turn.answer(304, &[("ETag", "\"v2\"")], ""),
+        2 => turn.answer(200, &[("Cache-Control", "max-age=60"), ("ETag", "\"v2\"")], "another one"),
+        _ => turn.answer(503, &[], "away"),
+    });
+    let gateway = Gateway::start(&[&origin], OPEN);
+    let mut client = gateway.client();
+    client.get("/a");
+    assert_eq!(client.request("GET", "/a", &MAY_NOT_BRING[..1], b"").text(), "another one");
+    assert_eq!(client.get("/a").text(), "kept");
+}
+
 #[test]
 fn what_is_stale_stands_in_for_a_service_that_fails() {
     let origin = Origin::serve(|turn| {

@@ -32,7 +32,8 @@ impl Cached {
         let succeeded = answer.status.is_success() || answer.status.is_redirection();
         if succeeded && !safe.contains(&exchange.request.method) {
             let cache = &self.settings.cache;
-            let resource = cache.resource(exchange.place.listener(), &exchange.request);
+            let resource =
+                cache.resource(exchange.place.listener(), exchange.client.scheme, &exchange.request);
             cache.invalidate(resource, clock::now());
         }
     }
@@ -46,7 +47,7 @@ impl Cached {
         if answer.status != StatusCode::NOT_MODIFIED || asked.stale.take_if(is_other).is_none() {
             return false;
         }
-        self.settings.cache.remove(&asked.key);
+        self.give_up(asked);
         asked.conditional = false;
         asked.at = clock::now();
         ask_for_all(&mut exchange.request.headers);
@@ -74,15 +75,23 @@ impl Cached {
             }
         }
         cache.count(&asked.key, Outcome::Miss);
-        let (key, keeps) = (asked.key, asked.keeps && !asked.head);
-        if keeps {
-            stored = self.keep(asked, exchange, answer, now);
-        }
-        // What has come is newer than what was there, which is not given any more. A refusal says nothing of it.
-        if keeps && !stored && may_be_kept(told) {
-            cache.remove(&key);
+        if asked.keeps && !asked.head {
+            stored = self.keep(&mut asked, exchange, answer, now);
+            // What has come is newer than what was there, which is not given any more. A refusal says nothing of it.
+            if !stored && may_be_kept(told) {
+                self.give_up(&asked);
+            }
         }
         tell(answer, why, told, stored);
+    }
+
+    /// Removes what is kept, where its service has another answer by now that is not kept. A request that does not let
+    /// its answer be kept, or has credentials that the gateway did not judge, removes nothing: its answer says nothing
+    /// of the one for everybody else, and any client can send such a request.
+    fn give_up(&self, asked: &Asked) {
+        if asked.keeps && !asked.asker.authorization {
+            self.settings.cache.remove(&asked.key);
+        }
     }
 
     fn stands_in(&self, stale: &Entry, now: Instant) -> bool {
@@ -122,7 +131,7 @@ impl Cached {
         match found {
             Found::Unknown => return false,
             Found::Other => {
-                self.settings.cache.remove(&asked.key);
+                self.give_up(&asked);
                 return false;
             }
             Found::Same => {}
@@ -147,9 +156,7 @@ impl Cached {
             key::Place::of(cache, asked.primary, names, &asked.headers, who)
         };
         let Some((place, entry)) = renewed.and_then(|entry| Some((place(&entry)?, entry))) else {
-            if !asked.asker.authorization {
-                cache.remove(&asked.key);
-            }
+            self.give_up(asked);
             return false;
         };
         place.put(cache, entry)
@@ -161,9 +168,9 @@ impl Cached {
     }
 
     /// Keeps an answer, now or when its body has passed; whether it is going to.
-    fn keep(&self, asked: Asked, exchange: &Exchange, answer: &mut Response, now: Instant) -> bool {
+    fn keep(&self, asked: &mut Asked, exchange: &Exchange, answer: &mut Response, now: Instant) -> bool {
         let cache = &self.settings.cache;
-        let Some(term) = self.term(answer.status, &answer.headers, &asked, now) else { return false };
+        let Some(term) = self.term(answer.status, &answer.headers, asked, now) else { return false };
         // One that ends with its connection cannot be told from one that broke off (RFC 9111 section 3.3).
         if !answer.body.ends_surely() {
             return false;
@@ -174,7 +181,8 @@ impl Cached {
             .and_then(|names| key::Place::of(cache, asked.primary, names, &asked.headers, who));
         let Some(place) = place else { return false };
         let entry = entry(answer.status, &answer.headers, now, term);
-        let pending = Pending { place, entry, resource: asked.resource, asked: asked.at, claim: asked.claim };
+        let (resource, claim) = (asked.resource, asked.claim.take());
+        let pending = Pending { place, entry, resource, asked: asked.at, claim };
         match answer.body.take() {
             // Of one without content nobody asks for the end.
             Body::Stream(stream) if stream.remaining() != Some(0) => {
