@@ -34,6 +34,13 @@ impl Budgets {
     pub(super) fn fall_back(&self, key: Key, limit: &Limit, cost: u64, why: &str) -> Outcome {
         match self.when {
             WhenStoreFails::Local => Ok(self.locally(key, limit, cost)),
+            WhenStoreFails::Allow | WhenStoreFails::Deny => self.uncounted(limit, why),
+        }
+    }
+
+    /// Decides without Redis and without a count of this process: the word of a limit that has one, else a refusal.
+    pub(super) fn uncounted(&self, limit: &Limit, why: &str) -> Outcome {
+        match self.when {
             WhenStoreFails::Allow => {
                 self.counts.allow.fetch_add(1, Relaxed);
                 Ok(Decision {
@@ -45,7 +52,7 @@ impl Budgets {
                     ticket: Ticket { at_us: 0, origin: FROM_NOBODY },
                 })
             }
-            WhenStoreFails::Deny => {
+            WhenStoreFails::Local | WhenStoreFails::Deny => {
                 self.counts.unavailable.fetch_add(1, Relaxed);
                 Err(Unavailable(why.to_owned()))
             }
@@ -62,7 +69,7 @@ impl Budgets {
         if let Some(entry) = shard.entry(key, limit, now, self.room) {
             known = true;
             entry.touched = now;
-            self.seed(key, entry, &part, now);
+            self.count_used_before(key, entry, &part, now);
         }
         let decision = self.ask_local(key, &part, cost);
         if decision.admitted && known {
@@ -85,7 +92,7 @@ impl Budgets {
     }
 
     /// Counts this replica's part of what was used before the outage, once.
-    fn seed(&self, key: Key, entry: &mut Entry, part: &Limit, now: Instant) {
+    fn count_used_before(&self, key: Key, entry: &mut Entry, part: &Limit, now: Instant) {
         if std::mem::replace(&mut entry.seeded, true) {
             return;
         }

@@ -1,7 +1,8 @@
 //! The budgets of one limit in Redis, with permits leased ahead for keys that are asked often.
 //!
 //! Keys live in shards, each behind a lock that is held for a look-up and a few additions, never while waiting, and
-//! never while the connection is called: what a decision wants sent is collected under the lock and sent after it.
+//! never while the connection is called: what a decision wants sent is collected under the lock and sent after it. Nor
+//! does it read what a client chose: a key is found by its print, and its digest is made with no lock held.
 //! What one key knows and holds is `lease.rs`; how a request waits is `waiting.rs`; what happens without Redis is
 //! `away.rs`.
 
@@ -37,9 +38,16 @@ const SHARDS_PER_TIDY: usize = 4;
 const TIDIES_PER_LOCAL: usize = 32;
 /// Quiet keys are forgotten after their window, or after this.
 const LONGEST_REST: Duration = Duration::from_secs(600);
+/// Why a decision is made without Redis.
+const AWAY: &str = "Redis is away";
 
+#[derive(Debug)]
 enum Step {
     Decided(Decision),
+    /// Redis is away, and the limit counts nothing meanwhile.
+    Uncounted,
+    /// The key is not known by its print: the step needs the whole of it.
+    Unknown,
     Away(Key),
     Alone(Key),
     Wait(Key, oneshot::Receiver<Answer>),
@@ -252,8 +260,9 @@ impl Budgets {
         send.trip = Some(sent);
     }
 
-    fn step(&self, bytes: &[u8], limit: &Limit, cost: u64, send: &mut Send) -> Step {
-        let print = self.seed.print(bytes);
+    /// One look at a key; never [`Step::Unknown`] where the whole `key` is given. Nothing is to be sent unless a step has a
+    /// key.
+    fn step(&self, print: Print, key: Option<Key>, limit: &Limit, cost: u64, send: &mut Send) -> Step {
         let mut shard = self.shard(&print);
         // Under the lock: a thread that slept before it must not spend a lease that has ended.
         let now = self.clock.now();
@@ -267,9 +276,13 @@ impl Budgets {
             shard.leased += 1;
             return Step::Decided(decision);
         }
-        let key = shard.known(&print).unwrap_or_else(|| self.key(print, bytes));
+        let is_up = self.remote.is_up();
+        if !is_up && self.when != WhenStoreFails::Local {
+            return Step::Uncounted;
+        }
+        let Some(key) = key.or_else(|| shard.known(&print)) else { return Step::Unknown };
         shard.sweep(now, SWEPT_PER_ACCESS, send);
-        if !self.remote.is_up() {
+        if !is_up {
             return Step::Away(key);
         }
         let Some(entry) = shard.entry(key, limit, now, self.room) else { return Step::Alone(key) };
@@ -294,7 +307,7 @@ impl Budgets {
     /// Asks for this request alone: exactly its cost, nothing ahead.
     fn alone(&self, key: Key, limit: &Limit, cost: u64) -> Taken<'_> {
         if !self.remote.is_up() {
-            return Taken::Ready(self.fall_back(key, limit, cost, "Redis is away"));
+            return Taken::Ready(self.fall_back(key, limit, cost, AWAY));
         }
         let owed = match self.shard(&key.print).entries.get_mut(&key) {
             Some(entry) if entry.owes_under(limit) => self.debt(key, entry),
@@ -363,23 +376,29 @@ impl Budgets {
 
 impl Store for Budgets {
     fn take<'a>(&'a self, key: &[u8], limit: &Limit, cost: u64) -> Taken<'a> {
+        let (print, bytes) = (self.seed.print(key), key);
         if self.share.is_none() {
-            return self.alone(self.key(self.seed.print(key), key), limit, cost);
+            return self.alone(self.key(print, bytes), limit, cost);
         }
-        let mut send = Send::default();
-        match self.step(key, limit, cost, &mut send) {
-            Step::Decided(decision) => Taken::Ready(Ok(decision)),
-            Step::Away(key) => {
-                self.send(Some(key), send);
-                Taken::Ready(self.fall_back(key, limit, cost, "Redis is away"))
-            }
-            Step::Alone(key) => {
-                self.send(Some(key), send);
-                self.alone(key, limit, cost)
-            }
-            Step::Wait(key, answer) => {
-                self.send(Some(key), send);
-                self.wait(key, limit, cost, answer)
+        let (mut known, mut send) = (None, Send::default());
+        // Twice at most: with the whole key at hand there is nothing unknown.
+        loop {
+            match self.step(print, known, limit, cost, &mut send) {
+                Step::Unknown => known = Some(self.key(print, bytes)),
+                Step::Decided(decision) => return Taken::Ready(Ok(decision)),
+                Step::Uncounted => return Taken::Ready(self.uncounted(limit, AWAY)),
+                Step::Away(key) => {
+                    self.send(Some(key), send);
+                    return Taken::Ready(self.fall_back(key, limit, cost, AWAY));
+                }
+                Step::Alone(key) => {
+                    self.send(Some(key), send);
+                    return self.alone(key, limit, cost);
+                }
+                Step::Wait(key, answer) => {
+                    self.send(Some(key), send);
+                    return self.wait(key, limit, cost, answer);
+                }
             }
         }
     }

@@ -320,6 +320,37 @@ fn keys_of_any_length_are_counted_apart_and_neither_kept_nor_sent() {
 }
 
 #[test]
+fn a_key_is_digested_with_no_lock_held_and_only_where_it_is_counted() {
+    let limit = sliding(4);
+    for (when, is_up, counted) in [
+        (WhenStoreFails::Local, true, true),
+        (WhenStoreFails::Deny, true, true),
+        (WhenStoreFails::Local, false, true),
+        (WhenStoreFails::Deny, false, false),
+        (WhenStoreFails::Allow, false, false),
+    ] {
+        let house = House::new(1, Lease::default(), when);
+        house.fake.up.store(is_up, Relaxed);
+        let budgets = &house.replicas[0];
+        let print = budgets.seed.print(b"key");
+        // The step has the lock, and nothing to make a digest of.
+        let step = budgets.step(print, None, &limit, 1, &mut Send::default());
+        assert_eq!(matches!(step, Step::Unknown), counted, "{when:?} {is_up} {step:?}");
+        assert_eq!(matches!(step, Step::Uncounted), !counted, "{when:?} {is_up} {step:?}");
+        let whole = Some(budgets.key(print, b"key"));
+        let step = budgets.step(print, whole, &limit, 1, &mut Send::default());
+        assert!(!matches!(step, Step::Unknown), "{when:?} {is_up} {step:?}");
+        assert!(budgets.shard(&print).known(&print).is_some() == is_up);
+    }
+    // What is known by its print needs no digest.
+    let house = House::new(1, Lease::default(), WhenStoreFails::Local);
+    house.ask(0, &limit, 1);
+    let budgets = &house.replicas[0];
+    let step = budgets.step(budgets.seed.print(b"key"), None, &limit, 1, &mut Send::default());
+    assert!(matches!(step, Step::Wait(..)), "{step:?}");
+}
+
+#[test]
 fn what_is_counted_without_redis_is_the_same_key_over_a_reload() {
     let house = House::new(1, Lease::default(), WhenStoreFails::Local);
     house.fake.up.store(false, Relaxed);
