@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
-use super::ports::{Own, only_ours};
+use super::ports::Ours;
 
 /// How many connections the kernel holds until they are accepted.
 const BACKLOG: i32 = 4096;
@@ -14,15 +14,16 @@ const BACKLOG: i32 = 4096;
 pub struct Bound(Vec<Socket>);
 
 /// Binds one socket a core to the address. Port 0 lets the system choose; all sockets then share its choice. `ours` are
-/// the sockets by which this process listens already: they may be on the same port.
+/// the sockets by which this process listens already: they may be on the same port. May block, to read a table of the
+/// system.
 ///
 /// # Errors
 /// The address is taken, also by another process that shares ports, or cannot be bound.
-pub fn bind(address: SocketAddr, cores: usize, ours: &[Own]) -> io::Result<Bound> {
+pub fn bind(address: SocketAddr, cores: usize, ours: &Ours) -> io::Result<Bound> {
     if address.port() != 0 {
         // Sharing a port would hide that somebody else is there already: ask once without it.
         match bound(address, false) {
-            Err(error) if error.kind() != io::ErrorKind::AddrInUse || !only_ours(address, ours) => {
+            Err(error) if error.kind() != io::ErrorKind::AddrInUse || !ours.alone_at(address) => {
                 return Err(error);
             }
             _ => {}
@@ -72,6 +73,7 @@ mod tests {
     use std::net::TcpStream;
 
     use super::*;
+    use crate::listener::ports::Own;
 
     #[test]
     fn a_socket_that_only_asks_takes_no_connection() {
@@ -82,7 +84,7 @@ mod tests {
     }
 
     fn listen(address: &str, ours: &[Own]) -> io::Result<Vec<TcpListener>> {
-        bind(address.parse().unwrap(), 2, ours).and_then(Bound::listen)
+        bind(address.parse().unwrap(), 2, &Ours::new(ours.to_vec())).and_then(Bound::listen)
     }
 
     fn own(sockets: &[TcpListener]) -> Vec<Own> {
@@ -101,7 +103,7 @@ mod tests {
 
     #[test]
     fn an_address_that_is_bound_takes_no_connection_until_it_listens() {
-        let bound = bind("127.0.0.1:0".parse().unwrap(), 2, &[]).unwrap();
+        let bound = bind("127.0.0.1:0".parse().unwrap(), 2, &Ours::default()).unwrap();
         let address = bound.0[0].local_addr().unwrap().as_socket().unwrap();
         assert_eq!(TcpStream::connect(address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
         let _listening = bound.listen().unwrap();
@@ -113,10 +115,13 @@ mod tests {
     #[test]
     fn a_port_that_is_ours_can_be_had_on_every_other_address_too() {
         let all = ["127.0.0.1", "127.0.0.2", "0.0.0.0", "[::]", "[::1]"];
+        let (mut pairs, mut thirds) = (Vec::new(), 0);
         for from in all {
             for to in all.into_iter().filter(|to| *to != from) {
                 // One that is free on every address.
-                let Ok(free) = listen("[::]:0", &[]).or_else(|_| listen("0.0.0.0:0", &[])) else { return };
+                let Ok(free) = listen("[::]:0", &[]).or_else(|_| listen("0.0.0.0:0", &[])) else {
+                    panic!("no port is free")
+                };
                 let port = free[0].local_addr().unwrap().port();
                 drop(free);
                 let Ok(had) = listen(&format!("{from}:{port}"), &[]) else { continue };
@@ -135,6 +140,7 @@ mod tests {
                     crate::listener::ports::covers(at(a), at(b))
                 };
                 assert_eq!(overlap, reaches(from, to) || reaches(to, from), "{from} to {to}, not ours");
+                pairs.push((from, to));
                 // Another one that shares the port on an address that ours is not in the way of.
                 for third in all.into_iter().filter(|third| ![from, to].contains(third)) {
                     let Ok(theirs) = listen(&format!("{third}:{port}"), &ours) else { continue };
@@ -142,8 +148,15 @@ mod tests {
                     let hides = reaches(third, to) || reaches(to, third);
                     assert_eq!(taken.is_err(), hides, "{from} to {to}, {third} is theirs");
                     drop(theirs);
+                    thirds += 1;
                 }
             }
         }
+        // A machine may have no IPv6, and only Linux has all of 127.0.0.0/8.
+        let must = if cfg!(target_os = "linux") { &all[..3] } else { &["127.0.0.1", "0.0.0.0"][..] };
+        for (from, to) in must.iter().flat_map(|from| must.iter().map(move |to| (*from, *to))) {
+            assert!(from == to || pairs.contains(&(from, to)), "{from} to {to} was not judged");
+        }
+        assert!(thirds > 0 || !cfg!(target_os = "linux"), "no other socket was judged");
     }
 }

@@ -4,6 +4,7 @@
 //! somebody else is there is asked by a socket that does not share; where this process has sockets on the port itself
 //! that says nothing, and the system's table of listening sockets is read in its place.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -46,19 +47,35 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     plain(one) == plain(other) || covers(one, other) || covers(other, one)
 }
 
-/// Whether all that listens where `address` would is ours, and something is. Without a table of the system, what is ours
-/// is all that is known.
-pub(super) fn only_ours(address: SocketAddr, ours: &[Own]) -> bool {
-    if !ours.iter().any(|own| overlap(own.address, address)) {
-        return false;
-    }
-    let Ok(table) = listening(address.port()) else { return true };
-    let known = |inode: u64| ours.iter().any(|own| own.inode == Some(inode));
-    table.into_iter().all(|(other, inode)| !overlap(other, address) || known(inode))
+/// The sockets by which this process listens, to be asked about while addresses are bound, on a thread that may block.
+/// The system's table has a line for each connection too: it is read once, and only where an address overlaps.
+#[derive(Default)]
+pub struct Ours {
+    own: Vec<Own>,
+    /// All that listens; none where the system has no such table.
+    table: OnceCell<Option<Vec<(SocketAddr, u64)>>>,
 }
 
-/// The sockets that listen on a port, with the numbers of their inodes.
-fn listening(port: u16) -> io::Result<Vec<(SocketAddr, u64)>> {
+impl Ours {
+    /// These sockets.
+    pub fn new(own: Vec<Own>) -> Ours {
+        Ours { own, table: OnceCell::new() }
+    }
+
+    /// Whether all that listens where `address` would is ours, and something is. Without a table of the system, what is
+    /// ours is all that is known.
+    pub(super) fn alone_at(&self, address: SocketAddr) -> bool {
+        if !self.own.iter().any(|own| overlap(own.address, address)) {
+            return false;
+        }
+        let Some(table) = self.table.get_or_init(|| listening().ok()) else { return true };
+        let known = |inode: u64| self.own.iter().any(|own| own.inode == Some(inode));
+        table.iter().all(|(other, inode)| !overlap(*other, address) || known(*inode))
+    }
+}
+
+/// All sockets that listen, with the numbers of their inodes.
+fn listening() -> io::Result<Vec<(SocketAddr, u64)>> {
     let mut found = Vec::new();
     for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
         let file = match File::open(table) {
@@ -68,7 +85,7 @@ fn listening(port: u16) -> io::Result<Vec<(SocketAddr, u64)>> {
             Err(error) => return Err(error),
         };
         for line in BufReader::new(file).lines() {
-            found.extend(entry(&line?).filter(|(address, _)| address.port() == port));
+            found.extend(entry(&line?));
         }
     }
     Ok(found)
@@ -153,9 +170,23 @@ mod tests {
         let own = Own::of(&ours).unwrap();
         let wide =
             |of: &TcpListener| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), of.local_addr().unwrap().port());
-        assert!(only_ours(wide(&ours), &[own]) && only_ours(own.address, &[own]));
-        assert!(!only_ours(wide(&theirs), &[own]));
+        let known = Ours::new(vec![own]);
+        assert!(known.alone_at(wide(&ours)) && known.alone_at(own.address));
+        assert!(!known.alone_at(wide(&theirs)));
         let wrong = Own { address: theirs.local_addr().unwrap(), ..own };
-        assert!(!only_ours(wide(&theirs), &[own, wrong]), "there is one that is not ours");
+        assert!(!Ours::new(vec![own, wrong]).alone_at(wide(&theirs)), "there is one that is not ours");
+    }
+
+    #[test]
+    fn the_table_is_read_once_and_only_where_an_address_overlaps() {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let own = Own::of(&socket).unwrap();
+        let ours = Ours::new(vec![own]);
+        assert!(!ours.alone_at(SocketAddr::new(own.address.ip(), 1)) && ours.table.get().is_none());
+        assert!(ours.alone_at(own.address));
+        let read = ours.table.get().unwrap().as_ref().map(Vec::as_ptr);
+        assert!(read.is_some() || !cfg!(target_os = "linux"));
+        assert!(ours.alone_at(SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), own.address.port())));
+        assert_eq!(ours.table.get().unwrap().as_ref().map(Vec::as_ptr), read);
     }
 }

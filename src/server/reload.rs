@@ -1,8 +1,9 @@
 //! A new configuration takes over from the old one, whole or not at all.
 //!
-//! It is compiled off the cores, its new addresses are bound, and only then it is put in force; listeners that it
-//! has no more are closed last. Until [`background::begin`] nothing has changed that anybody could see, and that step is
-//! done whole or not at all; after it nothing can fail.
+//! It is compiled and its new addresses are bound on threads that may block, and only then it is put in force; listeners
+//! that it has no more are closed last. The last step that may fail is [`background::begin`], done whole or not at all.
+//! What can be seen of a reload that fails there: its new sockets listen by then, so that a connection that the system
+//! completed in that moment is reset. Nothing of the configuration in force has changed.
 
 use crate::runtime::hash::{HashMap, HashSet};
 use crate::runtime::{clock, task, time};
@@ -83,7 +84,7 @@ async fn reload(
             match compiled.snapshot {
                 Some(snapshot) => {
                     restart = needs_restart(started, &snapshot.sources.config);
-                    apply(inner, snapshot)
+                    apply(inner, snapshot).await
                 }
                 None if compiled.unreadable => Err(Failure::Environment("it cannot be read".to_owned())),
                 None => Err(Failure::Configuration),
@@ -151,11 +152,17 @@ struct Closing {
 }
 
 /// Binds, swaps, opens.
-fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Closing, Failure> {
-    let changes = sockets::changes(&inner.listening.borrow().bound, &wanted(&snapshot));
+async fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Closing, Failure> {
+    let bound = inner.listening.borrow().bound.clone();
+    let mut changes = sockets::changes(&bound, &wanted(&snapshot));
+    let (wanted, cores) = (std::mem::take(&mut changes.opened), inner.cores.count());
+    let reserved = task::spawn_blocking(move || sockets::reserve(&wanted, cores, &bound)).await;
+    if inner.draining.get() {
+        return Err(Failure::Ending);
+    }
+    let reserved = reserved.unwrap_or_else(|error| Err(format!("binding addresses broke down: {error}")));
     let first = inner.next_number.get();
-    let opened = sockets::open(&changes.opened, inner.cores.count(), &inner.listening.borrow().bound, first)
-        .map_err(Failure::Environment)?;
+    let opened = reserved.and_then(|reserved| reserved.open(first)).map_err(Failure::Environment)?;
     let before = inner.live.get();
     let snapshot = Arc::new(snapshot);
     background::begin(inner.environment.tools.as_ref(), Some(&before), &snapshot)

@@ -8,7 +8,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use crate::exchange::Name;
 use crate::listener::bind::{self, bind};
-use crate::listener::ports::{Own, covers};
+use crate::listener::ports::{Ours, Own, covers};
 
 /// A listener whose sockets are open.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -129,13 +129,13 @@ pub(super) fn open(
 }
 
 /// Binds every address, or none: what was bound is given up again where another fails. `bound` are the listeners that
-/// are open.
+/// are open. May block, see [`bind()`].
 pub(super) fn reserve(
     wanted: &[(Name, SocketAddr)],
     cores: usize,
     bound: &[Bound],
 ) -> Result<Reserved, String> {
-    let ours: Vec<Own> = bound.iter().flat_map(|bound| bound.own.iter().copied()).collect();
+    let ours = Ours::new(bound.iter().flat_map(|bound| bound.own.iter().copied()).collect());
     let reserve = |(name, address): &(Name, SocketAddr)| {
         let sockets = bind(*address, cores, &ours).map_err(|error| refused(name, *address, &error))?;
         Ok((Name::clone(name), *address, sockets))
