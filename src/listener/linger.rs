@@ -21,9 +21,9 @@ const ENDING: Duration = Duration::from_secs(2);
 /// How much of what a client still sends is read and thrown away.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Linger {
-    /// In all.
+    /// The longest time.
     pub(super) time: Duration,
-    /// In all.
+    /// The most bytes.
     pub(super) bytes: u64,
 }
 

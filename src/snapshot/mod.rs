@@ -52,9 +52,9 @@ pub struct Limits {
     pub idle: Duration,
     /// How long an answer is waited for once its HTTP/1 client has ended its own side.
     pub half_closed: Duration,
-    /// How long, and how many bytes of, what a refused client still sends are read.
+    /// The longest time for which what a refused client still sends is read and thrown away.
     pub linger: Duration,
-    /// The bytes of it.
+    /// The most bytes that are read of it.
     pub linger_bytes: u64,
     /// Concurrent HTTP/2 streams a connection.
     pub streams: u32,

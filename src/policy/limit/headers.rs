@@ -78,7 +78,7 @@ impl Styles {
         found.next().map(|(mine, theirs, field)| Conflict { mine, theirs, field })
     }
 
-    /// Whether the client is parts nothing.
+    /// Whether answers get no such field.
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
