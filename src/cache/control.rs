@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::exchange::headers::valid_name;
-use crate::exchange::{HeaderId, Headers};
+use crate::exchange::{HeaderId, Headers, http_date};
 
 /// The largest number of seconds that anybody means (RFC 9111 section 1.2.2).
 pub const MANY: u64 = 1 << 31;
@@ -136,11 +136,6 @@ pub fn date(headers: &Headers) -> Option<SystemTime> {
     let mut lines = headers.all_id(HeaderId::Date);
     let first = http_date(lines.next()?)?;
     lines.next().is_none().then_some(first)
-}
-
-/// A date of HTTP, in any of its three forms (RFC 9110 section 5.6.7).
-pub fn http_date(value: &[u8]) -> Option<SystemTime> {
-    httpdate::parse_http_date(std::str::from_utf8(value).ok()?).ok()
 }
 
 /// The shorter of two times counts, and what is no time is none.

@@ -6,6 +6,7 @@
 pub mod address;
 pub mod attempts;
 pub mod body;
+pub mod date;
 pub mod error;
 pub mod failure;
 pub mod headers;
@@ -30,6 +31,7 @@ use http::{Method, StatusCode, Version};
 
 pub use attempts::Attempts;
 pub use body::{Body, BodyStream, Frame};
+pub use date::http_date;
 pub use error::Error;
 pub use failure::{CallPhase, Cause, Extent, Failure, Party};
 pub use headers::{HeaderId, Headers};

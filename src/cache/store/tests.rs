@@ -7,8 +7,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::CacheBounds as Bounds;
-use crate::exchange::{Headers, Scheme};
 use crate::exchange::testing::Builder;
+use crate::exchange::{Headers, Scheme};
 
 fn key(number: u64) -> Key {
     Key::of([number.to_le_bytes().as_slice()])

@@ -2,8 +2,7 @@
 //! Decision 0019 says where the RFC leaves a choice, and where this departs from it.
 
 use crate::cache::Entry;
-use crate::cache::control::http_date;
-use crate::exchange::{HeaderId, Headers};
+use crate::exchange::{HeaderId, Headers, http_date};
 
 use super::serve::opaque;
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use http::StatusCode;
 
 use crate::cache::control::{self, CacheControl};
-use crate::exchange::{HeaderId, Headers};
+use crate::exchange::{HeaderId, Headers, http_date};
 
 use super::Settings;
 
@@ -101,7 +101,7 @@ pub(super) fn has_validator(headers: &Headers) -> bool {
 
 /// When it was last changed, where that can be read.
 pub(super) fn last_modified(headers: &Headers) -> Option<SystemTime> {
-    control::http_date(headers.get("last-modified")?)
+    http_date(headers.get("last-modified")?)
 }
 
 /// Final statuses whose answers are whole and mean the same to everybody who asks again.

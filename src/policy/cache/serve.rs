@@ -5,8 +5,8 @@ use std::time::Instant;
 use http::StatusCode;
 
 use crate::cache::Entry;
-use crate::cache::control::{MANY, date, http_date};
-use crate::exchange::{Body, Headers, Response};
+use crate::cache::control::{MANY, date};
+use crate::exchange::{Body, Headers, Response, http_date};
 
 use super::judge::last_modified;
 

@@ -4,9 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 
-use crate::cache::control::http_date;
 use crate::config::RetryOn;
-use crate::exchange::{CallPhase, Cause, Failure, HeaderId, Party, Request, Response};
+use crate::exchange::{CallPhase, Cause, Failure, HeaderId, Party, Request, Response, http_date};
 use crate::runtime::{clock, random, time};
 use crate::upstream::transport::upload::Upload;
 
