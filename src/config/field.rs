@@ -10,7 +10,7 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 use super::document::{Node, Scalar, ScalarType, Style, Value};
 use super::json::Json;
 use super::span::{Span, Spanned};
-use super::suggest::nearest;
+use super::suggest::{nearest, respelt};
 use super::text::{Text, quoted};
 use super::units::{self, Bad};
 use super::url::{self, HostPattern, Url};
@@ -236,6 +236,22 @@ impl<'a> Field<'a> {
         Some(size)
     }
 
+    /// The size of what is held in memory whole, within bounds; `most` is given in bytes and as written.
+    pub fn size_held(&self, least: u64, most: (u64, &str)) -> Option<u64> {
+        let size = self.size()?;
+        let name = quoted(self.name);
+        if size > most.0 {
+            let help = format!("the most is `{}`", most.1);
+            self.error(format!("{name} is held in memory whole: this is too much"), help);
+            return None;
+        }
+        if size < least {
+            self.error(format!("{name} is too small to be of use"), format!("the least is `{least}B`"));
+            return None;
+        }
+        Some(size)
+    }
+
     /// A percentage, as a share between 0 and 1.
     pub fn percentage(&self) -> Option<f64> {
         self.unit("a percentage", units::percentage)
@@ -243,6 +259,23 @@ impl<'a> Field<'a> {
 
     /// One of some words. `later` are words of the language that this version does not build.
     pub fn choice<T: Copy>(&self, words: &[(&str, T)], later: &[&str]) -> Option<T> {
+        self.chosen(words, later, true)
+    }
+
+    /// One of some words. None is suggested for another: for words that are dangerous to guess.
+    pub fn choice_unguessed<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
+        self.chosen(words, &[], false)
+    }
+
+    fn chosen<T: Copy>(&self, words: &[(&str, T)], later: &[&str], guess: bool) -> Option<T> {
+        let known: Vec<String> = words.iter().map(|(word, _)| quoted(word)).collect();
+        let help = format!("it is one of {}", known.join(", "));
+        let is_text = |scalar: &Scalar| matches!(scalar.resolve_type(), ScalarType::Text | ScalarType::Null);
+        if !matches!(&self.node.value, Value::Scalar(scalar) if is_text(scalar)) {
+            let what = format!("{} must be one word, not {}", quoted(self.name), self.node.described());
+            self.error(what, help);
+            return None;
+        }
         let text = self.text_as("one word")?;
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text.as_str()) {
             return Some(*value);
@@ -251,16 +284,14 @@ impl<'a> Field<'a> {
             self.out.add(not_yet(self.node.span, text.as_str()));
             return None;
         }
-        let known: Vec<String> = words.iter().map(|(word, _)| quoted(word)).collect();
         let what = format!("{} cannot be {}", quoted(self.name), text.shown());
-        let diagnostic =
-            Diagnostic::error(self.node.span, what).help(format!("it is one of {}", known.join(", ")));
-        let near = if text.is_expanded() {
-            None
-        } else {
-            nearest(text.as_str(), words.iter().map(|(word, _)| *word))
+        let names = words.iter().map(|(word, _)| *word);
+        let near = match guess {
+            _ if text.is_expanded() => None,
+            true => nearest(text.as_str(), names),
+            false => respelt(text.as_str(), names),
         };
-        self.out.add(diagnostic.did_you_mean(near));
+        self.out.add(Diagnostic::error(self.node.span, what).help(help).did_you_mean(near));
         None
     }
 
