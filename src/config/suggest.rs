@@ -18,7 +18,7 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 }
 
 /// The known word that differs from `word` only in case and in `-`, `_` or nothing between its parts.
-pub fn respelt<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn respelt<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let letters = |word: &str| -> Vec<char> { word.chars().take(MAX_LENGTH).collect() };
     let word = letters(word);
     known.into_iter().find(|candidate| same_letters(&word, &letters(candidate)))
