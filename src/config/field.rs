@@ -1,5 +1,7 @@
 //! Typed reading of one value. Every reader reports what is wrong and gives `None`, so that reading goes on.
 
+mod choice;
+
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -10,7 +12,6 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 use super::document::{Node, Scalar, ScalarType, Style, Value};
 use super::json::Json;
 use super::span::{Span, Spanned};
-use super::suggest::nearest;
 use super::text::{Text, quoted};
 use super::units::{self, Bad};
 use super::url::{self, HostPattern, Url};
@@ -236,32 +237,25 @@ impl<'a> Field<'a> {
         Some(size)
     }
 
+    /// The size of what is held in memory whole, within bounds; `most` is given in bytes and as written.
+    pub fn size_held(&self, least: u64, most: (u64, &str)) -> Option<u64> {
+        let size = self.size()?;
+        let name = quoted(self.name);
+        if size > most.0 {
+            let help = format!("the most is `{}`", most.1);
+            self.error(format!("{name} is held in memory whole: this is too much"), help);
+            return None;
+        }
+        if size < least {
+            self.error(format!("{name} is too small to be of use"), format!("the least is `{least}B`"));
+            return None;
+        }
+        Some(size)
+    }
+
     /// A percentage, as a share between 0 and 1.
     pub fn percentage(&self) -> Option<f64> {
         self.unit("a percentage", units::percentage)
-    }
-
-    /// One of some words. `later` are words of the language that this version does not build.
-    pub fn choice<T: Copy>(&self, words: &[(&str, T)], later: &[&str]) -> Option<T> {
-        let text = self.text_as("one word")?;
-        if let Some((_, value)) = words.iter().find(|(word, _)| *word == text.as_str()) {
-            return Some(*value);
-        }
-        if later.contains(&text.as_str()) {
-            self.out.add(not_yet(self.node.span, text.as_str()));
-            return None;
-        }
-        let known: Vec<String> = words.iter().map(|(word, _)| quoted(word)).collect();
-        let what = format!("{} cannot be {}", quoted(self.name), text.shown());
-        let diagnostic =
-            Diagnostic::error(self.node.span, what).help(format!("it is one of {}", known.join(", ")));
-        let near = if text.is_expanded() {
-            None
-        } else {
-            nearest(text.as_str(), words.iter().map(|(word, _)| *word))
-        };
-        self.out.add(diagnostic.did_you_mean(near));
-        None
     }
 
     /// A socket address: an IP address and a port.

@@ -112,9 +112,9 @@ const LISTENER: &[Key] = &[
 ];
 
 const LIMITS: &[Key] = &[
-    Key::optional("head", shape::size, "Size of a request head (default 16KiB)"),
-    Key::optional("headers", shape::integer, "Number of headers (default 100)"),
-    Key::optional("target", shape::size, "Size of a request target (default 8KiB)"),
+    Key::optional("head", shape::size, "Size of a request head (default 16KiB, 64B to 1GiB)"),
+    Key::optional("headers", shape::integer, "Number of headers (default 100, 1 to 10000)"),
+    Key::optional("target", shape::size, "Size of a request target (default 8KiB, at most 1GiB)"),
     Key::optional("body", shape::size, "Size of a request body (default 10MiB)"),
     Key::optional("head_timeout", shape::duration, "Time for a head (default 10s)"),
     Key::optional("body_timeout", shape::duration, "Longest gap in a request body (default 10s)"),
@@ -127,15 +127,23 @@ const LIMITS: &[Key] = &[
     Key::optional(
         "half_closed",
         shape::duration,
-        "How long an answer is waited for once its HTTP/1 client has ended its own side (default 250ms)",
+        "How long a request goes on after its HTTP/1 client has closed its sending side (default 250ms); `0s` is not at all",
     ),
     Key::optional(
         "linger",
         shape::duration,
-        "How long a body that was refused is still read, so that its client can read why (default 30s)",
+        "How long a body that was refused is still read, so that its client can read why (default 30s); `0s` is not at all",
     ),
-    Key::optional("linger_bytes", shape::size, "How much of such a body is read (default 32MiB)"),
-    Key::optional("streams", shape::integer, "HTTP/2 streams of a connection at a time (default 128)"),
+    Key::optional(
+        "linger_bytes",
+        shape::size,
+        "How much of such a body is read (default 32MiB, at least 1B)",
+    ),
+    Key::optional(
+        "streams",
+        shape::integer,
+        "HTTP/2 streams of a connection at a time (default 128, 1 to 100000)",
+    ),
     Key::optional(
         "connections_per_client",
         shape::integer,
@@ -153,7 +161,8 @@ pub(super) fn schema() -> Schema {
 }
 
 /// Reads `listeners`.
-pub(super) fn read(field: Field<'_>, vocabulary: Vocabulary<'_>) -> Vec<Listener> {
+/// `misplaced` says that `trusted_proxies` stands at the top of the file, which is reported there.
+pub(super) fn read(field: Field<'_>, vocabulary: Vocabulary<'_>, misplaced: bool) -> Vec<Listener> {
     named(field)
         .into_iter()
         .filter_map(|(name, field)| {
@@ -161,7 +170,7 @@ pub(super) fn read(field: Field<'_>, vocabulary: Vocabulary<'_>) -> Vec<Listener
             let hosts = section.read("hosts", Vec::new(), |f| {
                 f.list_of(|item| item.host_pattern().map(|host| Spanned::new(host, item.span())))
             });
-            let (trusted_proxies, trusted_headers) = trusted::read(&section);
+            let (trusted_proxies, trusted_headers) = trusted::read(&section, misplaced);
             let listener = Listener {
                 // A listener whose address is wrong is read to its end, so that all is reported, and left out.
                 listen: Spanned::new(SocketAddr::from(([127, 0, 0, 1], 0)), name.span),
@@ -183,7 +192,7 @@ pub(super) fn read(field: Field<'_>, vocabulary: Vocabulary<'_>) -> Vec<Listener
 
 /// The one listener of the short form, in the section of the whole file.
 pub(super) fn short(listen: Field<'_>, file: &Section<'_>) -> Option<Listener> {
-    let (trusted_proxies, trusted_headers) = trusted::read(file);
+    let (trusted_proxies, trusted_headers) = trusted::read(file, false);
     Some(Listener {
         name: Spanned::new("default".into(), listen.label()),
         listen: address(listen)?,
@@ -205,9 +214,9 @@ fn limits(field: Field<'_>) -> Option<Limits> {
     let section = Section::open(field, LIMITS)?;
     let default = Limits::default();
     Some(Limits {
-        head: section.read("head", default.head, |f| bounded(f, 1 << 30)),
+        head: section.read("head", default.head, |f| f.size_held(64, LARGEST)),
         headers: section.read("headers", default.headers, |f| f.integer(1..=10_000)),
-        target: section.read("target", default.target, |f| bounded(f, 1 << 30)),
+        target: section.read("target", default.target, |f| f.size_held(1, LARGEST)),
         body: section.read("body", default.body, |f| f.size()),
         head_timeout: section.read("head_timeout", default.head_timeout, |f| f.positive_duration()),
         body_timeout: section.read("body_timeout", default.body_timeout, |f| f.positive_duration()),
@@ -224,14 +233,5 @@ fn limits(field: Field<'_>) -> Option<Limits> {
     })
 }
 
-fn bounded(field: Field<'_>, most: u64) -> Option<u64> {
-    let size = field.size()?;
-    if size > most {
-        field.error(
-            format!("`{}` is held in memory whole: this is too much", field.name()),
-            "the most is `1GiB`",
-        );
-        return None;
-    }
-    Some(size)
-}
+/// The most that may be held in memory for one request, in bytes and as written.
+const LARGEST: (u64, &str) = (1 << 30, "1GiB");

@@ -90,8 +90,16 @@ pub enum LogFormat {
 /// The keys of a file.
 pub(super) const FILE: &[Key] = &[
     Key::optional("listen", shape::socket_address, "The address of the one listener, named `default`"),
-    Key::optional("trusted_proxies", shape::texts, "Networks whose word about the client is believed"),
-    Key::optional("trusted_headers", trusted::headers_schema, trusted::HEADERS),
+    Key::optional(
+        "trusted_proxies",
+        shape::texts,
+        "With `listen`: networks whose word about the client is believed",
+    ),
+    Key::optional(
+        "trusted_headers",
+        trusted::headers_schema,
+        "With `listen`: header fields of trusted proxies that are believed (default x-forwarded-for, -proto, -host and -port)",
+    ),
     Key::optional("listeners", listener::schema, "Several listeners by name"),
     Key::optional("upstreams", upstream::schema, "The services by name"),
     Key::optional("auth", || shape::map(shape::defined("auth")), "Authenticators by name"),
@@ -161,7 +169,7 @@ fn listeners(section: &Section<'_>, root: &Node, vocabulary: Vocabulary<'_>) -> 
                     problem.help("`listen` is the short form of one listener: move it into `listeners`");
                 section.out().add(problem.note(long.label(), "the long form"));
             }
-            let list = listener::read(long, vocabulary);
+            let list = listener::read(long, vocabulary, section.has("trusted_proxies"));
             if long.is_map() && long.node().entries().is_empty() {
                 long.error("no listener is written", "write `listen: 127.0.0.1:8080`");
             }

@@ -123,14 +123,15 @@ pub fn parse(key: &str) -> Result<RouteKey, BadKey> {
         return Err(bad(0..key.len(), "a route's pattern starts with `/`", FORM));
     };
     let methods = match key[..start].strip_suffix(' ') {
-        Some(list) => methods(list)?,
+        Some(list) => methods(list, &key[start..])?,
         None if start == 0 => Vec::new(),
         None => return Err(bad(0..start, "between methods and pattern stands one blank", FORM)),
     };
     Ok(RouteKey { methods, pattern: pattern(&key[start..], start)? })
 }
 
-fn methods(list: &str) -> Result<Vec<Arc<str>>, BadKey> {
+/// The methods of a key. `pattern` is what stands behind them.
+fn methods(list: &str, pattern: &str) -> Result<Vec<Arc<str>>, BadKey> {
     let mut methods: Vec<Arc<str>> = Vec::new();
     let mut at = 0;
     for method in list.split(',') {
@@ -145,6 +146,11 @@ fn methods(list: &str) -> Result<Vec<Arc<str>>, BadKey> {
         if method.bytes().any(|b| b.is_ascii_lowercase()) {
             let help = format!("methods count case: did you mean `{}`?", method.to_ascii_uppercase());
             return Err(bad(range, "not a method", help));
+        }
+        if method == "*" {
+            // A token, and so a method to the grammar, that no client sends.
+            let help = format!("a key without a method stands for all of them: write `{pattern}`");
+            return Err(bad(range, "`*` is not a method", help));
         }
         if method == "CONNECT" {
             // RFC 9110 section 9.3.6: its target is an authority, and what follows a 2xx is no HTTP.

@@ -17,6 +17,13 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
     best.map(|(_, candidate)| candidate)
 }
 
+/// The known word that differs from `word` only in case and in `-`, `_` or nothing between its parts.
+pub(super) fn respelt<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let letters = |word: &str| -> Vec<char> { word.chars().take(MAX_LENGTH).collect() };
+    let word = letters(word);
+    known.into_iter().find(|candidate| same_letters(&word, &letters(candidate)))
+}
+
 /// Longer words are cut: nobody mistypes a name of this length by a letter, and the work stays bounded.
 const MAX_LENGTH: usize = 64;
 

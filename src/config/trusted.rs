@@ -72,11 +72,13 @@ pub(super) fn headers_schema() -> Schema {
     shape::list(shape::choice(&names))
 }
 
-/// Reads `trusted_proxies` and `trusted_headers` of a section.
-pub(super) fn read(section: &Section<'_>) -> (Vec<Cidr>, TrustedHeaders) {
+/// Reads `trusted_proxies` and `trusted_headers` of a section. `misplaced` says that the first stands at a wrong place,
+/// which is reported there: its absence here is then no finding of its own.
+pub(super) fn read(section: &Section<'_>, misplaced: bool) -> (Vec<Cidr>, TrustedHeaders) {
     let proxies = section.read("trusted_proxies", Vec::new(), networks);
     let believed = section.read("trusted_headers", TrustedHeaders::default(), headers);
-    if let Some(idle) = section.get("trusted_headers").filter(|_| !section.has("trusted_proxies")) {
+    let trusts = misplaced || section.has("trusted_proxies");
+    if let Some(idle) = section.get("trusted_headers").filter(|_| !trusts) {
         let what =
             format!("{} does nothing without {}", quoted("trusted_headers"), quoted("trusted_proxies"));
         idle.out().add(Diagnostic::error(idle.label(), what).help("name the networks of your proxies"));
@@ -97,6 +99,22 @@ fn networks(field: Field<'_>) -> Option<Vec<Cidr>> {
 }
 
 fn headers(field: Field<'_>) -> Option<TrustedHeaders> {
-    let list = field.list_of(|item| item.choice(NAMES, &[]))?;
+    if !field.is_list() && !field.node().is_null() {
+        let names: Vec<String> = NAMES.iter().map(|(name, _)| quoted(name)).collect();
+        let what = format!("{} must be a list, not {}", quoted(field.name()), field.node().described());
+        field.error(what, format!("write a list of any of {}; `[]` believes none of them", names.join(", ")));
+        return None;
+    }
+    let mut seen = Vec::new();
+    let list = field.list_of(|item| {
+        // A wrong guess could offer a field that a client can set: all names are listed.
+        let header = item.choice_unguessed(NAMES)?;
+        if seen.contains(&header) {
+            item.error("this name stands twice", "write it once");
+            return None;
+        }
+        seen.push(header);
+        Some(header)
+    })?;
     Some(list.into_iter().collect())
 }

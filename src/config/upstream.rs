@@ -94,7 +94,7 @@ pub struct Timeouts {
     /// From the request being sent to the head of the answer, where it was written: else the default, which a
     /// route's longer `timeout` lifts.
     pub response: Option<Duration>,
-    /// The longest gap in a body or tunnel.
+    /// The longest gap in a body.
     pub idle: Duration,
 }
 
@@ -163,12 +163,12 @@ const UPSTREAM: &[Key] = &[
 const TIMEOUTS: &[Key] = &[
     Key::optional("connect", shape::duration, "To connect (default 1s)"),
     Key::optional("response", shape::duration, "From the request sent to the answer's head (default 15s)"),
-    Key::optional("idle", shape::duration, "The longest gap in a body or tunnel (default 60s)"),
+    Key::optional("idle", shape::duration, "The longest gap in a body (default 60s)"),
 ];
 
 const LIMITS: &[Key] = &[
-    Key::optional("head", shape::size, "Size of an answer's head (default 64KiB, at most 1MiB)"),
-    Key::optional("headers", shape::integer, "Number of its headers (default 256)"),
+    Key::optional("head", shape::size, "Size of an answer's head (default 64KiB, 64B to 1MiB)"),
+    Key::optional("headers", shape::integer, "Number of its headers (default 256, 1 to 10000)"),
 ];
 
 fn limits_schema() -> Schema {
@@ -240,9 +240,5 @@ fn limits(field: Field<'_>) -> Option<AnswerLimits> {
 }
 
 fn head_size(field: Field<'_>) -> Option<u32> {
-    let size = u32::try_from(field.size()?).ok().filter(|size| *size <= AnswerLimits::MAX_HEAD);
-    if size.is_none() {
-        field.error("a head is held in memory whole: this is too much", "the most is `1MiB`");
-    }
-    size
+    u32::try_from(field.size_held(64, (AnswerLimits::MAX_HEAD.into(), "1MiB"))?).ok()
 }

@@ -330,6 +330,10 @@ impl Connection {
             (true, Version::HTTP_10) => ConnectionLine::KeepAlive,
             (true, _) => ConnectionLine::None,
         };
+        if framing == Framing::UntilClose {
+            // Trailers need chunks (RFC 9110 section 6.5.1): none will come.
+            answer.headers.remove_id(HeaderId::Trailer);
+        }
         encode::response_head(self.wire.out().small(), answer.status, &answer.headers, framing, connection);
         let mut body =
             if peer.was_head || framing == Framing::None { Body::Empty } else { answer.body.take() };

@@ -406,6 +406,8 @@ fn what_announces_trailers_passes_with_them() {
     });
     assert_eq!(over_h2.headers["trailer"], "x-sum");
     assert_eq!(over_h2.trailers.as_ref().map(HeaderMap::len), Some(1));
+    let old = gateway.raw("GET /api/x HTTP/1.0\r\nHost: gw.test\r\n\r\n");
+    assert_eq!((old.text().as_str(), old.header("trailer")), ("{}", None), "HTTP/1.0 has no trailers");
     for target in ["/shaped/x", "/kept/x", "/kept/x"] {
         let answer = gateway.get(target);
         let announced = answer.headers.has("trailer");

@@ -175,6 +175,10 @@ impl Cached {
         if !answer.body.ends_surely() {
             return false;
         }
+        // Trailers are not kept. Where they are announced, nothing is, and `stored` is not said.
+        if answer.headers.has_id(HeaderId::Trailer) {
+            return false;
+        }
         dated(&mut answer.headers);
         let who = exchange.identity.as_deref();
         let place = key::varying(&answer.headers)

@@ -84,9 +84,15 @@ const NEVER_EXPOSED: &[&str] = &[
     "location",
     "refresh",
     "repr-digest",
+    "server",
     "vary",
+    "via",
+    "x-powered-by",
     "x-request-id",
 ];
+
+/// How the names begin that only policies of the gateway set: what a source says would contradict them.
+const GATEWAYS_OWN: [&str; 3] = ["access-control-", "ratelimit", "x-ratelimit-"];
 
 /// Reads a source; `None` after what is wrong was reported.
 pub(super) fn read(
@@ -200,6 +206,11 @@ fn fallback(section: &Section<'_>) -> Option<Option<bytes::Bytes>> {
 fn exposed(field: Field<'_>) -> Option<String> {
     let name = field.filled()?.into_string().to_ascii_lowercase();
     let id = HeaderId::of(name.as_bytes());
+    if GATEWAYS_OWN.iter().any(|own| name.starts_with(own)) {
+        let what = format!("`{name}` of a source never reaches the client");
+        field.error(what, "only `cors` and `rate_limit` of the gateway set such headers: remove it");
+        return None;
+    }
     if !valid_name(name.as_bytes()) || id.hop_by_hop() || NEVER_EXPOSED.contains(&name.as_str()) {
         let what = format!("`{name}` of a source never reaches the client");
         field.error(what, "it speaks of the source's own answer, which the client does not get: remove it");
