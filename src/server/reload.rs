@@ -157,9 +157,6 @@ async fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Closing, Failure> {
     let mut changes = sockets::changes(&bound, &wanted(&snapshot));
     let (wanted, cores) = (std::mem::take(&mut changes.opened), inner.cores.count());
     let reserved = task::spawn_blocking(move || sockets::reserve(&wanted, cores, &bound)).await;
-    if inner.draining.get() {
-        return Err(Failure::Ending);
-    }
     let reserved = reserved.unwrap_or_else(|error| Err(format!("binding addresses broke down: {error}")));
     let first = inner.next_number.get();
     let opened = reserved.and_then(|reserved| reserved.open(first)).map_err(Failure::Environment)?;
