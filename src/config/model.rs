@@ -156,7 +156,7 @@ fn listeners(section: &Section<'_>, root: &Node, vocabulary: Vocabulary<'_>) -> 
     let (short, long) = (section.get("listen"), section.get("listeners"));
     for key in ["trusted_proxies", "trusted_headers"] {
         if let (Some(_), Some(trusted)) = (long, section.get(key)) {
-            let problem = Diagnostic::error(trusted.label(), format!("`{key}` stands beside `listen` alone"));
+            let problem = Diagnostic::error(trusted.label(), format!("`{key}` stands with `listen` alone"));
             section.out().add(problem.help("write it into each of the `listeners` that it is for"));
         }
     }

@@ -63,8 +63,8 @@ impl<'c> Check<'c> {
                 return;
             }
             Expr::Struct(_) => {
-                let mend = Some("a map is written `{\"key\": value}`".into());
-                self.error(self.parsed.token(part), "messages cannot be made", mend);
+                let help = Some("a map is written `{\"key\": value}`".into());
+                self.error(self.parsed.token(part), "messages cannot be made", help);
             }
             _ => {}
         }
@@ -77,8 +77,8 @@ impl<'c> Check<'c> {
         name.starts_with('@') || self.bound.contains(&name)
     }
 
-    fn error(&mut self, at: super::error::Span, what: impl Into<String>, mend: Option<String>) {
-        self.findings.errors.push(at.error(what, mend));
+    fn error(&mut self, at: super::error::Span, what: impl Into<String>, help: Option<String>) {
+        self.findings.errors.push(at.error(what, help));
     }
 
     fn path(&mut self, part: &IdedExpr, root: &str, keys: &[Key]) {
@@ -129,13 +129,13 @@ impl<'c> Check<'c> {
         let given = call.args.len();
         match wanted {
             [] if target.is_some() => {
-                let mend = Some(format!("write `{name}(x)`"));
-                self.error(at, format!("`{name}` is not called on a value"), mend);
+                let help = Some(format!("write `{name}(x)`"));
+                self.error(at, format!("`{name}` is not called on a value"), help);
             }
             [] => {
                 let arguments = if function.member.contains(&0) { "" } else { "part" };
-                let mend = format!("write `text.{name}({arguments})`");
-                self.error(at, format!("`{name}` is called on a value"), Some(mend));
+                let help = format!("write `text.{name}({arguments})`");
+                self.error(at, format!("`{name}` is called on a value"), Some(help));
             }
             _ if !wanted.contains(&given) => {
                 let counts: Vec<String> = wanted.iter().map(usize::to_string).collect();

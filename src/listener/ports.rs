@@ -1,4 +1,4 @@
-//! Who listens on a port, as the system tells it.
+//! Who listens on a port, as the system reports it.
 //!
 //! Sockets that share a port (`SO_REUSEPORT`) hide one another: the kernel lets every process of one user join. Whether
 //! somebody else is there is asked by a socket that does not share; where this process has sockets on the port itself

@@ -28,7 +28,7 @@ impl Peer {
     }
 }
 
-/// How the answer's end is told (RFC 9112 section 6.3).
+/// How the end of the answer is marked (RFC 9112 section 6.3).
 pub(super) fn framing(answer: &Response, peer: Peer) -> Framing {
     let none = answer.status.is_informational()
         || matches!(answer.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)

@@ -139,28 +139,28 @@ impl Stage {
 fn is_as(cell: &Cell, answer: &Answer, now: SystemTime, row: &[&str]) {
     let number = |text: &str| text.parse::<i64>().unwrap_or_else(|_| panic!("{text}: {row:#?}"));
     for (name, value) in &cell.lines {
-        let told = answer.header(name);
+        let shown = answer.header(name);
         match (*name, *value) {
-            (_, "") => assert_eq!(told, None, "{name}: {row:#?}"),
+            (_, "") => assert_eq!(shown, None, "{name}: {row:#?}"),
             ("age", value) => {
-                let late = number(told.unwrap_or_else(|| panic!("no age: {row:#?}"))) - number(value);
-                assert!((0..SLACK).contains(&late), "age {told:?}: {row:#?}");
+                let late = number(shown.unwrap_or_else(|| panic!("no age: {row:#?}"))) - number(value);
+                assert!((0..SLACK).contains(&late), "age {shown:?}: {row:#?}");
             }
             ("date", "now") => {
-                let date = httpdate::parse_http_date(told.unwrap()).unwrap();
+                let date = httpdate::parse_http_date(shown.unwrap()).unwrap();
                 let off = date.duration_since(now - Duration::from_secs(1)).unwrap();
-                assert!(off < Duration::from_secs(SLACK as u64), "{told:?}: {row:#?}");
+                assert!(off < Duration::from_secs(SLACK as u64), "{shown:?}: {row:#?}");
             }
-            (_, value) => assert_eq!(told, Some(&*timed(value, now)), "{name}: {row:#?}"),
+            (_, value) => assert_eq!(shown, Some(&*timed(value, now)), "{name}: {row:#?}"),
         }
     }
     for bare in &cell.bare {
         let said = status_of(answer);
         match bare.strip_prefix("ttl=") {
             Some(ttl) => {
-                let told = said.strip_prefix("hit; ttl=").unwrap_or_else(|| panic!("{said}: {row:#?}"));
-                let early = number(ttl) - number(told);
-                assert!((0..SLACK).contains(&early), "ttl {told}: {row:#?}");
+                let shown = said.strip_prefix("hit; ttl=").unwrap_or_else(|| panic!("{said}: {row:#?}"));
+                let early = number(ttl) - number(shown);
+                assert!((0..SLACK).contains(&early), "ttl {shown}: {row:#?}");
             }
             None => assert_eq!(said, *bare, "{row:#?}"),
         }

@@ -116,16 +116,16 @@ routes:
     assert_eq!(get("/hosts").text(), "public");
     assert_eq!(get("/header").json()["is"], "shop.example.com");
     get("/api/x");
-    let told = |name: &str| origin.last().headers.all(name).join("|");
-    let service = ["x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip"].map(told);
+    let outgoing = |name: &str| origin.last().headers.all(name).join("|");
+    let service = ["x-forwarded-proto", "x-forwarded-host", "x-forwarded-port", "x-real-ip"].map(outgoing);
     assert_eq!(service, ["https", "shop.example.com", "443", "203.0.113.9"]);
-    assert_eq!(told("x-forwarded-for"), "203.0.113.9, 127.0.0.1");
-    assert_eq!(told("host"), origin.address().to_string(), "the upstream's own");
+    assert_eq!(outgoing("x-forwarded-for"), "203.0.113.9, 127.0.0.1");
+    assert_eq!(outgoing("host"), origin.address().to_string(), "the upstream's own");
     get("/as-client/x");
-    assert_eq!(told("host"), "shop.example.com");
+    assert_eq!(outgoing("host"), "shop.example.com");
     let lines = and(&[("X-Forwarded-Port", "8443")]);
     client.request("GET", "/as-client/x", &lines, b"");
-    let service = ["host", "x-forwarded-host", "x-forwarded-port"].map(told);
+    let service = ["host", "x-forwarded-host", "x-forwarded-port"].map(outgoing);
     assert_eq!(service, ["shop.example.com:8443", "shop.example.com:8443", "8443"]);
     assert_eq!(gateway.log(8)[0]["host"], "shop.example.com");
 }
@@ -358,8 +358,8 @@ routes: { /x: { redirect: { path: /y } } }
             &["-H", "x-forwarded-host: shop.example.com", "-H", "x-forwarded-proto: https"],
         ];
         let out = Gateway::prepare(&[]).run(&arguments.concat(), config);
-        let told: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
-        (told["listener"]["name"].clone(), told["action"].to_string())
+        let outgoing: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+        (outgoing["listener"]["name"].clone(), outgoing["action"].to_string())
     };
     let (listener, action) = explain("10.0.0.2");
     assert!(listener == "shop" && action.contains("https://shop.example.com/y"), "{listener} {action}");

@@ -20,7 +20,7 @@ use crate::wire::pattern;
 /// Bytes of a body that are sent at once.
 const PIECE: usize = 8 * 1024;
 
-/// How long the gateway waits for a client that it has told to go.
+/// How long the gateway waits for a client after its GOAWAY.
 const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// Opens the streams of a plan one after the other, without waiting for their answers.

@@ -64,7 +64,7 @@ impl Scenario {
         matches!(self, Scenario::Limited | Scenario::Queued | Scenario::Tripped)
     }
 
-    /// Whether services do what they should, for whoever waits long enough.
+    /// Whether services do what they should, for clients that wait long enough.
     pub(crate) fn is_well(self) -> bool {
         !matches!(self, Scenario::Faulty | Scenario::Retried | Scenario::Tripped)
     }

@@ -26,7 +26,7 @@ pub(crate) struct Visit {
     pub(crate) read: bool,
     /// Whether its connection had carried a request before.
     pub(crate) reused: bool,
-    /// What it was told of the time that is left, in milliseconds.
+    /// The time that is left as it was given, in milliseconds.
     pub(crate) left: Option<u64>,
 }
 

@@ -349,7 +349,7 @@ impl Services {
             whole.extend_from_slice(&body);
             whole.extend_from_slice(if chunked { b"\r\n0\r\n\r\n" } else { b"" });
             whole.extend_from_slice(b"HTTP/1.1 200 OK\r\nx-sim: 0\r\ncontent-length: 2\r\n\r\n{}");
-            // In one piece: what comes once the connection carries the next request cannot be told from its answer.
+            // In one piece: what comes once the connection carries the next request cannot be distinguished from its answer.
             wire.end.write_at_once(whole);
         } else if !chunked {
             let mut whole = head.into_bytes();

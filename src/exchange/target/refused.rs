@@ -68,7 +68,7 @@ impl fmt::Display for TargetError {
 
 impl std::error::Error for TargetError {}
 
-/// A target that breaks the rules of the edge is refused, and the client told why.
+/// A target that breaks the rules of the edge is refused with the reason.
 impl From<TargetError> for Error {
     fn from(error: TargetError) -> Error {
         Error::new(ErrorKind::MalformedRequest).reason("target").detail(error.reason())

@@ -26,7 +26,7 @@ fn compile(text: &str) -> Expression {
     Expression::compile(text, &scope()).unwrap_or_else(|errors| panic!("{text}: {errors:?}"))
 }
 
-/// The first error's text, the part of the expression it points at, and its mend.
+/// The first error's text, the part of the expression it points at, and its help.
 fn error(text: &str) -> (String, String, Option<String>) {
     let errors = Expression::compile(text, &scope()).expect_err(text);
     let first = &errors[0];
@@ -315,8 +315,8 @@ const MISTAKES: &[(&str, &str, &str, Option<&str>)] = &[
 #[test]
 #[allow(clippy::too_many_lines, reason = "a table")]
 fn mistakes_are_found_at_load_where_they_are() {
-    for &(text, what, at, mend) in MISTAKES {
-        assert_eq!(error(text), (what.to_owned(), at.to_owned(), mend.map(str::to_owned)), "{text}");
+    for &(text, what, at, help) in MISTAKES {
+        assert_eq!(error(text), (what.to_owned(), at.to_owned(), help.map(str::to_owned)), "{text}");
     }
     let forbidden = Expression::compile("a.b || has(identity.id)", &Scope::default()).unwrap_err();
     assert_eq!(forbidden.len(), 2, "all faults at once");

@@ -19,20 +19,20 @@ pub(super) enum Found {
 
 /// Whether a 304 with these lines, which answers our own condition, speaks of what is kept with those. A tag decides
 /// alone; without one the date of the last change does. A 304 without validators can only mean what it was asked for.
-pub(super) fn is_of(kept: &Headers, told: &Headers) -> bool {
-    match (kept.get("etag"), told.get("etag")) {
+pub(super) fn is_of(kept: &Headers, fresh: &Headers) -> bool {
+    match (kept.get("etag"), fresh.get("etag")) {
         (Some(own), Some(new)) => opaque(own) == opaque(new),
-        (None, Some(_)) => same_date(kept, told) == Some(true),
-        (_, None) => same_date(kept, told).unwrap_or(true),
+        (None, Some(_)) => same_date(kept, fresh) == Some(true),
+        (_, None) => same_date(kept, fresh).unwrap_or(true),
     }
 }
 
 /// What the head of a whole answer, without its content, says of what is kept: all validators that it has must be the
 /// same, and so must the length.
-pub(super) fn compare(kept: &Entry, told: &Headers) -> Found {
-    let tag = told.get("etag").map(|new| kept.headers.get("etag").map(opaque) == Some(opaque(new)));
-    let date = same_date(&kept.headers, told);
-    let length = told.get_id(HeaderId::ContentLength);
+pub(super) fn compare(kept: &Entry, fresh: &Headers) -> Found {
+    let tag = fresh.get("etag").map(|new| kept.headers.get("etag").map(opaque) == Some(opaque(new)));
+    let date = same_date(&kept.headers, fresh);
+    let length = fresh.get_id(HeaderId::ContentLength);
     let length = length.map(|new| new == itoa::Buffer::new().format(kept.body.len()).as_bytes());
     match (tag, date, length) {
         (Some(false), ..) | (_, Some(false), _) | (.., Some(false)) => Found::Other,
@@ -42,19 +42,19 @@ pub(super) fn compare(kept: &Entry, told: &Headers) -> Found {
 }
 
 /// Whether both were last changed at the same time; `None` where the new lines do not say when.
-fn same_date(kept: &Headers, told: &Headers) -> Option<bool> {
-    let new = told.get("last-modified")?;
+fn same_date(kept: &Headers, fresh: &Headers) -> Option<bool> {
+    let new = fresh.get("last-modified")?;
     let own = kept.get("last-modified");
     let same = |own: &[u8]| own == new || (http_date(own).is_some() && http_date(own) == http_date(new));
     Some(own.is_some_and(same))
 }
 
-/// The lines of what is kept, each replaced by those of its name in `told` (RFC 9111 section 3.2).
-pub(super) fn merged(kept: &Headers, told: &Headers) -> Headers {
+/// The lines of what is kept, each replaced by those of its name in `fresh` (RFC 9111 section 3.2).
+pub(super) fn merged(kept: &Headers, fresh: &Headers) -> Headers {
     let mut headers = Headers::with_capacity(24, 1024);
-    let renews = |name: &[u8]| !of_content(name) && told.iter().any(|(_, new, _)| new == name);
+    let renews = |name: &[u8]| !of_content(name) && fresh.iter().any(|(_, new, _)| new == name);
     headers.extend_from(kept, |_, name, _| !renews(name));
-    headers.extend_from(told, |_, name, _| !of_content(name));
+    headers.extend_from(fresh, |_, name, _| !of_content(name));
     headers
 }
 
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn a_304_speaks_of_what_has_its_validators() {
-        for (kept, told, is) in [
+        for (kept, fresh, is) in [
             (&[TAG][..], &[TAG][..], true),
             (&[TAG], &[WEAK], true),
             (&[WEAK], &[TAG], true),
@@ -121,14 +121,14 @@ mod tests {
             (&[NOON], &[TAG], false),
             (&[NOON], &[TAG, NOON], true),
         ] {
-            assert_eq!(is_of(&head(kept), &head(told)), is, "{kept:?} {told:?}");
+            assert_eq!(is_of(&head(kept), &head(fresh)), is, "{kept:?} {fresh:?}");
         }
     }
 
     #[test]
     fn the_head_of_a_whole_answer_is_compared_whole() {
         let length = |length| ("content-length", length);
-        for (kept, told, found) in [
+        for (kept, fresh, found) in [
             (&[TAG, NOON][..], &[TAG, SAME, length("5")][..], Found::Same),
             (&[TAG, NOON], &[TAG], Found::Same),
             (&[TAG], &[WEAK], Found::Same),
@@ -150,7 +150,7 @@ mod tests {
                 lifetime: Duration::ZERO,
                 keep: Duration::ZERO,
             };
-            assert_eq!(compare(&entry, &head(told)), found, "{kept:?} {told:?}");
+            assert_eq!(compare(&entry, &head(fresh)), found, "{kept:?} {fresh:?}");
         }
     }
 }

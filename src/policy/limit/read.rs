@@ -58,7 +58,7 @@ const LIMIT: &[ConfigKey] = &[
     ConfigKey::optional(
         "headers",
         || shape::list(shape::choice(STYLES)),
-        "How the client is told (default [draft-8], where that goes with the other limits)",
+        "How the client learns of it (default [draft-8], where that goes with the other limits)",
     ),
     ConfigKey::optional("status", shape::integer, "The status of a refusal (default 429)"),
     ConfigKey::optional(

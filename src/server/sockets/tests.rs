@@ -90,9 +90,9 @@ fn all_or_nothing_is_bound_and_the_fault_names_listener_address_and_mend() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let list = [(Name::from("good"), "127.0.0.1:0".parse().unwrap()), (Name::from("public"), address)];
-    let Err(told) = open(&list, 2, &[], 0) else { panic!("the port is taken") };
-    assert!(told.contains("`public`") && told.contains(&address.to_string()), "{told}");
-    assert!(told.contains("taken") && told.contains("choose another port"), "{told}");
+    let Err(refused) = open(&list, 2, &[], 0) else { panic!("the port is taken") };
+    assert!(refused.contains("`public`") && refused.contains(&address.to_string()), "{refused}");
+    assert!(refused.contains("taken") && refused.contains("choose another port"), "{refused}");
 }
 
 #[test]

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     /// `for host proto` of every element, with `-` where one is absent.
-    fn told(lines: &[&str]) -> Option<Vec<String>> {
+    fn texts_of(lines: &[&str]) -> Option<Vec<String>> {
         let text = |value: &Option<Cow<'_, [u8]>>| {
             value.as_ref().map_or("-".to_owned(), |value| String::from_utf8_lossy(value).into_owned())
         };
@@ -125,7 +125,7 @@ mod tests {
             (&["for=\"\";secret=a;secret=b"], &[" - -"]),
         ] {
             assert_eq!(
-                told(lines).as_deref(),
+                texts_of(lines).as_deref(),
                 Some(elements.iter().map(|e| (*e).to_owned()).collect::<Vec<_>>().as_slice()),
                 "{lines:?}"
             );
@@ -150,8 +150,8 @@ mod tests {
             "proto=http;host=a;PROTO=https",
             "for=\", for=192.0.2.1",
         ] {
-            assert_eq!(told(&[line]), None, "{line}");
-            assert_eq!(told(&["for=a", line]), None, "{line}");
+            assert_eq!(texts_of(&[line]), None, "{line}");
+            assert_eq!(texts_of(&["for=a", line]), None, "{line}");
         }
     }
 }

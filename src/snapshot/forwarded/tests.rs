@@ -62,7 +62,7 @@ fn only_the_fields_that_are_named_are_believed() {
         ("x-real-ip", "5.6.7.8"),
         ("forwarded", "for=1.2.3.4;proto=https;host=\"a.test:8443\""),
     ];
-    for (fields, told) in [
+    for (fields, outcome) in [
         (&[][..], "10.0.0.1 http -"),
         (&[TrustedHeader::ForwardedFor], "1.2.3.4 http -"),
         (&[TrustedHeader::ForwardedProto], "10.0.0.1 https -"),
@@ -73,7 +73,7 @@ fn only_the_fields_that_are_named_are_believed() {
         (&[TrustedHeader::Forwarded], "1.2.3.4 https a.test:8443"),
         (USUAL, "1.2.3.4 https a.test:8443"),
     ] {
-        assert_eq!(believed(fields, PEER, &lines).unwrap(), told, "{fields:?}");
+        assert_eq!(believed(fields, PEER, &lines).unwrap(), outcome, "{fields:?}");
     }
 }
 
@@ -104,8 +104,8 @@ fn what_cannot_be_a_host_or_scheme_is_not_taken() {
         );
     }
     for proto in ["", "ftp", "httpsx", "https/1.1"] {
-        let told = believed(USUAL, PEER, &[("x-forwarded-proto", proto)]).unwrap();
-        assert_eq!(told, "10.0.0.1 http -", "{proto}");
+        let outcome = believed(USUAL, PEER, &[("x-forwarded-proto", proto)]).unwrap();
+        assert_eq!(outcome, "10.0.0.1 http -", "{proto}");
     }
     assert_eq!(believed(USUAL, PEER, &[("x-forwarded-proto", "HTTPS")]).unwrap(), "10.0.0.1 https -");
     for lines in [

@@ -1,4 +1,4 @@
-//! How often services are asked, and what they are told.
+//! How often services are asked, and with what time left.
 
 use crate::config::{ATTEMPTS, RACED, RETRIED};
 use crate::plan::{Route, SCENARIOS, Scenario};
@@ -129,7 +129,7 @@ fn spent(world: &World<'_>, faults: &mut Vec<String>) {
     }
 }
 
-/// A source is told what is left of its time, for each attempt anew.
+/// A source gets what is left of its time, for each attempt anew.
 fn left(world: &World<'_>, token: u64, faults: &mut Vec<String>) {
     let visits = world.visits(token);
     for visit in visits {
@@ -138,19 +138,17 @@ fn left(world: &World<'_>, token: u64, faults: &mut Vec<String>) {
                 == visit.endpoint.ip().to_string().starts_with("10.0.1.")
         });
         let (Some(left), Some(first)) = (visit.left, of_source.map(|other| other.at).min()) else {
-            faults.push(format!("request {token} reached a source that was not told what time is left"));
+            faults.push(format!("request {token} reached a source without the time that is left"));
             continue;
         };
         let since = visit.at.saturating_sub(first).as_millis() as u64;
         if left + since > crate::config::SOURCE + ON_THE_WAY {
-            faults.push(format!("a source of request {token} was told {left} ms are left, after {since} ms"));
+            faults.push(format!("a source of request {token} was given {left} ms, after {since} ms"));
         }
         let sent = world.seen.sent.get(&token).copied().unwrap_or_default();
         let waited = visit.at.saturating_sub(sent).as_millis() as u64;
         if left + waited + 1 < crate::config::SOURCE {
-            faults.push(format!(
-                "a source of request {token} was told only {left} ms are left, after {waited} ms"
-            ));
+            faults.push(format!("a source of request {token} was given only {left} ms, after {waited} ms"));
         }
     }
 }

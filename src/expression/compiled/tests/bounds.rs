@@ -114,7 +114,7 @@ fn maps_keep_the_order_of_their_members() {
             format!("{{{}}}", names.iter().map(|name| format!("'{name}': 1")).collect::<Vec<_>>().join(","));
         assert_eq!(all(&literal), whole);
         assert_eq!(all(&format!("{literal}.map(k, k)")), list);
-        // The first that cannot be judged decides what is told, every time.
+        // The first that cannot be judged decides what is reported, every time.
         assert!(compile("sources.user.body.exists_one(k, k == 'k17')").bool(ground).unwrap());
     }
     let query = Builder::get("/?z=1&a=2&m=3&a=4").build();
