@@ -104,6 +104,7 @@ impl Connection {
 
     /// Serves requests as long as one follows the other. Gives the moment of the last answer where none came for a
     /// while, and nothing where the connection has ended.
+    #[allow(clippy::await_holding_invalid_type, reason = "`admit` has used up what is lent before the wait")]
     async fn serve_busy(&self, started: Started) -> Option<Instant> {
         let (mut answered, mut until) = (started.first_byte, started.first_byte);
         let mut started = Some(started);
@@ -118,25 +119,18 @@ impl Connection {
             let begun = poll_fn(|cx| self.poll_head(&mut awaited, cx)).await;
             let first_byte = awaited.started.map_or(answered, |started| started.first_byte);
             drop(warm);
-            let next = {
-                let (pinned, peer, mut walk);
-                match begun {
-                    Begun::Head(head, lent) => {
-                        // Only now: a reload may have come while nothing was asked, and a silent connection holds no snapshot.
-                        pinned = self.chosen(self.watcher.pin()?, &head, &lent);
-                        peer = Peer::of(&head);
-                        // Made where it stays until its answer is out: it is too large to be moved.
-                        walk = self.admit(&pinned, head, lent, first_byte);
-                    }
-                    Begun::Broken(error) => {
-                        let next = self.refuse(self.watcher.pin()?, first_byte, error).await;
-                        self.end(next).await;
-                        return None;
-                    }
-                    Begun::Silence => return Some(answered),
-                    Begun::Gone => return None,
+            let next = match begun {
+                Begun::Head(head, lent) => {
+                    // Only now: a reload may have come while nothing was asked, and a silent connection holds no snapshot.
+                    let pinned = self.chosen(self.watcher.pin()?, &head, &lent);
+                    let peer = Peer::of(&head);
+                    // Made where it stays until its answer is out: it is too large to be moved.
+                    let mut walk = self.admit(&pinned, head, lent, first_byte);
+                    self.exchange(&mut walk, peer, &pinned.plan.limits).await
                 }
-                self.exchange(&mut walk, peer, &pinned.plan.limits).await
+                Begun::Broken(error) => self.refuse(self.watcher.pin()?, first_byte, error).await,
+                Begun::Silence => return Some(answered),
+                Begun::Gone => return None,
             };
             if next != Next::Request {
                 self.end(next).await;
