@@ -56,10 +56,10 @@ pub fn regex(text: &str) -> Result<regex::Regex, BadRegex> {
     regex::RegexBuilder::new(&translated).size_limit(COMPILED).build().map_err(|error| refused(text, &error))
 }
 
-/// As [`regex`], for bytes, of which those that are no UTF-8 are matched by nothing.
+/// As [`regex()`], for bytes, of which those that are no UTF-8 are matched by nothing.
 ///
 /// # Errors
-/// As [`regex`].
+/// As [`regex()`].
 pub fn bytes_regex(text: &str) -> Result<regex::bytes::Regex, BadRegex> {
     let translated = translated(text)?;
     let built = regex::bytes::RegexBuilder::new(&translated).size_limit(COMPILED).build();
