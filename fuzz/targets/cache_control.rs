@@ -50,6 +50,7 @@ fn plain(lines: &[&[u8]]) -> CacheControl {
         let (directives, open) = split(line);
         // What stands behind a quote that never closes may have been the strictest.
         said.no_store |= open;
+        said.broken |= open;
         for directive in directives {
             let text = directive.trim_ascii();
             let (name, value) = match text.iter().position(|byte| *byte == b'=') {
@@ -59,7 +60,7 @@ fn plain(lines: &[&[u8]]) -> CacheControl {
             let token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
             let slip = text.contains(&b';') && !text.contains(&b'"');
             if slip || !name.iter().all(token) {
-                said.no_store = true;
+                (said.no_store, said.broken) = (true, true);
                 continue;
             }
             let value = value.map(|value| match value {
@@ -75,7 +76,9 @@ fn plain(lines: &[&[u8]]) -> CacheControl {
                 b"no-cache" => said.no_cache = true,
                 b"private" => said.private = true,
                 b"public" => said.public = true,
-                b"must-revalidate" | b"proxy-revalidate" => said.must_revalidate = true,
+                b"must-revalidate" => said.must_revalidate = true,
+                b"proxy-revalidate" => said.proxy_revalidate = true,
+                b"must-understand" => said.must_understand = true,
                 b"only-if-cached" => said.only_if_cached = true,
                 b"max-age" => time(&mut said.max_age),
                 b"s-maxage" => time(&mut said.s_maxage),
@@ -130,8 +133,9 @@ fuzz_target!(|bytes: &[u8]| {
     for waited in [Duration::ZERO, Duration::from_secs(7), Duration::MAX] {
         let old = age(&headers, now, waited);
         let first = headers.get("age").and_then(|value| value.split(|byte| *byte == b',').next());
-        let told = first.and_then(|value| seconds(value.trim_ascii()));
-        let least = told.map_or(Duration::ZERO, |told| Duration::from_secs(told).saturating_add(waited));
+        let said = first.and_then(|value| seconds(value.trim_ascii())).unwrap_or_default();
+        // The time on the way counts also where nothing is said of an age.
+        let least = Duration::from_secs(said).saturating_add(waited);
         assert!(old >= least && old <= least.max(longest));
     }
 });
