@@ -14,16 +14,21 @@ const ALL: [PathRules; 4] = [
     PathRules::KEEP,
 ];
 
-/// Escapes of unreserved characters as what they stand for, all others as they are, and what browsers leave unencoded
-/// as its escape.
+/// Escapes of unreserved characters as what they stand for, what browsers leave unencoded as its escape with capital
+/// digits, also where it came as one, and all others as they are.
 fn plain(path: &str) -> String {
     let mut out = String::new();
     let mut rest = path;
     while let Some(letter) = rest.chars().next() {
         let byte = rest.get(1..3).and_then(|hex| u8::from_str_radix(hex, 16).ok()).map(char::from);
-        match byte.filter(|byte| letter == '%' && (byte.is_ascii_alphanumeric() || "-._~".contains(*byte))) {
+        match byte
+            .filter(|byte| letter == '%' && (byte.is_ascii_alphanumeric() || "-._~[]^|".contains(*byte)))
+        {
             Some(byte) => {
-                out.push(byte);
+                match byte {
+                    '[' | ']' | '^' | '|' => out.push_str(&format!("%{:02X}", u32::from(byte))),
+                    byte => out.push(byte),
+                }
                 rest = &rest[3..];
             }
             None => {
