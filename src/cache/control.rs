@@ -117,11 +117,11 @@ impl CacheControl {
 /// of its age, and the time it was on its way, or what its `Date` shows where that is more. Of several ages the first
 /// counts; one that is no number says nothing (section 5.1).
 pub fn age(headers: &Headers, now: SystemTime, waited: Duration) -> Duration {
-    let told = headers.get("age").and_then(|value| {
+    let said = headers.get("age").and_then(|value| {
         let first = value.split(|byte| *byte == b',').next()?;
         number(first.trim_ascii())
     });
-    let corrected = Duration::from_secs(told.unwrap_or_default()).saturating_add(waited);
+    let corrected = Duration::from_secs(said.unwrap_or_default()).saturating_add(waited);
     // `Date` has whole seconds, and so has what is compared with it.
     let apparent = date(headers).map_or(0, |date| seconds(now).saturating_sub(seconds(date)));
     corrected.max(Duration::from_secs(apparent))

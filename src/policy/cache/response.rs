@@ -56,33 +56,33 @@ impl Cached {
 
     fn answered(&self, mut asked: Asked, exchange: &Exchange, answer: &mut Response) {
         let (cache, now) = (&self.settings.cache, clock::now());
-        let (why, told) = (asked.why, answer.status);
+        let (why, upstream_status) = (asked.why, answer.status);
         let mut stored = false;
         if let Some(stale) = asked.stale.take() {
-            if told == StatusCode::NOT_MODIFIED && asked.conditional {
+            if upstream_status == StatusCode::NOT_MODIFIED && asked.conditional {
                 return self.renewed(asked, &stale, exchange, answer, now);
             }
-            let failed = matches!(told.as_u16(), 500 | 502 | 503 | 504);
+            let failed = matches!(upstream_status.as_u16(), 500 | 502 | 503 | 504);
             if failed && self.stands_in(&stale, now) {
                 cache.count(&asked.key, Outcome::Stale);
                 *answer = serve::kept(&stale, &asked.headers, now);
-                return serve::tell(&mut answer.headers, "fwd=stale", Some(told), "");
+                return serve::tell(&mut answer.headers, "fwd=stale", Some(upstream_status), "");
             }
-            if asked.head && told == StatusCode::OK {
+            if asked.head && upstream_status == StatusCode::OK {
                 cache.count(&asked.key, Outcome::Miss);
                 stored = self.headed(asked, &stale, exchange, answer, now);
-                return tell(answer, why, told, stored);
+                return report(answer, why, upstream_status, stored);
             }
         }
         cache.count(&asked.key, Outcome::Miss);
         if asked.keeps && !asked.head {
             stored = self.keep(&mut asked, exchange, answer, now);
             // What has come is newer than what was there, which is not given any more. A refusal says nothing of it.
-            if !stored && may_be_kept(told) {
+            if !stored && may_be_kept(upstream_status) {
                 self.give_up(&asked);
             }
         }
-        tell(answer, why, told, stored);
+        report(answer, why, upstream_status, stored);
     }
 
     /// Removes what is kept, where its service has another answer by now that is not kept. A request that does not let
@@ -111,7 +111,7 @@ impl Cached {
         let entry = entry(stale.status, &headers, now, lasting).with_body(stale.body.clone());
         *answer = serve::kept(&entry, &asked.headers, now);
         let stored = self.put_renewed(&asked, exchange, term.map(|_| entry));
-        tell(answer, "stale", StatusCode::NOT_MODIFIED, stored);
+        report(answer, "stale", StatusCode::NOT_MODIFIED, stored);
     }
 
     /// A `HEAD` has brought the head of the whole answer: where it is that of what is kept, its lines are renewed, and
@@ -171,7 +171,7 @@ impl Cached {
     fn keep(&self, asked: &mut Asked, exchange: &Exchange, answer: &mut Response, now: Instant) -> bool {
         let cache = &self.settings.cache;
         let Some(term) = self.term(answer.status, &answer.headers, asked, now) else { return false };
-        // One that ends with its connection cannot be told from one that broke off (RFC 9111 section 3.3).
+        // One that ends with its connection cannot be distinguished from one that broke off (RFC 9111 section 3.3).
         if !answer.body.ends_surely() {
             return false;
         }
@@ -215,12 +215,17 @@ fn dated(headers: &mut Headers) {
     }
 }
 
-fn tell(answer: &mut Response, why: &str, told: StatusCode, stored: bool) {
-    let told = Some(told).filter(|_| why == "stale");
-    serve::tell(&mut answer.headers, &["fwd=", why].concat(), told, if stored { "; stored" } else { "" });
+fn report(answer: &mut Response, why: &str, upstream_status: StatusCode, stored: bool) {
+    let upstream_status = Some(upstream_status).filter(|_| why == "stale");
+    serve::tell(
+        &mut answer.headers,
+        &["fwd=", why].concat(),
+        upstream_status,
+        if stored { "; stored" } else { "" },
+    );
 }
 
-/// An entry without content. Its age is told anew each time.
+/// An entry without content. Its age is written anew each time.
 fn entry(status: StatusCode, from: &Headers, now: Instant, term: Term) -> Entry {
     let mut headers = Headers::with_capacity(24, 1024);
     let kept = |id, name: &[u8]| {

@@ -236,12 +236,12 @@ impl Limits {
 
     /// Waiting helps only when it helps with every limit that refuses: the longest wait counts.
     fn refusal(&self, asks: &Asks, said: &Decisions) -> Error {
-        let (mut wait, mut first, mut told) = (Some(0), None, true);
+        let (mut wait, mut first, mut is_visible) = (Some(0), None, true);
         for (asked, decision) in asks.iter().zip(said) {
             let Some(decision) = decision.filter(|decision| !decision.admitted) else { continue };
             let limit = self.limit(asked.place);
             first = first.or(Some(limit));
-            told &= limit.is_visible();
+            is_visible &= limit.is_visible();
             let reset = decision.possible.then(|| decision.reset_us.div_ceil(1_000_000).max(1));
             wait = wait.zip(reset).map(|(one, other)| one.max(other));
         }
@@ -250,7 +250,7 @@ impl Limits {
             error =
                 error.source(format_args!("the limit {} is spent", limit.0.name)).with_status(limit.0.status);
         }
-        match wait.filter(|_| told) {
+        match wait.filter(|_| is_visible) {
             Some(wait) => error.header("retry-after", wait.to_string()),
             None => error,
         }

@@ -78,7 +78,8 @@ fn links_that_point_inside_lead_outside() {
         map.links("</a>; rel=up, <http://users.internal:3001/b?p=2>; title=\"<http://users.internal/>\\\"\", <//10.0.0.1:3001>; rel=x").as_deref(),
         Some("</a>; rel=up, <https://shop.example.com/api/users/b?p=2>; title=\"<http://users.internal/>\\\"\", <https://shop.example.com/api/users/>; rel=x"),
     );
-    for unchanged in ["</a>; rel=up", "<https://other.example.com/>; rel=next", "<http://users.internal", ""] {
+    for unchanged in ["</a>; rel=up", "<https://other.example.com/>; rel=next", "<http://users.internal", ""]
+    {
         assert_eq!(map.links(unchanged), None, "{unchanged}");
     }
 }
