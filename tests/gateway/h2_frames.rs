@@ -6,6 +6,9 @@ use std::net::TcpStream;
 use crate::support::h2::Frames;
 use crate::support::*;
 
+/// Type, flags, stream and payload.
+type Frame<'a> = (u8, u8, u32, &'a [u8]);
+
 const SITE: &str = "routes: { /x: { respond: { body: x } } }";
 
 /// The code of the GOAWAY that ends a connection; everything else is passed over.
@@ -21,7 +24,7 @@ fn each_fault_ends_the_connection_with_its_code() {
     let block = Frames::get_block("/x");
     let mut cut = block.clone();
     cut.truncate(block.len() - 3);
-    let rows: &[(&str, &[(u8, u8, u32, &[u8])], u32)] = &[
+    let rows: &[(&str, &[Frame<'_>], u32)] = &[
         ("a PING of 7 bytes", &[(6, 0, 0, b"1234567")], 6),
         ("a PING on a stream", &[(6, 0, 1, b"12345678")], 1),
         ("SETTINGS of 5 bytes", &[(4, 0, 0, b"12345")], 6),
@@ -71,7 +74,7 @@ fn an_invalid_preface_gets_goaway() {
 }
 
 /// Sends a frame until the connection ends. How many were taken, and the code that it ended with.
-fn flood(gateway: &Gateway, frame: (u8, u8, u32, &[u8])) -> (usize, Option<u32>) {
+fn flood(gateway: &Gateway, frame: Frame<'_>) -> (usize, Option<u32>) {
     let mut frames = Frames::connect(gateway.address());
     assert!(frames.send(1, 0x04, 1, &Frames::get_block("/x")));
     let (kind, flags, stream, payload) = frame;
@@ -82,7 +85,7 @@ fn flood(gateway: &Gateway, frame: (u8, u8, u32, &[u8])) -> (usize, Option<u32>)
 #[test]
 fn floods_of_frames_without_work_are_refused() {
     let gateway = Gateway::start(&[], SITE);
-    let rows: &[(&str, (u8, u8, u32, &[u8]))] = &[
+    let rows: &[(&str, Frame<'_>)] = &[
         ("PING", (6, 0, 0, b"12345678")),
         ("SETTINGS", (4, 0, 0, b"")),
         ("PRIORITY", (2, 0, 3, b"12345")),

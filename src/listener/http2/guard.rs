@@ -227,7 +227,7 @@ impl Guard {
         let is_idle = frame.stream == 0 || frame.stream > self.last;
         match frame.kind {
             kind::DATA if is_idle => wrong,
-            kind::HEADERS if frame.stream % 2 == 0 => wrong,
+            kind::HEADERS if frame.stream.is_multiple_of(2) => wrong,
             kind::DATA | kind::HEADERS => size.filter(|_| frame.length < frame.least()),
             kind::PRIORITY if frame.stream == 0 => wrong,
             kind::PRIORITY => size.filter(|_| frame.length != 5),
