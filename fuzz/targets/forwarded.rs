@@ -4,9 +4,9 @@
 
 use libfuzzer_sys::fuzz_target;
 use portcullis::config::{TrustedHeader, TrustedHeaders};
+use portcullis::exchange::authority::valid;
 use portcullis::exchange::headers::valid_value;
 use portcullis::exchange::{Headers, Scheme};
-use portcullis::http1::valid_host;
 use portcullis::net::Facts;
 use portcullis::snapshot::Trust;
 use portcullis::snapshot::forwarded::ForwardedError;
@@ -31,7 +31,7 @@ fn seen(trust: &Trust, lines: &[(&str, &[u8])]) -> Result<Seen, ForwardedError> 
     let connection = Facts::plain("10.0.0.1:4000".parse().expect("an address"));
     let reported = trust.reported(&connection, &headers)?;
     let host = reported.authority(b"gw.internal:8080").map(|host| host.to_vec());
-    assert!(host.iter().all(|host| valid_host(host)));
+    assert!(host.iter().all(|host| valid(host)));
     Ok((reported.client.ip, reported.client.scheme, host))
 }
 

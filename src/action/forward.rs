@@ -5,7 +5,7 @@
 use smallvec::SmallVec;
 
 use crate::exchange::address::push_ip;
-use crate::exchange::{Exchange, HeaderId, Headers, Scheme};
+use crate::exchange::{Authority, Exchange, HeaderId, Headers, Scheme};
 
 /// Adds the forwarding lines, the request id and the identity.
 pub(super) fn speak(exchange: &Exchange, out: &mut Headers) {
@@ -45,7 +45,7 @@ pub(super) fn speak(exchange: &Exchange, out: &mut Headers) {
     if !host.is_empty() {
         out.push_id(HeaderId::XForwardedHost, host);
     }
-    let port = port_of(host).unwrap_or(match client.scheme {
+    let port = Authority::split(host).port.unwrap_or(match client.scheme {
         Scheme::Http => b"80",
         Scheme::Https => b"443",
     });
@@ -62,25 +62,5 @@ pub(super) fn speak(exchange: &Exchange, out: &mut Headers) {
         for (name, value) in &identity.headers {
             out.push_judged(name.as_bytes(), value);
         }
-    }
-}
-
-/// The port of a host, if it names one; the colons of an IPv6 address in brackets are none.
-fn port_of(host: &[u8]) -> Option<&[u8]> {
-    let colon = host.iter().rposition(|byte| *byte == b':')?;
-    let port = &host[colon + 1..];
-    (!port.is_empty() && port.iter().all(u8::is_ascii_digit)).then_some(port)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_is_what_follows_the_last_colon_outside_brackets() {
-        assert_eq!(port_of(b"gw.test:8080"), Some(b"8080".as_slice()));
-        assert_eq!(port_of(b"gw.test"), None);
-        assert_eq!(port_of(b"[2001:db8::1]"), None);
-        assert_eq!(port_of(b"[2001:db8::1]:443"), Some(b"443".as_slice()));
     }
 }

@@ -3,6 +3,7 @@
 
 use http::{Method, StatusCode};
 
+use crate::exchange::syntax::digits;
 use crate::exchange::{Error, ErrorKind, Exchange, HeaderId, Headers, Response};
 use crate::upstream::Upstream;
 
@@ -28,14 +29,10 @@ pub(super) fn left(method: &Method, headers: &Headers) -> Result<Left, Error> {
 
 fn counted(headers: &Headers) -> Result<Left, Error> {
     let mut lines = headers.all("max-forwards");
-    let bad = || Error::new(ErrorKind::MalformedRequest).reason("head").detail("bad max-forwards");
-    match (lines.next(), lines.next()) {
-        (None, _) => Ok(Left::Unbounded),
-        (Some(line), None) if !line.is_empty() && line.iter().all(u8::is_ascii_digit) => {
-            let add = |sum: u64, digit: &u8| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
-            Ok(line.iter().fold(0, add).checked_sub(1).map_or(Left::None, Left::Some))
-        }
-        _ => Err(bad()),
+    let Some(first) = lines.next() else { return Ok(Left::Unbounded) };
+    match digits(first).filter(|_| lines.next().is_none()) {
+        Some(left) => Ok(left.checked_sub(1).map_or(Left::None, Left::Some)),
+        None => Err(Error::new(ErrorKind::MalformedRequest).reason("head").detail("bad max-forwards")),
     }
 }
 

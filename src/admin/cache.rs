@@ -5,8 +5,7 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use crate::cache::Cache;
-
-use super::limits::family;
+use crate::telemetry::metrics::exposition::family;
 
 /// The families of the store, in the text format that the other metrics have.
 pub(super) fn metrics(cache: &Cache) -> String {
@@ -19,7 +18,7 @@ pub(super) fn metrics(cache: &Cache) -> String {
 fn write(cache: &Cache, page: &mut String) -> std::fmt::Result {
     let numbers = cache.statistics();
     let name = "portcullis_cache_lookups_total";
-    family(page, name, "counter", "Looks into the store of answers, by what they came to.")?;
+    family(page, name, "counter", "Looks into the store of answers, by what they came to.");
     for (outcome, count) in [("hit", numbers.hits), ("miss", numbers.misses), ("stale", numbers.stale)] {
         writeln!(page, "{name}{{outcome=\"{outcome}\"}} {count}")?;
     }
@@ -30,7 +29,7 @@ fn write(cache: &Cache, page: &mut String) -> std::fmt::Result {
         ("portcullis_cache_bytes", "gauge", "Bytes that the held answers take.", numbers.bytes),
         ("portcullis_cache_max_bytes", "gauge", "Bytes that they may take.", numbers.max_bytes),
     ] {
-        family(page, name, kind, help)?;
+        family(page, name, kind, help);
         writeln!(page, "{name} {number}")?;
     }
     Ok(())

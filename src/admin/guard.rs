@@ -1,8 +1,10 @@
 //! Keeps web pages out: a browser on the operator's machine can reach loopback addresses, and must not be made to.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 
 use super::http::Asked;
+use crate::exchange::Authority;
+use crate::exchange::authority::is_below;
 
 /// Whether a request comes from somebody who meant to ask this listener, and not from a page whose name was made to
 /// point here (DNS rebinding) or that sends requests across origins.
@@ -41,17 +43,12 @@ enum Named {
 }
 
 fn named(host: &[u8]) -> Named {
-    let Ok(host) = std::str::from_utf8(host) else { return Named::Other };
-    if let Some((name, _)) = host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        return name.parse::<Ipv6Addr>().map_or(Named::Other, |address| Named::Address(address.into()));
-    }
-    let name = host.split_once(':').map_or(host, |(name, _)| name);
-    let name = name.strip_suffix('.').unwrap_or(name);
-    let lower = name.to_ascii_lowercase();
-    if lower == "localhost" || lower.ends_with(".localhost") {
+    let Some(host) = Authority::read(host) else { return Named::Other };
+    let name = host.name();
+    if name.eq_ignore_ascii_case(b"localhost") || is_below(name, b"localhost") {
         return Named::Localhost;
     }
-    name.parse().map_or(Named::Other, Named::Address)
+    host.address().map_or(Named::Other, Named::Address)
 }
 
 #[cfg(test)]
@@ -102,6 +99,9 @@ mod tests {
             "localhost.evil.example",
             "127.0.0.1.evil.example",
             "[x]",
+            "[::1].evil.example",
+            "127.0.0.1:evil.example",
+            ".localhost",
         ] {
             assert!(!is_local(host.as_bytes()), "{host}");
         }

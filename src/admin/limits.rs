@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::store::redis::link::State;
 use crate::store::registry::Registry;
+use crate::telemetry::metrics::exposition::{family, label};
 
 use super::time::seconds;
 
@@ -19,17 +20,17 @@ pub(super) fn metrics(registry: &Registry) -> String {
 
 fn write(registry: &Registry, page: &mut String) -> std::fmt::Result {
     let kept = registry.kept();
-    family(page, "portcullis_rate_limit_keys", "gauge", "Keys that are held in memory, by limit.")?;
+    family(page, "portcullis_rate_limit_keys", "gauge", "Keys that are held in memory, by limit.");
     for limit in &kept {
-        writeln!(page, "portcullis_rate_limit_keys{{limit={}}} {}", quoted(&limit.name), limit.keys)?;
+        writeln!(page, "portcullis_rate_limit_keys{{{}}} {}", label("limit", &limit.name), limit.keys)?;
     }
     let name = "portcullis_rate_limit_evicted_keys_total";
-    family(page, name, "counter", "Keys that still counted and were given up for others, by limit.")?;
+    family(page, name, "counter", "Keys that still counted and were given up for others, by limit.");
     for limit in &kept {
-        writeln!(page, "{name}{{limit={}}} {}", quoted(&limit.name), limit.evicted)?;
+        writeln!(page, "{name}{{{}}} {}", label("limit", &limit.name), limit.evicted)?;
     }
     let name = "portcullis_rate_limit_shared_decisions_total";
-    family(page, name, "counter", "Decisions of limits that live in Redis, by who took them.")?;
+    family(page, name, "counter", "Decisions of limits that live in Redis, by who took them.");
     for (limit, said) in registry.decided() {
         let sources = [
             ("redis", said.redis),
@@ -39,32 +40,23 @@ fn write(registry: &Registry, page: &mut String) -> std::fmt::Result {
             ("unavailable", said.unavailable),
         ];
         for (source, count) in sources {
-            writeln!(page, "{name}{{limit={},source=\"{source}\"}} {count}", quoted(&limit))?;
+            writeln!(page, "{name}{{{},source=\"{source}\"}} {count}", label("limit", &limit))?;
         }
     }
     let Some(link) = registry.link() else { return Ok(()) };
-    family(page, "portcullis_redis_up", "gauge", "Whether Redis answers.")?;
+    family(page, "portcullis_redis_up", "gauge", "Whether Redis answers.");
     writeln!(page, "portcullis_redis_up {}", u8::from(link.state == State::Up))?;
-    family(page, "portcullis_redis_replicas", "gauge", "Replicas of the gate that were seen last.")?;
+    family(page, "portcullis_redis_replicas", "gauge", "Replicas of the gate that were seen last.");
     writeln!(page, "portcullis_redis_replicas {}", link.replicas)?;
-    family(page, "portcullis_redis_trips_total", "counter", "Questions to Redis.")?;
+    family(page, "portcullis_redis_trips_total", "counter", "Questions to Redis.");
     writeln!(page, "portcullis_redis_trips_total {}", link.trips)?;
     let name = "portcullis_redis_trip_failures_total";
-    family(page, name, "counter", "Questions to Redis without an answer in time, by reason.")?;
+    family(page, name, "counter", "Questions to Redis without an answer in time, by reason.");
     for (reason, count) in link.failures {
         writeln!(page, "{name}{{reason=\"{reason}\"}} {count}")?;
     }
-    family(page, "portcullis_redis_give_backs_total", "counter", "Times that permits were given back.")?;
+    family(page, "portcullis_redis_give_backs_total", "counter", "Times that permits were given back.");
     writeln!(page, "portcullis_redis_give_backs_total {}", link.give_backs)
-}
-
-pub(super) fn family(page: &mut String, name: &str, kind: &str, help: &str) -> std::fmt::Result {
-    writeln!(page, "# HELP {name} {help}\n# TYPE {name} {kind}")
-}
-
-/// A label's value; JSON escapes what the format wants escaped, the same way.
-pub(super) fn quoted(text: &str) -> String {
-    Value::from(text).to_string()
 }
 
 /// How Redis fares; null where no limit lives there.

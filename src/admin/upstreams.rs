@@ -7,11 +7,10 @@ use serde_json::{Value, json};
 
 use crate::runtime::clock;
 use crate::snapshot::Snapshot;
+use crate::telemetry::metrics::exposition::{family, label};
 use crate::telemetry::rfc3339;
 use crate::upstream::endpoints::endpoint::HealthState;
 use crate::upstream::limits::breaker::State;
-
-use super::limits::{family, quoted};
 
 /// The families of upstreams that are no counters of attempts, in the text format that the other metrics have.
 pub(super) fn metrics(snapshot: &Snapshot) -> String {
@@ -23,10 +22,10 @@ pub(super) fn metrics(snapshot: &Snapshot) -> String {
 
 fn write(snapshot: &Snapshot, page: &mut String) -> std::fmt::Result {
     let now = clock::now();
-    let labels = |name: &str| format!("{{upstream={}}}", quoted(name));
+    let labels = |name: &str| format!("{{{}}}", label("upstream", name));
     let all: Vec<_> = snapshot.upstreams.iter().map(|one| (labels(&one.settings().name), one)).collect();
     let name = "portcullis_upstream_breaker_open";
-    family(page, name, "gauge", "Whether the breaker refuses: 1 open, 0.5 half-open, 0 closed.")?;
+    family(page, name, "gauge", "Whether the breaker refuses: 1 open, 0.5 half-open, 0 closed.");
     for (labels, one) in &all {
         let state = match one.breaker().state(now) {
             State::Closed => "0",
@@ -36,35 +35,35 @@ fn write(snapshot: &Snapshot, page: &mut String) -> std::fmt::Result {
         writeln!(page, "{name}{labels} {state}")?;
     }
     let name = "portcullis_upstream_breaker_opened_total";
-    family(page, name, "counter", "Times that the breaker has opened.")?;
+    family(page, name, "counter", "Times that the breaker has opened.");
     for (labels, one) in &all {
         writeln!(page, "{name}{labels} {}", one.breaker().opened())?;
     }
     let name = "portcullis_upstream_calls_active";
-    family(page, name, "gauge", "Calls that are under way.")?;
+    family(page, name, "gauge", "Calls that are under way.");
     for (labels, one) in &all {
         writeln!(page, "{name}{labels} {}", one.gate().active())?;
     }
     let name = "portcullis_upstream_calls_waiting";
-    family(page, name, "gauge", "Calls that wait for a place.")?;
+    family(page, name, "gauge", "Calls that wait for a place.");
     for (labels, one) in &all {
         writeln!(page, "{name}{labels} {}", one.gate().waiting())?;
     }
     let name = "portcullis_upstream_calls_limit";
-    family(page, name, "gauge", "Calls that may be under way.")?;
+    family(page, name, "gauge", "Calls that may be under way.");
     for (labels, one) in &all {
         writeln!(page, "{name}{labels} {}", one.gate().limit())?;
     }
     let name = "portcullis_upstream_endpoints";
-    family(page, name, "gauge", "Endpoints, by how they are.")?;
+    family(page, name, "gauge", "Endpoints, by how they are.");
     for (_, one) in &all {
         let endpoints = one.set().endpoints();
         let ejected = endpoints.iter().filter(|endpoint| endpoint.is_ejected(now)).count();
         let unhealthy = endpoints.iter().filter(|endpoint| endpoint.is_unhealthy()).count();
         let usable = endpoints.iter().filter(|one| !one.is_unhealthy() && !one.is_ejected(now)).count();
         for (state, count) in [("usable", usable), ("ejected", ejected), ("unhealthy", unhealthy)] {
-            let upstream = quoted(&one.settings().name);
-            writeln!(page, "{name}{{upstream={upstream},state=\"{state}\"}} {count}")?;
+            let upstream = label("upstream", &one.settings().name);
+            writeln!(page, "{name}{{{upstream},state=\"{state}\"}} {count}")?;
         }
     }
     Ok(())

@@ -1,8 +1,10 @@
 //! What the head of an answer, or of a request, says of caching (RFC 9111 section 5).
 
+use std::borrow::Cow;
 use std::time::{Duration, SystemTime};
 
 use crate::exchange::headers::valid_name;
+use crate::exchange::syntax::{Unclosed, digits, find_unquoted, unquoted};
 use crate::exchange::{HeaderId, Headers, http_date};
 
 /// The largest number of seconds that anybody means (RFC 9111 section 1.2.2).
@@ -140,24 +142,20 @@ pub fn date(headers: &Headers) -> Option<SystemTime> {
 
 /// The shorter of two times counts, and what is no time is none.
 fn shorter(time: &mut Option<u64>, directive: &Directive<'_>) {
-    let new = directive.value.and_then(number).unwrap_or(0);
+    let new = directive.value.as_deref().and_then(number).unwrap_or(0);
     *time = Some(time.map_or(new, |old| old.min(new)));
 }
 
 /// Seconds (RFC 9111 section 1.2.2): digits alone.
 fn number(value: &[u8]) -> Option<u64> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let add = |sum: u64, digit: &u8| (sum * 10 + u64::from(digit - b'0')).min(MANY);
-    Some(value.iter().fold(0, add))
+    digits(value).map(|seconds| seconds.min(MANY))
 }
 
 /// One directive of a line.
 struct Directive<'a> {
     name: &'a [u8],
     /// What follows `=`, without quotes.
-    value: Option<&'a [u8]>,
+    value: Option<Cow<'a, [u8]>>,
     /// A quote that has no end, or a comma that was meant and is none, hides what may have been said behind it.
     broken: bool,
 }
@@ -186,21 +184,11 @@ impl<'a> Directive<'a> {
 
 /// Splits at the first comma outside of quotes; tells whether a quote has no end.
 fn until_comma(text: &[u8]) -> (&[u8], &[u8], bool) {
-    let (mut quoted, mut at) = (false, 0);
-    while let Some(byte) = text.get(at) {
-        match byte {
-            b'\\' if quoted => at += 1,
-            b'"' => quoted = !quoted,
-            b',' if !quoted => return (&text[..at], &text[at + 1..], false),
-            _ => {}
-        }
-        at += 1;
+    match find_unquoted(text, b',') {
+        Ok(Some(comma)) => (&text[..comma], &text[comma + 1..], false),
+        Ok(None) => (text, &[], false),
+        Err(Unclosed) => (text, &[], true),
     }
-    (text, &[], quoted)
-}
-
-fn unquoted(value: &[u8]) -> &[u8] {
-    value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\"")).unwrap_or(value)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 use smallvec::SmallVec;
 
+use crate::exchange::authority::without_default_port;
 use crate::exchange::{Exchange, Scheme};
 
 /// A key: the SHA-256 of its parts, each with its length before it, so that no two lists of parts are one key. A shorter
@@ -57,12 +58,7 @@ pub fn identity_parts(exchange: &Exchange) -> SmallVec<[&[u8]; 8]> {
 /// A host in the one form that stands in keys: in lower case and without its scheme's default port, which says nothing
 /// (RFC 9110 section 4.2.3).
 pub fn plain_host(host: &str, scheme: Scheme) -> SmallVec<[u8; 64]> {
-    let default: &[u8] = match scheme {
-        Scheme::Http => b":80",
-        Scheme::Https => b":443",
-    };
-    let host = host.as_bytes();
-    host.strip_suffix(default).unwrap_or(host).iter().map(u8::to_ascii_lowercase).collect()
+    without_default_port(host.as_bytes(), scheme).iter().map(u8::to_ascii_lowercase).collect()
 }
 
 #[cfg(test)]

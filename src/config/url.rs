@@ -76,6 +76,15 @@ pub enum HostPattern {
     Below(Arc<str>),
 }
 
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Below(name) => write!(f, "*.{name}"),
+        }
+    }
+}
+
 /// Reads a service address.
 pub(super) fn url(text: &str) -> Result<Url, Bad> {
     let bad = |what: &str, help: &str| (what.to_owned(), help.to_owned());

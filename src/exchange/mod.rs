@@ -5,6 +5,7 @@
 
 pub mod address;
 pub mod attempts;
+pub mod authority;
 pub mod body;
 pub mod date;
 pub mod error;
@@ -16,6 +17,7 @@ pub mod number;
 pub mod problem;
 pub mod quota;
 pub mod record;
+pub mod syntax;
 pub mod target;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -30,6 +32,7 @@ use std::time::Instant;
 use http::{Method, StatusCode, Version};
 
 pub use attempts::Attempts;
+pub use authority::Authority;
 pub use body::{Body, BodyStream, Frame};
 pub use date::http_date;
 pub use error::Error;

@@ -10,6 +10,8 @@ pub use bytes::percent_decode;
 use bytes::{Class, class, escape_at, escaped, plain_length};
 pub use refused::TargetError;
 
+use super::authority::{authority_length, valid};
+
 /// A normalised request target: the path, then `?` and the query as they were sent.
 ///
 /// The path starts with `/` (only the asterisk-form does not), holds no `//`, no dot segment and no escape of an
@@ -34,7 +36,7 @@ struct Held {
 pub struct ParsedTarget {
     /// The normalised target.
     pub target: Target,
-    /// Host and optional port of an absolute-form target, as sent; it replaces `Host` (RFC 9112 section 3.2.2).
+    /// Host and optional port of an absolute-form target, judged and as sent; it replaces `Host` (RFC 9112 section 3.2.2).
     pub authority: Option<String>,
 }
 
@@ -135,7 +137,7 @@ pub fn authority_of(raw: &[u8]) -> Option<&[u8]> {
         return None;
     }
     let rest = &raw[scheme_of(raw)?..];
-    Some(&rest[..authority_end(rest)])
+    Some(&rest[..authority_length(rest)])
 }
 
 /// How long the scheme of an absolute-form target is, with what ends it.
@@ -145,13 +147,9 @@ fn scheme_of(raw: &[u8]) -> Option<usize> {
     [&b"http://"[..], b"https://"].iter().find(is).map(|scheme| scheme.len())
 }
 
-fn authority_end(rest: &[u8]) -> usize {
-    rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len())
-}
-
 fn parse_absolute(raw: &[u8], rules: PathRules) -> Result<ParsedTarget, TargetError> {
     let rest = &raw[scheme_of(raw).ok_or(TargetError::Form)?..];
-    let (authority, rest) = rest.split_at(authority_end(rest));
+    let (authority, rest) = rest.split_at(authority_length(rest));
     let authority = Some(parse_authority(authority)?);
     let target = if rest.first() == Some(&b'/') {
         normalise(rest, rules)?
@@ -166,28 +164,7 @@ fn parse_authority(raw: &[u8]) -> Result<String, TargetError> {
     if raw.contains(&b'@') {
         return Err(TargetError::UserInfo);
     }
-    let (host, after) = if raw.first() == Some(&b'[') {
-        let close = memchr::memchr(b']', raw).ok_or(TargetError::Authority)?;
-        let inner = &raw[1..close];
-        if inner.is_empty() || !inner.iter().all(|b| b.is_ascii_hexdigit() || matches!(b, b':' | b'.')) {
-            return Err(TargetError::Authority);
-        }
-        raw.split_at(close + 1)
-    } else {
-        let end = memchr::memchr(b':', raw).unwrap_or(raw.len());
-        let (host, after) = raw.split_at(end);
-        let allowed = |b: &u8| matches!(class(*b), Class::Unreserved | Class::Delimiter | Class::Semicolon);
-        if !host.iter().all(allowed) {
-            return Err(TargetError::Authority);
-        }
-        (host, after)
-    };
-    let port_fits = match after {
-        [] => true,
-        [b':', port @ ..] => port.iter().all(u8::is_ascii_digit),
-        _ => false,
-    };
-    if host.is_empty() || !port_fits {
+    if !valid(raw) {
         return Err(TargetError::Authority);
     }
     String::from_utf8(raw.to_vec()).map_err(|_| TargetError::Authority)

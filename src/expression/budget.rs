@@ -1,18 +1,17 @@
 //! What one evaluation may cost. Loops pay for all of their rounds before the first, and what makes values or looks at
 //! all of them pays for their size, so no expression takes long or much memory, whatever it is given.
 
-use std::any::Any;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
 
 use cel::ExecutionError;
 use cel::common::ast::{CallExpr, Expr, LiteralValue};
-use cel::common::types::{CelBytes, CelInt, CelList, CelString, Type};
-use cel::common::value::{CowVal, StaticVal, Val as CelVal};
+use cel::common::types::{CelBytes, CelInt, CelList, CelString};
+use cel::common::value::{CowVal, Val as CelVal};
 use cel::{DeclarationError, Env, IdedExpr};
 
 use super::map;
-use super::stock::{HIDDEN, Outcome, dynamic};
+use super::stock::{HIDDEN, Outcome, dynamic, interpreter_value};
 
 /// What an evaluation has to spend: one for a part of an expression that a loop evaluates, for a value that is looked
 /// at or copied, and for each further 64 bytes of one.
@@ -31,27 +30,7 @@ pub(super) const VARIABLE: &str = "@budget";
 #[derive(Clone, Debug)]
 pub(super) struct Budget(Arc<AtomicU64>);
 
-static BUDGET_TYPE: LazyLock<Type> = LazyLock::new(|| Type::new_unspecified_type(HIDDEN));
-
-impl CelVal for Budget {
-    fn get_type(&self) -> &Type {
-        &BUDGET_TYPE
-    }
-
-    fn cel_type() -> &'static Type {
-        &BUDGET_TYPE
-    }
-
-    fn clone_as_boxed<'v>(&self) -> Box<dyn CelVal + 'v> {
-        Box::new(self.clone())
-    }
-
-    fn as_any(&self) -> Option<&dyn Any> {
-        Some(self)
-    }
-}
-
-impl StaticVal for Budget {}
+interpreter_value!(Budget, HIDDEN);
 
 impl Budget {
     pub(super) fn new() -> Budget {

@@ -1,5 +1,6 @@
 //! Writes values into the place they land in, so that they cannot change its shape.
 
+use crate::exchange::authority::host_address;
 use crate::exchange::target::percent_decode;
 
 /// Appends bytes with everything but the unreserved ones percent-encoded (RFC 3986 section 2.3).
@@ -38,11 +39,10 @@ pub(super) fn join_path(raw: &str, first: bool, out: &mut String) {
 /// brackets.
 pub(super) fn is_host(text: &str) -> bool {
     let name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
-    let address = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
-    match address {
-        Some(address) => address.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => !text.is_empty() && text.bytes().all(name),
+    if text.starts_with('[') {
+        return host_address(text).is_some();
     }
+    !text.is_empty() && text.bytes().all(name)
 }
 
 /// Whether the segment around `at` has become empty or a dot segment; its `;parameters` aside.

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use crate::exchange::target::percent_decode;
-use crate::exchange::{Client, HeaderId, Headers, Identity, JsonValue as Json, Name, Param, Request};
+use crate::exchange::{
+    Authority, Client, HeaderId, Headers, Identity, JsonValue as Json, Name, Param, Request,
+};
 
 use super::error::Why;
 use super::ground::{Answered, Ground};
@@ -61,11 +63,7 @@ impl<'a> Facts<'a> {
     pub(super) fn host(&self) -> Result<Cow<'a, str>, Why> {
         let host = self.headers.get_id(HeaderId::Host).ok_or(Why::Absent)?;
         let host = std::str::from_utf8(host).map_err(|_| Why::NotUtf8)?;
-        let end = match host.rfind(']') {
-            Some(bracket) => bracket + 1,
-            None => host.find(':').unwrap_or(host.len()),
-        };
-        let host = &host[..end];
+        let host = Authority::split(host).host;
         Ok(match host.bytes().any(|byte| byte.is_ascii_uppercase()) {
             true => Cow::Owned(host.to_ascii_lowercase()),
             false => Cow::Borrowed(host),

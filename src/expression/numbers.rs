@@ -1,20 +1,18 @@
 //! Numbers in the interpreter: its own doubles lose digits, so those of JSON pass through it with their text, and what
 //! compares or calculates goes through functions that know them.
 
-use std::any::Any;
 use std::cmp::Ordering;
-use std::sync::LazyLock;
 
 use cel::common::ast::{CallExpr, Expr, operators};
-use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelString, CelUInt, MAP_TYPE, Type};
-use cel::common::value::{CowVal, StaticVal, Val as CelVal};
+use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelString, CelUInt, MAP_TYPE};
+use cel::common::value::{CowVal, Val as CelVal};
 use cel::{DeclarationError, Env, ExecutionError, IdedExpr};
 
 use crate::exchange::number::{Decimal, Magnitude, exact_double};
 
 use super::budget;
 use super::map;
-use super::stock::{Outcome, dynamic, no_overload, stock};
+use super::stock::{Outcome, dynamic, interpreter_value, no_overload, stock};
 
 /// The message of a calculation that would lose digits.
 pub(super) const LOSES_DIGITS: &str =
@@ -24,28 +22,8 @@ pub(super) const LOSES_DIGITS: &str =
 #[derive(Clone, Debug)]
 pub(super) struct Carried(pub(super) Decimal<'static>);
 
-/// A type of its own, so that overloads tell it from a double; expressions see the name alone.
-static CARRIED: LazyLock<Type> = LazyLock::new(|| Type::new_unspecified_type("double"));
-
-impl CelVal for Carried {
-    fn get_type(&self) -> &Type {
-        &CARRIED
-    }
-
-    fn cel_type() -> &'static Type {
-        &CARRIED
-    }
-
-    fn clone_as_boxed<'v>(&self) -> Box<dyn CelVal + 'v> {
-        Box::new(self.clone())
-    }
-
-    fn as_any(&self) -> Option<&dyn Any> {
-        Some(self)
-    }
-}
-
-impl StaticVal for Carried {}
+// Expressions see the name alone.
+interpreter_value!(Carried, "double");
 
 /// An operator or function, and what stands in for it. No expression can name these.
 const STAND_INS: &[(&str, &str)] = &[

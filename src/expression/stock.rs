@@ -12,6 +12,36 @@ pub(super) type Outcome<'b, 'v> = Result<CowVal<'b, 'v>, ExecutionError>;
 /// The name of the type of what no expression sees.
 pub(super) const HIDDEN: &str = "hidden";
 
+/// Makes a type of ours a value of the interpreter, which knows it by a type of this name. It is a type of its own, so
+/// that overloads keep it apart from every other, also from one of the same name.
+macro_rules! interpreter_value {
+    ($value:ty, $name:expr) => {
+        impl ::cel::common::value::Val for $value {
+            fn get_type(&self) -> &::cel::common::types::Type {
+                <$value as ::cel::common::value::Val>::cel_type()
+            }
+
+            fn cel_type() -> &'static ::cel::common::types::Type {
+                static TYPE: ::std::sync::LazyLock<::cel::common::types::Type> =
+                    ::std::sync::LazyLock::new(|| ::cel::common::types::Type::new_unspecified_type($name));
+                &TYPE
+            }
+
+            fn clone_as_boxed<'v>(&self) -> Box<dyn ::cel::common::value::Val + 'v> {
+                Box::new(self.clone())
+            }
+
+            fn as_any(&self) -> Option<&dyn ::std::any::Any> {
+                Some(self)
+            }
+        }
+
+        impl ::cel::common::value::StaticVal for $value {}
+    };
+}
+
+pub(super) use interpreter_value;
+
 /// The interpreter's standard library, as it is.
 static STANDARD: LazyLock<Env> = LazyLock::new(Env::stdlib);
 

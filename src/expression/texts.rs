@@ -1,18 +1,15 @@
 //! Functions of texts that are not the interpreter's own: `matches` with a pattern that was compiled at load, and those
 //! of the strings extension whose own versions take time or memory out of proportion to what they are given.
 
-use std::any::Any;
-use std::sync::LazyLock;
-
-use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelString, LIST_TYPE, MAP_TYPE, Type};
-use cel::common::value::{CowVal, StaticVal, Val as CelVal};
+use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelString, LIST_TYPE, MAP_TYPE};
+use cel::common::value::{CowVal, Val as CelVal};
 use cel::{DeclarationError, Env, ExecutionError};
 use regex::Regex;
 
 use super::budget::TOO_COSTLY;
 use super::map;
 use super::numbers::{Carried, loses_digits};
-use super::stock::{HIDDEN, Outcome, dynamic, no_overload};
+use super::stock::{HIDDEN, Outcome, dynamic, interpreter_value, no_overload};
 
 /// The longest text that one call of `replace` or `join` makes, in bytes.
 const LONGEST: usize = 4 << 20;
@@ -21,27 +18,7 @@ const LONGEST: usize = 4 << 20;
 #[derive(Clone, Debug)]
 pub(super) struct Pattern(pub(super) Regex);
 
-static PATTERN_TYPE: LazyLock<Type> = LazyLock::new(|| Type::new_unspecified_type(HIDDEN));
-
-impl CelVal for Pattern {
-    fn get_type(&self) -> &Type {
-        &PATTERN_TYPE
-    }
-
-    fn cel_type() -> &'static Type {
-        &PATTERN_TYPE
-    }
-
-    fn clone_as_boxed<'v>(&self) -> Box<dyn CelVal + 'v> {
-        Box::new(self.clone())
-    }
-
-    fn as_any(&self) -> Option<&dyn Any> {
-        Some(self)
-    }
-}
-
-impl StaticVal for Pattern {}
+interpreter_value!(Pattern, HIDDEN);
 
 /// Members that are called as functions with `x` in front.
 pub(super) const STAND_INS: &[(&str, &str)] = &[

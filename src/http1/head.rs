@@ -6,7 +6,8 @@ use http::{Method, StatusCode, Version};
 
 use super::fields::{self, Facts, Writer};
 use super::line;
-use super::{Framing, HeadError, HeadLimits, host};
+use super::{Framing, HeadError, HeadLimits};
+use crate::exchange::authority::{self, without_empty_port};
 use crate::exchange::{HeaderId, Headers};
 
 /// A request head whose grammar and framing have been judged (RFC 9112 sections 3 and 6).
@@ -82,7 +83,7 @@ pub fn parse_request(
     // An empty port is none: what reads the line later need not know of the two spellings.
     if facts.host.last() == Some(&b':') {
         headers.remove_id(HeaderId::Host);
-        headers.push_id(HeaderId::Host, host::without_empty_port(facts.host));
+        headers.push_id(HeaderId::Host, without_empty_port(facts.host));
     }
     let framing = framing(&facts, line.version)?.unwrap_or(Framing::None);
     let modern = line.version == Version::HTTP_11;
@@ -158,7 +159,7 @@ fn judge_host(facts: &Facts<'_>, version: Version) -> Result<(), HeadError> {
     match facts.hosts {
         0 if version == Version::HTTP_10 => Ok(()),
         0 => Err(HeadError::Malformed("no host")),
-        1 if host::valid(facts.host) => Ok(()),
+        1 if authority::valid(facts.host) => Ok(()),
         1 => Err(HeadError::Malformed("bad host")),
         _ => Err(HeadError::Malformed("more than one host")),
     }

@@ -14,7 +14,6 @@ mod chunk;
 pub mod encode;
 mod fields;
 pub mod head;
-mod host;
 mod line;
 
 use crate::exchange::{Error, ErrorKind};
@@ -22,7 +21,6 @@ use crate::exchange::{Error, ErrorKind};
 pub use body::{Decoder, Piece};
 pub use encode::ConnectionLine;
 pub use head::{RequestHead, ResponseHead, parse_request, parse_response};
-pub use host::{valid as valid_host, without_empty_port};
 pub use line::METHOD;
 
 /// How much a head may hold.

@@ -8,13 +8,13 @@ use std::time::Instant;
 use http::{Method, Version};
 use smallvec::SmallVec;
 
+use crate::exchange::authority::without_empty_port;
 use crate::exchange::headers::same_folded;
 use crate::exchange::target::TargetError;
 use crate::exchange::via::MOST_PASSES;
 use crate::exchange::{
     Body, Client, Error, ErrorKind, Exchange, HeaderId, Headers, Record, Request, RequestId, Target,
 };
-use crate::http1::{valid_host, without_empty_port};
 use crate::net::Facts;
 use crate::snapshot::forwarded::{Reported, direct};
 use crate::snapshot::{ListenerPlan, Pinned, Snapshot, Trust};
@@ -60,9 +60,12 @@ impl Walk {
                 (parsed.target, Some(TargetError::Form.into()))
             }
             Ok(parsed) => {
-                let host =
-                    parsed.authority.map_or(Ok(()), |authority| take_authority(&mut headers, &authority));
-                (parsed.target, host.err())
+                if let Some(authority) = parsed.authority {
+                    // It takes the place of Host (RFC 9112 section 3.2.2). It was judged, so it can be set.
+                    headers.remove_id(HeaderId::Host);
+                    headers.push_id(HeaderId::Host, without_empty_port(authority.as_bytes()));
+                }
+                (parsed.target, None)
             }
             Err(error) => (Target::default(), Some(error.into())),
         };
@@ -203,12 +206,4 @@ fn strip(headers: &mut Headers, trust: Option<&Trust>, snapshot: &Snapshot) -> u
         !identity.iter().any(|header| same_folded(header.as_bytes(), name))
     });
     passes
-}
-
-/// The authority of an absolute target takes the place of Host (RFC 9112 section 3.2.2).
-fn take_authority(headers: &mut Headers, authority: &str) -> Result<(), Error> {
-    // The same judgement as for a Host line: what is no host there is none here.
-    let host = without_empty_port(authority.as_bytes());
-    let taken = valid_host(authority.as_bytes()) && headers.set("host", host).is_ok();
-    if taken { Ok(()) } else { Err(TargetError::Authority.into()) }
 }

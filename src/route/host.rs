@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::exchange::Authority;
+use crate::exchange::authority::is_below;
+
 /// Host names a listener or a condition answers for: whole names, and `*.example.com` for every name below one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostList {
@@ -12,7 +15,7 @@ pub struct HostList {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Host {
     Exact(Box<str>),
-    /// `.example.com`: at least one label stands before it.
+    /// At least one label stands before it.
     Below(Box<str>),
 }
 
@@ -78,19 +81,14 @@ impl Host {
     fn matches(&self, name: &[u8]) -> bool {
         match self {
             Self::Exact(text) => name.eq_ignore_ascii_case(text.as_bytes()),
-            Self::Below(suffix) => {
-                let split = name.len().checked_sub(suffix.len());
-                // An empty label in front (`.example.com`) is no name.
-                split.is_some_and(|at| at > 0 && name[at..].eq_ignore_ascii_case(suffix.as_bytes()))
-                    && name.first() != Some(&b'.')
-            }
+            Self::Below(domain) => is_below(name, domain.as_bytes()),
         }
     }
 
     fn closeness(&self) -> usize {
         match self {
             Self::Exact(_) => usize::MAX,
-            Self::Below(suffix) => suffix.len(),
+            Self::Below(domain) => domain.len(),
         }
     }
 
@@ -120,21 +118,13 @@ impl Host {
             return Err(HostError::Empty);
         }
         let lower = rest.to_ascii_lowercase();
-        Ok(if star { Self::Below(format!(".{lower}").into()) } else { Self::Exact(lower.into()) })
+        Ok(if star { Self::Below(lower.into()) } else { Self::Exact(lower.into()) })
     }
 }
 
 /// The name alone, without port and trailing dot.
 fn bare(authority: &str) -> &[u8] {
-    let name = without_port(authority);
-    name.strip_suffix('.').unwrap_or(name).as_bytes()
-}
-
-fn without_port(authority: &str) -> &str {
-    match authority.rfind([':', ']']) {
-        Some(at) if authority.as_bytes()[at] == b':' => &authority[..at],
-        _ => authority,
-    }
+    Authority::split(authority.as_bytes()).name()
 }
 
 #[cfg(test)]

@@ -11,9 +11,9 @@ use std::net::{IpAddr, SocketAddr};
 use smallvec::SmallVec;
 
 use crate::config::{Cidr, TrustedHeader, TrustedHeaders};
+use crate::exchange::authority::{host_address, port_number, without_empty_port};
 use crate::exchange::target::PathRules;
-use crate::exchange::{Client, Error, ErrorKind, HeaderId, Headers, Scheme, Target};
-use crate::http1::{valid_host, without_empty_port};
+use crate::exchange::{Authority, Client, Error, ErrorKind, HeaderId, Headers, Scheme, Target};
 use crate::net::Facts;
 
 /// Whose word about the client is believed, and which of their header fields.
@@ -26,7 +26,7 @@ pub struct Trust {
 }
 
 /// A host, with its port if it has one.
-pub type Authority = SmallVec<[u8; 64]>;
+pub type PublicHost = SmallVec<[u8; 64]>;
 
 /// Where a request came from.
 #[derive(Debug)]
@@ -52,13 +52,13 @@ impl Reported {
     }
 
     /// The public host of a request whose own is `host`; `None` where that is the public one.
-    pub fn authority(&self, host: &[u8]) -> Option<Authority> {
+    pub fn authority(&self, host: &[u8]) -> Option<PublicHost> {
         let named = self.host.as_deref().unwrap_or(host);
-        let port = self.port.filter(|_| !named.is_empty() && split(named).1.is_none());
+        let port = self.port.filter(|_| !named.is_empty() && Authority::split(named).port.is_none());
         if self.host.is_none() && port.is_none() {
             return None;
         }
-        let mut authority = Authority::from_slice(named);
+        let mut authority = PublicHost::from_slice(named);
         if let Some(port) = port {
             authority.push(b':');
             authority.extend_from_slice(itoa::Buffer::new().format(port).as_bytes());
@@ -226,13 +226,9 @@ fn nth(headers: &Headers, id: HeaderId, hop: usize) -> Option<&[u8]> {
 /// An address as proxies write it: bare, in brackets, or with a port.
 fn address(entry: &[u8]) -> Option<IpAddr> {
     let entry = std::str::from_utf8(entry).ok()?.trim();
-    if let Ok(ip) = entry.parse::<IpAddr>() {
-        return Some(ip.to_canonical());
-    }
-    if let Ok(address) = entry.parse::<SocketAddr>() {
-        return Some(address.ip().to_canonical());
-    }
-    entry.strip_prefix('[')?.strip_suffix(']')?.parse::<IpAddr>().ok().map(|ip| ip.to_canonical())
+    let address =
+        host_address(entry).or_else(|| entry.parse::<SocketAddr>().ok().map(|address| address.ip()));
+    address.map(|ip| ip.to_canonical())
 }
 
 fn scheme_of(value: &[u8]) -> Option<Scheme> {
@@ -242,27 +238,18 @@ fn scheme_of(value: &[u8]) -> Option<Scheme> {
 }
 
 fn host_of(value: &[u8]) -> Option<Box<[u8]>> {
-    valid_host(value).then(|| without_empty_port(value).into())
+    Authority::read(value).map(|_| without_empty_port(value).into())
 }
 
 /// A port but 0.
 fn number(digits: &[u8]) -> Option<u16> {
-    let plain = digits.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(digits).ok().filter(|_| plain)?.parse().ok().filter(|port| *port > 0)
-}
-
-/// Name and port of a valid host; the colons of an address in brackets are none of its port.
-fn split(host: &[u8]) -> (&[u8], Option<&[u8]>) {
-    match host.iter().rposition(|byte| matches!(byte, b':' | b']')) {
-        Some(at) if host[at] == b':' => (&host[..at], Some(&host[at + 1..])),
-        _ => (host, None),
-    }
+    port_number(digits).filter(|port| *port > 0)
 }
 
 /// The same in one form: in lower case, and with the port that is meant.
 fn parts(host: &[u8], scheme: Scheme) -> (Vec<u8>, Option<u16>) {
-    let (name, port) = split(host);
-    (name.to_ascii_lowercase(), port.map_or(Some(scheme.port()), number))
+    let authority = Authority::split(host);
+    (authority.host.to_ascii_lowercase(), authority.port_or(scheme))
 }
 
 /// Whether a value is a path in its normal form.

@@ -5,6 +5,7 @@
 
 mod aggregates;
 mod cells;
+pub mod exposition;
 mod render;
 
 use crate::runtime::hash::{HashMap, HashSet};

@@ -14,11 +14,11 @@ pub mod limits;
 mod simulation;
 pub mod transport;
 
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::config::{self, Host, UpstreamSettings};
+use crate::exchange::authority::is_below;
 use crate::exchange::{CoreId, Name};
 use crate::expression::Ground;
 use crate::net::Network;
@@ -202,13 +202,7 @@ impl Upstream {
 
     /// Whether what it or one of its endpoints is called lies below a domain. No address does.
     pub fn is_below(&self, domain: &str) -> bool {
-        let below = |name: &str| {
-            let start = name.len().checked_sub(domain.len()).and_then(|at| at.checked_sub(1));
-            start.is_some_and(|dot| {
-                name.as_bytes()[dot] == b'.'
-                    && name.as_bytes()[dot + 1..].eq_ignore_ascii_case(domain.as_bytes())
-            }) && name.parse::<IpAddr>().is_err()
-        };
+        let below = |name: &str| is_below(name.as_bytes(), domain.as_bytes());
         let settings = &self.settings;
         let written = settings.written.endpoints.urls();
         below(&settings.host)

@@ -1,8 +1,9 @@
 //! What points inside the house, in the words of a service, turned into what a client can follow: `Location`, `Refresh`,
 //! `Link` and `Set-Cookie`.
 
-use std::net::IpAddr;
-
+use crate::exchange::Authority;
+use crate::exchange::authority::{authority_length, is_below};
+use crate::exchange::syntax::find_unquoted;
 use crate::upstream::Upstream;
 
 /// What follows `http://`, `https://` or `//`.
@@ -46,9 +47,11 @@ impl Inside for Upstream {
     }
 }
 
-/// An authority without the port of a scheme, which goes without saying.
-fn without_usual_port(authority: &str) -> &str {
-    authority.strip_suffix(":80").or_else(|| authority.strip_suffix(":443")).unwrap_or(authority)
+/// An authority without the port of a scheme, whichever it is, for it goes without saying.
+fn without_usual_port(text: &str) -> &str {
+    let authority = Authority::split(text);
+    let usual = authority.port.is_none() || matches!(authority.number(), Some(80 | 443));
+    if usual { authority.host } else { text }
 }
 
 /// What stands behind `prefix` in a path, where the path is the prefix or lies below it.
@@ -90,24 +93,17 @@ impl Map<'_> {
     /// house, and stays as the service's own content has it.
     pub fn links(&self, text: &str) -> Option<String> {
         let mut out = String::new();
-        let (mut copied, mut at, mut quoted) = (0, 0, false);
+        let (mut copied, mut at) = (0, 0);
         let bytes = text.as_bytes();
-        while let Some(&byte) = bytes.get(at) {
-            match byte {
-                b'\\' if quoted => at += 1,
-                b'"' => quoted = !quoted,
-                b'<' if !quoted => {
-                    let Some(length) = memchr::memchr(b'>', &bytes[at..]) else { break };
-                    if let Some(mapped) = self.absolute(&text[at + 1..at + length]) {
-                        out.push_str(&text[copied..=at]);
-                        out.push_str(&mapped);
-                        copied = at + length;
-                    }
-                    at += length;
-                }
-                _ => {}
+        while let Ok(Some(found)) = find_unquoted(&bytes[at..], b'<') {
+            at += found;
+            let Some(length) = memchr::memchr(b'>', &bytes[at..]) else { break };
+            if let Some(mapped) = self.absolute(&text[at + 1..at + length]) {
+                out.push_str(&text[copied..=at]);
+                out.push_str(&mapped);
+                copied = at + length;
             }
-            at += 1;
+            at += length;
         }
         (copied > 0).then(|| out + &text[copied..])
     }
@@ -116,8 +112,7 @@ impl Map<'_> {
     /// service is called.
     fn absolute(&self, text: &str) -> Option<String> {
         let rest = after_scheme(text)?;
-        let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (authority, path) = rest.split_at(end);
+        let (authority, path) = rest.split_at(authority_length(rest.as_bytes()));
         let authority = authority.rsplit_once('@').map_or(authority, |(_, authority)| authority);
         let bare = without_usual_port(authority);
         let is_public = bare.eq_ignore_ascii_case(without_usual_port(self.public_host));
@@ -202,28 +197,21 @@ impl Map<'_> {
     /// Whether a Domain covers the service and not the public host.
     fn is_foreign(&self, domain: &str) -> bool {
         let host = self.public_name();
-        let covers = host.eq_ignore_ascii_case(domain)
-            || host.len().checked_sub(domain.len() + 1).is_some_and(|dot| {
-                host.as_bytes()[dot] == b'.'
-                    && host.as_bytes()[dot + 1..].eq_ignore_ascii_case(domain.as_bytes())
-            });
+        let covers = host.eq_ignore_ascii_case(domain) || is_below(host.as_bytes(), domain.as_bytes());
         !domain.is_empty() && !covers && (self.inside.is_named(domain) || self.inside.is_below(domain))
     }
 
     /// The public host without its port.
     fn public_name(&self) -> &str {
-        match self.public_host.rsplit_once(':') {
-            Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
-            _ => self.public_host,
-        }
+        Authority::split(self.public_host).host
     }
 
     /// The Domain attribute for the public host; none where that is an address or not known, so that the cookie stays with
     /// the host that the client has asked.
     fn public_domain(&self) -> Option<String> {
-        let host = self.public_name();
-        let is_name = !host.is_empty() && !host.starts_with('[') && host.parse::<IpAddr>().is_err();
-        is_name.then(|| format!(" Domain={host}"))
+        let public = Authority::split(self.public_host);
+        let is_name = !public.host.is_empty() && public.address().is_none();
+        is_name.then(|| format!(" Domain={}", public.host))
     }
 }
 

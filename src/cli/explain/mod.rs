@@ -11,7 +11,8 @@ use std::sync::Arc;
 use clap::Args;
 
 use crate::config::{HostPattern, nearest};
-use crate::exchange::{Body, CoreId, Error, HeaderId, Headers, Name, Pseudonym};
+use crate::exchange::authority::authority_length;
+use crate::exchange::{Authority, Body, CoreId, Error, HeaderId, Headers, Name, Pseudonym};
 use crate::http1::parse_request;
 use crate::net::Facts;
 use crate::pipeline::{Arrived, Core, Walk};
@@ -150,8 +151,7 @@ fn taken_apart(url: &str) -> Result<(Option<&str>, &str), Failure> {
             "`{url}` is no URL: write a path such as `/api/users/7`, or `http://HOST/PATH`"
         )));
     };
-    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let (authority, target) = rest.split_at(end);
+    let (authority, target) = rest.split_at(authority_length(rest.as_bytes()));
     Ok((Some(authority), if target.is_empty() { "/" } else { target }))
 }
 
@@ -180,7 +180,7 @@ fn listener<'a>(
     if let [only] = all[..] {
         return Ok((only, "the only one".to_owned()));
     }
-    let port = authority.and_then(|authority| authority.rsplit_once(':')?.1.parse::<u16>().ok());
+    let port = authority.and_then(|authority| Authority::split(authority).number());
     let mut there: Vec<_> = all.iter().copied().filter(|plan| Some(plan.address.port()) == port).collect();
     if let [only] = there[..] {
         return Ok((only, "by the port of the URL".to_owned()));

@@ -1,8 +1,9 @@
 //! The head of an HTTP/2 request, judged as HTTP/1's is where the protocol does not judge it itself.
 
+use crate::exchange::authority::{self, without_empty_port};
 use crate::exchange::headers::valid_value;
 use crate::exchange::{Error, ErrorKind, HeaderId, Headers};
-use crate::http1::{METHOD, valid_host, without_empty_port};
+use crate::http1::METHOD;
 use crate::snapshot::Limits;
 
 /// Most fields that one line of cookies may be cut into; their bytes are bounded as those of any line.
@@ -66,15 +67,15 @@ pub(super) fn lines(head: &http::request::Parts, limits: &Limits) -> Result<Head
     }
     let mut lines = Headers::with_capacity(size.lines + 1, 512);
     let hosts = head.headers.get_all(http::header::HOST).iter().count();
-    let authority = head.uri.authority().map(|authority| authority.as_str());
-    let host = match (authority, hosts) {
-        (Some(authority), 0) => authority.as_bytes(),
+    let named = head.uri.authority().map(|authority| authority.as_str());
+    let host = match (named, hosts) {
+        (Some(named), 0) => named.as_bytes(),
         (None, 1) => head.headers[http::header::HOST].as_bytes(),
-        (Some(authority), 1) if head.headers[http::header::HOST] == authority => authority.as_bytes(),
+        (Some(named), 1) if head.headers[http::header::HOST] == named => named.as_bytes(),
         (None, 0) => return Err(bad("no host")),
         _ => return Err(bad("more than one host")),
     };
-    if !valid_host(host) {
+    if !authority::valid(host) {
         return Err(bad("not a valid host"));
     }
     lines.push_id(HeaderId::Host, without_empty_port(host));

@@ -112,7 +112,7 @@ fn hosts(listener: &Listener, out: &Diagnostics) -> Option<HostList> {
     if listener.hosts.is_empty() {
         return None;
     }
-    let names: Vec<String> = listener.hosts.iter().map(|host| rules::host_text(&host.value)).collect();
+    let names: Vec<String> = listener.hosts.iter().map(|host| host.value.to_string()).collect();
     match HostList::parse(&names) {
         Ok(hosts) => Some(hosts),
         Err((at, error)) => {

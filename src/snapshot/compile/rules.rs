@@ -7,8 +7,7 @@ use crate::action;
 use crate::action::miss::Miss;
 use crate::action::proxy::{HostRule, Proxy, Rewrite};
 use crate::config::{
-    self, Diagnostic, Diagnostics, Field, HostHeader, HostPattern, Listener, Match, Named, Route, RouteBody,
-    Test,
+    self, Diagnostic, Diagnostics, Field, HostHeader, Listener, Match, Named, Route, RouteBody, Test,
 };
 use crate::exchange::Exchange;
 use crate::exchange::target::PathRules;
@@ -173,7 +172,7 @@ fn predicate(condition: &Match, scope: &Scope, rules: &Rules<'_, '_>) -> Option<
         predicate = predicate.cookie(&name.value, expect(test, out)?);
     }
     if !condition.hosts.is_empty() {
-        let names: Vec<String> = condition.hosts.iter().map(|host| host_text(&host.value)).collect();
+        let names: Vec<String> = condition.hosts.iter().map(|host| host.value.to_string()).collect();
         match HostList::parse(&names) {
             Ok(hosts) => predicate = predicate.hosts(hosts),
             Err((at, error)) => out.add(Diagnostic::error(condition.hosts[at].span, error.to_string())),
@@ -223,12 +222,4 @@ fn expect(test: &Test, out: &Diagnostics) -> Option<Expect> {
             }
         },
     })
-}
-
-/// A host pattern as it is written.
-pub(super) fn host_text(pattern: &HostPattern) -> String {
-    match pattern {
-        HostPattern::Exact(name) => name.to_string(),
-        HostPattern::Below(name) => format!("*.{name}"),
-    }
 }

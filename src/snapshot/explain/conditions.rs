@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use crate::config::{HostPattern, Match, Named, Test};
+use crate::config::{Match, Named, Test};
 use crate::exchange::Exchange;
 use crate::route::{Failing, Found};
 use crate::snapshot::ListenerPlan;
@@ -69,7 +69,7 @@ fn fails(failing: Failing<'_>) -> String {
 fn asks(condition: &Match) -> Vec<String> {
     let mut list = Vec::new();
     if !condition.hosts.is_empty() {
-        let names: Vec<String> = condition.hosts.iter().map(|host| host_text(&host.value)).collect();
+        let names: Vec<String> = condition.hosts.iter().map(|host| host.value.to_string()).collect();
         list.push(format!("host in {}", names.join(", ")));
     }
     if !condition.client_ip.is_empty() {
@@ -91,12 +91,5 @@ fn test(what: &str, Named { name, test }: &Named) -> String {
         Test::Present(true) => format!("{what} {name} is there"),
         Test::Present(false) => format!("{what} {name} is not there"),
         Test::Regex(text) => format!("{what} {name} matches {}", text.shown()),
-    }
-}
-
-fn host_text(pattern: &HostPattern) -> String {
-    match pattern {
-        HostPattern::Exact(name) => name.to_string(),
-        HostPattern::Below(name) => format!("*.{name}"),
     }
 }

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 
 use crate::exchange::headers::is_token;
+use crate::exchange::syntax::quoted;
 
 /// What one proxy says of the hop that reached it.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -73,25 +74,10 @@ fn token(text: &[u8]) -> Option<(&[u8], &[u8])> {
 
 /// A token, or what stands in quotes (RFC 9110 section 5.6.4).
 fn value(text: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
-    let Some(quoted) = text.strip_prefix(b"\"") else {
-        return token(text).map(|(value, rest)| (Cow::Borrowed(value), rest));
-    };
-    let mut value = Cow::Borrowed(&quoted[..0]);
-    let mut at = 0;
-    loop {
-        match quoted.get(at)? {
-            b'"' => return Some((value, &quoted[at + 1..])),
-            b'\\' => {
-                at += 1;
-                value.to_mut().push(*quoted.get(at)?);
-            }
-            byte => match &mut value {
-                Cow::Borrowed(plain) => *plain = &quoted[..=at],
-                Cow::Owned(text) => text.push(*byte),
-            },
-        }
-        at += 1;
+    if text.first() == Some(&b'"') {
+        return quoted(text);
     }
+    token(text).map(|(value, rest)| (Cow::Borrowed(value), rest))
 }
 
 #[cfg(test)]

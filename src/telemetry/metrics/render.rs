@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::aggregates::SOURCE_OUTCOMES;
 use super::cells::{BOUND_LABELS, CLASSES, OUTCOMES, REFUSALS, RouteSum, VERDICTS};
+use super::exposition::{family, label};
 use super::{Metrics, lock};
 use crate::exchange::{ErrorKind, Name};
 
@@ -217,29 +218,11 @@ fn gauge(sum: u64) -> i64 {
     sum.cast_signed().max(0)
 }
 
-/// `name="value"`, with the value escaped as the format demands.
-fn label(name: &str, value: &str) -> String {
-    let mut out = String::with_capacity(name.len() + value.len() + 3);
-    out.push_str(name);
-    out.push_str("=\"");
-    for letter in value.chars() {
-        match letter {
-            '\\' => out.push_str("\\\\"),
-            '"' => out.push_str("\\\""),
-            '\n' => out.push_str("\\n"),
-            letter => out.push(letter),
-        }
-    }
-    out.push('"');
-    out
-}
-
 struct Page(String);
 
 impl Page {
     fn family(&mut self, name: &str, kind: &str, help: &str) {
-        self.line(format_args!("# HELP {name} {help}"));
-        self.line(format_args!("# TYPE {name} {kind}"));
+        family(&mut self.0, name, kind, help);
     }
 
     /// One line; the labels come in pieces, for there are many lines and most of their text is shared.

@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 use http::StatusCode;
 
 use crate::config::RetryOn;
+use crate::exchange::syntax::digits;
 use crate::exchange::{CallPhase, Cause, Failure, HeaderId, Party, Request, Response, http_date};
 use crate::runtime::{clock, random, time};
 use crate::upstream::transport::upload::Upload;
@@ -82,9 +83,8 @@ fn retry_after(response: &Response) -> Option<Duration> {
 
 /// A delay as seconds, or as a date that is compared with `now`. A number beyond all bounds is a very long time.
 fn delay(value: &[u8], now: SystemTime) -> Option<Duration> {
-    if !value.is_empty() && value.iter().all(u8::is_ascii_digit) {
-        let add = |sum: u64, digit: &u8| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'));
-        return Some(Duration::from_secs(value.iter().fold(0, add)));
+    if let Some(seconds) = digits(value) {
+        return Some(Duration::from_secs(seconds));
     }
     // A date that has passed asks for nothing.
     http_date(value)?.duration_since(now).ok()

@@ -11,6 +11,7 @@ use super::balance::ramp::ramp;
 use super::liveness::Liveness;
 use super::outlier::Outlier;
 use super::reach::Reach;
+use crate::exchange::authority::host_address;
 use crate::upstream::transport::{Transport, address};
 
 /// How long an endpoint that comes back takes to get all of its share.
@@ -190,7 +191,7 @@ impl Active {
 fn hash(key: &EndpointKey) -> u64 {
     let EndpointKey { address, authority, .. } = key;
     let written = authority.parse().is_ok_and(|written: SocketAddr| written == *address)
-        || authority.trim_matches(['[', ']']).parse().is_ok_and(|ip: std::net::IpAddr| ip == address.ip());
+        || host_address(authority) == Some(address.ip());
     if written { stable(authority.as_bytes()) } else { stable(format!("{authority} {address}").as_bytes()) }
 }
 

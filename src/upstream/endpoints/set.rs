@@ -12,7 +12,8 @@ use smallvec::SmallVec;
 use tokio::sync::watch;
 
 use crate::config::{Balance, Endpoints, Host, UpstreamSettings, Url};
-use crate::exchange::CoreId;
+use crate::exchange::authority::host_address;
+use crate::exchange::{Authority, CoreId};
 use crate::runtime::{random, time};
 
 use super::balance::kinds::Kind;
@@ -163,20 +164,16 @@ impl Set {
     pub(in crate::upstream) fn is_named(&self, authority: &str) -> bool {
         self.endpoints().iter().any(|one| {
             let own = one.authority();
-            let host = own.rsplit_once(':').map_or(own, |(host, _)| host);
             authority.eq_ignore_ascii_case(own)
-                || authority.eq_ignore_ascii_case(host)
+                || authority.eq_ignore_ascii_case(Authority::split(own).host)
                 || authority == one.address().to_string()
-                || authority.trim_matches(['[', ']']) == one.address().ip().to_string()
+                || host_address(authority) == Some(one.address().ip())
         })
     }
 
     /// Whether one of the endpoints has a name, without its port, for which this holds.
     pub(in crate::upstream) fn has_name(&self, holds: impl Fn(&str) -> bool) -> bool {
-        self.endpoints().iter().any(|one| {
-            let own = one.authority();
-            holds(own.rsplit_once(':').map_or(own, |(host, _)| host))
-        })
+        self.endpoints().iter().any(|one| holds(Authority::split(one.authority()).host))
     }
 
     /// The endpoints as a call on this core sees them.

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use crate::exchange::authority::without_default_port;
 use crate::exchange::{HeaderId, Headers, Scheme};
 
 /// The line that lets a page read an answer.
@@ -18,13 +19,12 @@ pub(super) fn origin(headers: &Headers) -> Option<&[u8]> {
 /// home whatever scheme is known here, for the gate may stand behind one that ends TLS and does not say so. A page that came
 /// without is not the one that is served by TLS.
 pub(super) fn is_own(origin: &[u8], host: &[u8], scheme: Scheme) -> bool {
-    let (page, port) = match (origin.strip_prefix(b"https://"), origin.strip_prefix(b"http://")) {
-        (Some(page), _) => (page, b":443".as_slice()),
-        (None, Some(page)) if scheme == Scheme::Http => (page, b":80".as_slice()),
+    let (page, own) = match (origin.strip_prefix(b"https://"), origin.strip_prefix(b"http://")) {
+        (Some(page), _) => (page, Scheme::Https),
+        (None, Some(page)) if scheme == Scheme::Http => (page, Scheme::Http),
         _ => return false,
     };
-    let bare = |host: &[u8]| host.strip_suffix(port).unwrap_or(host).to_ascii_lowercase();
-    !host.is_empty() && bare(page) == bare(host)
+    !host.is_empty() && without_default_port(page, own).eq_ignore_ascii_case(without_default_port(host, own))
 }
 
 /// Takes out of an answer what only the gate says to browsers, in one pass over its lines; where the answer depends on

@@ -134,3 +134,29 @@ async fn a_set_is_known_with_its_first_endpoint_or_when_all_sources_have_answere
 fn futures_poll<F: Future>(future: std::pin::Pin<&mut F>) -> std::task::Poll<F::Output> {
     future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
 }
+
+#[test]
+fn a_set_knows_its_endpoints_by_name_and_by_address() {
+    let list = "endpoints: [\"http://[::1]\", \"http://[::2]:81\", http://10.0.0.1:3001]";
+    let set = Set::new(&settings(list), 1, None, Instant::now());
+    for named in ["[::1]", "[::1]:80", "::1", "[::2]:81", "[::2]", "10.0.0.1", "10.0.0.1:3001"] {
+        assert!(set.is_named(named), "{named}");
+    }
+    for other in ["", "[", "[:", "[::3]", "[::2]:80", "10.0.0.1:80", "10.0.0.2"] {
+        assert!(!set.is_named(other), "{other}");
+    }
+    assert!(["[::1]", "[::2]", "10.0.0.1"].into_iter().all(|name| set.has_name(|host| host == name)));
+}
+
+/// The configuration cannot use the type of the exchange: the two agree.
+#[test]
+fn the_authority_of_a_url_is_one_of_a_request() {
+    for written in ["users", "Users.Internal.", "users:3001", "10.0.0.1:80", "[::1]", "[2001:DB8::1]:443"] {
+        let settings = settings(&format!("url: 'http://{written}'"));
+        let url = before_url(&settings);
+        let text = url.authority();
+        let authority = Authority::read(text.as_str()).unwrap();
+        assert_eq!(authority.host, url.host.to_string());
+        assert_eq!(authority.port_or(crate::exchange::Scheme::Http), Some(url.port));
+    }
+}
