@@ -73,6 +73,10 @@ impl Io {
         let take = self.read.len().min(room.remaining());
         room.put_slice(&self.read[..take]);
         self.read.advance(take);
+        if self.read.is_empty() {
+            // Its memory goes back: most connections are idle.
+            self.read = BytesMut::new();
+        }
         Poll::Ready(Ok(()))
     }
 
