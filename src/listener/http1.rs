@@ -31,10 +31,15 @@ const REST: Duration = Duration::from_millis(40);
 /// How many bytes of an unwanted body are read to keep the connection.
 const DRAIN_BYTES: usize = 64 * 1024;
 
+/// Header lines of which proxies send at least one.
+const PROXIES: [HeaderId; 4] =
+    [HeaderId::XForwardedProto, HeaderId::XForwardedFor, HeaderId::Forwarded, HeaderId::Via];
+
 /// What a connection ends with, or goes on to.
 #[derive(PartialEq, Eq)]
 enum Next {
     Request,
+    /// Close: the client has left, or is to see a reset.
     Close,
     /// Close, but let the client read the answer first.
     Linger(Linger),
@@ -83,6 +88,16 @@ enum Begun<'a> {
     Gone,
 }
 
+/// What the rest between two requests came to.
+enum Rested {
+    /// A further request began.
+    Begun(Started),
+    /// The connection has failed.
+    Gone,
+    /// No request came while one was awaited. One may be on its way, and the last answer may be unread still.
+    Over,
+}
+
 /// A connection whose first bytes spoke HTTP/1.
 pub(super) struct Connection {
     pub(super) wire: Rc<Wire>,
@@ -98,7 +113,17 @@ impl Connection {
             // Boxed, so that a connection at rest takes little memory; once for many requests.
             let Some(answered) = Box::pin(self.serve_busy(times)).await else { return };
             self.wire.release();
-            started = self.rest(answered).await;
+            started = match self.rest(answered).await {
+                Rested::Begun(times) => Some(times),
+                Rested::Gone => None,
+                Rested::Over => {
+                    let Some(pinned) = self.watcher.pin() else { return };
+                    let linger = Linger::behind_request(&pinned.plan.limits);
+                    drop(pinned);
+                    Box::pin(self.end(Next::Linger(linger))).await;
+                    None
+                }
+            };
         }
     }
 
@@ -172,22 +197,25 @@ impl Connection {
         self.core.is_draining() || self.watcher.has_left()
     }
 
-    /// Waits for the first byte of the next request, without a buffer; `None` where none comes.
-    async fn rest(&self, answered: Instant) -> Option<Started> {
-        let bounds = self.bounds()?;
+    /// Waits for the first byte of the next request, without a buffer.
+    async fn rest(&self, answered: Instant) -> Rested {
+        let Some(bounds) = self.bounds() else { return Rested::Gone };
         if self.wire.buffer().is_empty() {
-            poll_fn(|cx| {
+            let over = poll_fn(|cx| {
                 let until = answered + if self.is_ending() { LAST_CALL } else { bounds.idle };
                 match self.wire.poll_readable(cx) {
-                    Poll::Ready(Ok(())) => return Poll::Ready(Some(())),
-                    Poll::Ready(Err(_)) => return Poll::Ready(None),
+                    Poll::Ready(Ok(())) => return Poll::Ready(None),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Some(Rested::Gone)),
                     Poll::Pending => {}
                 }
-                self.wire.poll_timer(until, cx).map(|()| None)
+                self.wire.poll_timer(until, cx).map(|()| Some(Rested::Over))
             })
-            .await?;
+            .await;
+            if let Some(over) = over {
+                return over;
+            }
         }
-        Some(Started::now(&bounds))
+        Rested::Begun(Started::now(&bounds))
     }
 
     /// The next head. It is read from bytes that are lent, and what came of one that is not whole yet is kept.
@@ -262,6 +290,10 @@ impl Connection {
         let framing = if head.framing == Framing::Length(0) { Framing::None } else { head.framing };
         self.wire.body_done.set(framing == Framing::None);
         self.wire.owes_continue.set(head.expect_continue && framing != Framing::None);
+        if framing != Framing::None {
+            let through_proxy = PROXIES.iter().any(|line| head.headers.has_id(*line));
+            self.wire.through_proxy.set(through_proxy);
+        }
         let body = match framing {
             Framing::None => Body::Empty,
             framing => {
@@ -308,12 +340,18 @@ impl Connection {
         let limits = *walk.limits();
         let answer = walk.serve().await;
         self.wire.body_done.set(false);
+        self.wire.through_proxy.set(false);
         let peer = Peer { version: Version::HTTP_11, keep_alive: false, was_head: false };
         self.answer(&mut walk, answer, peer, &limits).await
     }
 
     async fn answer(&self, walk: &mut Walk, mut answer: Response, peer: Peer, limits: &Limits) -> Next {
         self.drain(walk).await;
+        if !self.wire.body_done.get() && self.waits_for_body(walk) {
+            walk.leave();
+            let linger = Linger::within_request(limits);
+            Box::pin(linger.read_rest(&self.wire, || self.is_ending())).await;
+        }
         let framing = framing(&answer, peer);
         let whole = self.wire.body_done.get();
         // Said as early as possible: a client that is not told sends its next request into a closing connection.
@@ -356,14 +394,24 @@ impl Connection {
             Err(error) => {
                 // The answer cannot be taken back: only a connection that ends early shows that it is not whole.
                 walk.broke(&error);
-                return Next::Close;
+                if until_close || error.kind() == ErrorKind::ClientClosed {
+                    return Next::Close;
+                }
+                // What came before it broke is the client's to read.
+                return Next::Linger(Linger::after(limits, whole));
             }
         }
-        match (keep, whole) {
-            (true, _) => Next::Request,
-            (false, true) => Next::Close,
-            (false, false) => Next::Linger(Linger { time: limits.linger, bytes: limits.linger_bytes }),
-        }
+        if keep { Next::Request } else { Next::Linger(Linger::after(limits, whole)) }
+    }
+
+    /// Whether an answer has to wait for the rest of the request: some proxies (Envoy) cannot pass on to a client that is
+    /// still sending what comes before they have sent the whole request. A service's answer is never held up, as it may
+    /// be one half of a conversation, and nothing is expected of a client that was late.
+    fn waits_for_body(&self, walk: &Walk) -> bool {
+        let record = &walk.exchange.record;
+        let late = record.error == Some(ErrorKind::RequestTimeout);
+        let own = record.error.is_some() || record.upstream.is_none();
+        self.wire.through_proxy.get() && own && !late && !self.wire.owes_continue.get()
     }
 
     /// Reads what is left of a body that nobody wanted, as far as it is there already: the connection then goes on.

@@ -31,7 +31,7 @@ pub struct Walk {
     refused: Option<Error>,
     complete: bool,
     /// Its place among the requests under way, where they are counted.
-    _place: Option<InFlight>,
+    place: Option<InFlight>,
 }
 
 impl Walk {
@@ -134,6 +134,11 @@ impl Walk {
     /// The bounds of the listener this walk belongs to.
     pub fn limits(&self) -> &crate::snapshot::Limits {
         &self.pinned.plan.limits
+    }
+
+    /// Gives up its place among the requests under way: all that is left to do is to read the rest of its body away.
+    pub fn leave(&mut self) {
+        self.place = None;
     }
 
     fn rule(&self) -> Option<&Rule> {

@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::exchange::{Body, BodyStream, Error, ErrorKind, Frame};
 use crate::json::{Invalid, Selection, Selector, is_blank};
+use crate::runtime::task;
 
 /// Up to so many bytes an answer is sent as a whole, with its length.
 const PIECE: usize = 64 * 1024;
@@ -33,7 +34,7 @@ pub(super) async fn selected(mut body: Body, selection: Arc<Selection>) -> Resul
             }
             // A few bytes in a coding may be gigabytes of blanks, which are always at hand.
             if turns == TURN {
-                cx.waker().wake_by_ref();
+                task::yield_turn(cx);
                 return Poll::Pending;
             }
             turns += 1;
@@ -81,7 +82,7 @@ impl BodyStream for Selected {
             }
             if turns == TURN {
                 if self.out.is_empty() {
-                    cx.waker().wake_by_ref();
+                    task::yield_turn(cx);
                     return Poll::Pending;
                 }
                 break;
