@@ -30,8 +30,10 @@ pub struct Walk {
     /// Why it was not admitted, if so.
     refused: Option<Error>,
     complete: bool,
+    /// Whether it has become a tunnel, and the request as such has been counted.
+    switched: bool,
     /// Its place among the requests under way, where they are counted.
-    _place: Option<InFlight>,
+    place: Option<InFlight>,
 }
 
 impl Walk {
