@@ -216,3 +216,6 @@ impl Lane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

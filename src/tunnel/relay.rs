@@ -174,6 +174,3 @@ impl Relay {
         *self.ended.get_or_insert(Ended { by: EndedBy::Gateway, how: "close" })
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -110,9 +110,9 @@ impl Call<'_> {
         let waits = Waits {
             deadline: self.deadline.at,
             whole: self.deadline.whole,
+            upgrades: self.caller.upgrades,
             response: self.deadline.lifted.unwrap_or(settings.timeouts.response),
             idle: settings.timeouts.idle,
-            upgrades: self.caller.upgrades,
             upload_rate: settings.written.concurrency.upload_rate,
             limits: settings.written.limits,
             started,
