@@ -40,7 +40,7 @@ pub(crate) enum Scenario {
 }
 
 /// One after the other, seed by seed. Most can happen where services fail.
-pub(crate) const SCENARIOS: [Scenario; 18] = [
+pub(crate) const SCENARIOS: [Scenario; 17] = [
     Scenario::Innocent,
     Scenario::Faulty,
     Scenario::Impatient,
@@ -58,8 +58,10 @@ pub(crate) const SCENARIOS: [Scenario; 18] = [
     Scenario::Raced,
     Scenario::Faulty,
     Scenario::Drained,
-    Scenario::Tunnelled,
 ];
+
+/// One of so many seeds is a world of tunnels, whatever its turn would be: the others stay the worlds that they were.
+const TUNNELLED: u64 = 16;
 
 impl Scenario {
     /// Whether bytes arrive in the moment in which they are sent, so that times can be compared exactly.
@@ -248,7 +250,10 @@ impl Request {
 impl Plan {
     pub(crate) fn of(seed: u64) -> Plan {
         let mut rng = Rng::with_seed(seed ^ 0x5eed);
-        let scenario = SCENARIOS[(seed % SCENARIOS.len() as u64) as usize];
+        let scenario = match seed % TUNNELLED {
+            15 => Scenario::Tunnelled,
+            _ => SCENARIOS[(seed % SCENARIOS.len() as u64) as usize],
+        };
         let mut token = 0;
         let count = match scenario {
             Scenario::Queue => 120,
