@@ -43,8 +43,6 @@ pub(super) struct Facts<'a> {
     pub(super) close: bool,
     pub(super) keep_alive: bool,
     pub(super) upgrade: bool,
-    /// Whether Upgrade lines name WebSocket.
-    pub(super) websocket: bool,
     /// Whether there are Upgrade lines, and whether there are Trailer lines.
     pub(super) protocol: bool,
     pub(super) trailer: bool,
@@ -134,13 +132,18 @@ fn sort<'a>(
 }
 
 /// Adds the lines with one of these ids, which do not travel by themselves, of a section that was read before.
-#[cold]
 pub(super) fn keep(window: &[u8], kept: HeaderId, out: &mut Headers) {
+    each(window, kept, |value| out.push_id(kept, value));
+}
+
+/// Calls a function with the value of each line of that id, of a section that was read before.
+#[cold]
+pub(super) fn each<'a>(window: &'a [u8], id: HeaderId, mut call: impl FnMut(&'a [u8])) {
     let mut at = 0;
     while let Ok(Some(line)) = split(&window[at..]) {
         at += line.len;
-        if line.id() == kept {
-            out.push_id(kept, line.value);
+        if line.id() == id {
+            call(line.value);
         }
     }
 }
@@ -296,10 +299,7 @@ impl<'a> Facts<'a> {
                     }
                 }
             }
-            HeaderId::Upgrade => {
-                self.protocol = true;
-                self.websocket |= options(line.value).any(is_websocket);
-            }
+            HeaderId::Upgrade => self.protocol = true,
             HeaderId::Trailer => self.trailer = true,
             HeaderId::Expect if line.value.eq_ignore_ascii_case(b"100-continue") => self.expects = true,
             HeaderId::Expect => self.expects_other = true,
@@ -310,14 +310,8 @@ impl<'a> Facts<'a> {
 }
 
 /// The members of a list without the blanks around them.
-fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
-}
-
-/// Whether a member of Upgrade is the WebSocket protocol, in whatever version.
-fn is_websocket(protocol: &[u8]) -> bool {
-    let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default();
-    name.trim_ascii().eq_ignore_ascii_case(b"websocket")
 }
 
 /// Takes out what Connection names. Where a message is meant for and what it carries are not the connection's to say.

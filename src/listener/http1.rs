@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use http::Version;
+use http::{Method, Version};
 
 use crate::exchange::target::authority_of;
-use crate::exchange::{Body, Error, ErrorKind, Frame, HeaderId, Headers, Response};
+use crate::exchange::{Body, Error, ErrorKind, Frame, HeaderId, Headers, Response, Tunnel};
 use crate::http1::{ConnectionLine, Framing, HeadError, HeadLimits, RequestHead, encode, parse_request};
 use crate::pipeline::{Arrived, Core, Walk};
 use crate::runtime::clock;
@@ -19,6 +19,7 @@ use super::body::ClientBody;
 use super::linger::Linger;
 use super::pace::BodyBounds;
 use super::pump::{Peer, Pump, framing};
+use super::switched::Switched;
 use super::wire::{Lent, Wire};
 
 /// A connection that was answered just now may have its next request on the way: when the gate ends, it is awaited
@@ -36,13 +37,22 @@ const PROXIES: [HeaderId; 4] =
     [HeaderId::XForwardedProto, HeaderId::XForwardedFor, HeaderId::Forwarded, HeaderId::Via];
 
 /// What a connection ends with, or goes on to.
-#[derive(PartialEq, Eq)]
 enum Next {
     Request,
     /// Close: the client has left, or is to see a reset.
     Close,
     /// Close, but let the client read the answer first.
     Linger(Linger),
+    /// It carries HTTP no more: the 101, and the tunnel.
+    Switch(Response, Box<Tunnel>),
+}
+
+/// What became of a connection that was busy.
+enum Left {
+    /// No further request came for a while after the last answer, which was then.
+    Rest(Instant),
+    Tunnel(Box<Switched>),
+    End,
 }
 
 /// When a request began.
@@ -111,7 +121,11 @@ impl Connection {
         let mut started = Some(Started { first_byte: clock::now(), head_by });
         while let Some(times) = started {
             // Boxed, so that a connection at rest takes little memory; once for many requests.
-            let Some(answered) = Box::pin(self.serve_busy(times)).await else { return };
+            let answered = match Box::pin(self.serve_busy(times)).await {
+                Left::Rest(answered) => answered,
+                Left::Tunnel(switched) => return Box::pin(switched.serve(&self.wire, &self.core)).await,
+                Left::End => return,
+            };
             self.wire.release();
             started = match self.rest(answered).await {
                 Rested::Begun(times) => Some(times),
@@ -120,25 +134,24 @@ impl Connection {
                     let Some(pinned) = self.watcher.pin() else { return };
                     let linger = Linger::behind_request(&pinned.plan.limits);
                     drop(pinned);
-                    Box::pin(self.end(Next::Linger(linger))).await;
+                    Box::pin(linger.discard(&self.wire, &self.core, || self.is_ending())).await;
                     None
                 }
             };
         }
     }
 
-    /// Serves requests as long as one follows the other. Gives the moment of the last answer where none came for a
-    /// while, and nothing where the connection has ended.
+    /// Serves requests as long as one follows the other.
     #[allow(clippy::await_holding_invalid_type, reason = "`admit` has used up what is lent before the wait")]
-    async fn serve_busy(&self, started: Started) -> Option<Instant> {
+    async fn serve_busy(&self, started: Started) -> Left {
         let (mut answered, mut until) = (started.first_byte, started.first_byte);
         let mut started = Some(started);
         loop {
-            let bounds = self.bounds()?;
+            let Some(bounds) = self.bounds() else { return Left::End };
             let idle = bounds.idle;
             let warm = self.core.keep_warm();
             if started.is_none() && warm.is_none() {
-                return Some(answered);
+                return Left::Rest(answered);
             }
             let mut awaited = Awaited { bounds, answered, until, started };
             let begun = poll_fn(|cx| self.poll_head(&mut awaited, cx)).await;
@@ -147,30 +160,36 @@ impl Connection {
             let next = match begun {
                 Begun::Head(head, lent) => {
                     // Only now: a reload may have come while nothing was asked, and a silent connection holds no snapshot.
-                    let pinned = self.chosen(self.watcher.pin()?, &head, &lent);
+                    let Some(pinned) = self.watcher.pin() else { return Left::End };
+                    let pinned = self.chosen(pinned, &head, &lent);
                     let peer = Peer::of(&head);
                     // Made where it stays until its answer is out: it is too large to be moved.
                     let mut walk = self.admit(&pinned, head, lent, first_byte);
-                    self.exchange(&mut walk, peer, &pinned.plan.limits).await
+                    match self.exchange(&mut walk, peer, &pinned.plan.limits).await {
+                        Next::Switch(head, tunnel) => {
+                            return Left::Tunnel(Box::new(Switched { walk, head, tunnel }));
+                        }
+                        next => next,
+                    }
                 }
-                Begun::Broken(error) => self.refuse(self.watcher.pin()?, first_byte, error).await,
-                Begun::Silence => return Some(answered),
-                Begun::Gone => return None,
+                Begun::Broken(error) => {
+                    let Some(pinned) = self.watcher.pin() else { return Left::End };
+                    self.refuse(pinned, first_byte, error).await
+                }
+                Begun::Silence => return Left::Rest(answered),
+                Begun::Gone => return Left::End,
             };
-            if next != Next::Request {
-                self.end(next).await;
-                return None;
+            match next {
+                Next::Request => {}
+                Next::Linger(bounds) => {
+                    bounds.discard(&self.wire, &self.core, || self.is_ending()).await;
+                    return Left::End;
+                }
+                Next::Close | Next::Switch(..) => return Left::End,
             }
             answered = clock::now();
             until = answered + REST.min(idle);
             started = None;
-        }
-    }
-
-    /// Ends the connection as its last answer wants it.
-    async fn end(&self, next: Next) {
-        if let Next::Linger(bounds) = next {
-            bounds.discard(&self.wire, &self.core, || self.is_ending()).await;
         }
     }
 
@@ -288,7 +307,9 @@ impl Connection {
         self.wire.begin(limits.half_closed);
         // A body of no bytes is none: nobody has to read it before the next request, and nothing is to be asked for.
         let framing = if head.framing == Framing::Length(0) { Framing::None } else { head.framing };
-        self.wire.body_done.set(framing == Framing::None);
+        // What a client sends behind a CONNECT was meant for the tunnel that it does not get: it is no request, but read
+        // and thrown away (RFC 9110 section 9.3.6).
+        self.wire.body_done.set(framing == Framing::None && head.method != Method::CONNECT);
         self.wire.owes_continue.set(head.expect_continue && framing != Framing::None);
         if framing != Framing::None {
             let through_proxy = PROXIES.iter().any(|line| head.headers.has_id(*line));
@@ -329,7 +350,12 @@ impl Connection {
         };
         walk.received(self.wire.received.get());
         // A client that has left is owed nothing; its walk is recorded as it is dropped.
-        let Some(answer) = answer else { return Next::Close };
+        let Some(mut answer) = answer else { return Next::Close };
+        if matches!(answer.body, Body::Tunnel(_))
+            && let Body::Tunnel(tunnel) = answer.body.take()
+        {
+            return Next::Switch(answer, tunnel);
+        }
         self.answer(walk, answer, peer, limits).await
     }
 

@@ -214,6 +214,11 @@ impl Wire {
         self.out.borrow_mut().poll_flush(&mut self.stream.borrow_mut(), cx)
     }
 
+    /// The connection itself, where nothing of HTTP passes any more.
+    pub(super) fn stream(&self) -> RefMut<'_, Stream> {
+        self.stream.borrow_mut()
+    }
+
     /// Whether the end of the connection is to be a reset.
     pub(super) fn reset_at_end(&self, reset: bool) {
         self.stream.borrow().reset_at_end(reset);

@@ -30,6 +30,8 @@ pub struct Walk {
     /// Why it was not admitted, if so.
     refused: Option<Error>,
     complete: bool,
+    /// Whether it has become a tunnel, and the request as such has been counted.
+    switched: bool,
     /// Its place among the requests under way, where they are counted.
     place: Option<InFlight>,
 }

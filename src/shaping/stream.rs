@@ -123,7 +123,7 @@ impl BodyStream for Selected {
 /// blanks around it, as whatever a selection or an aggregate makes.
 pub fn with_tail(body: Body, tail: Bytes) -> Body {
     Body::Stream(match body {
-        Body::Empty => return Body::Empty,
+        whole @ (Body::Empty | Body::Tunnel(_)) => return whole,
         Body::Bytes(json) => {
             let (Some(b'{'), Some(b'}')) = (json.first(), json.last()) else { return Body::Bytes(json) };
             let mut out = Vec::with_capacity(json.len() + tail.len() + 1);

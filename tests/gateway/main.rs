@@ -73,5 +73,7 @@ mod shape_model;
 mod shape_table;
 mod shutdown;
 mod support;
+mod upgrades;
+mod upgrades_end;
 mod upstream;
 mod wire;
