@@ -13,5 +13,6 @@ mod linger;
 mod pace;
 pub mod ports;
 mod pump;
+pub mod secure;
 mod streams;
 mod wire;

@@ -73,5 +73,7 @@ mod shape_model;
 mod shape_table;
 mod shutdown;
 mod support;
+mod tls;
+mod tls_files;
 mod upstream;
 mod wire;

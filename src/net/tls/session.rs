@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rustls::{Connection, Error};
+use rustls::{Connection, Error, HandshakeKind};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -118,7 +118,13 @@ impl Session {
             server_name: server_name.map(|name| name.to_ascii_lowercase().into()),
             alpn: self.engine.alpn_protocol().map(Into::into),
             certificate: certificate.map(|der| der.as_ref().into()),
+            terms: None,
         }
+    }
+
+    /// Whether the handshake took up an earlier one.
+    pub(in crate::net) fn is_resumed(&self) -> bool {
+        self.engine.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// Ready once both ends have agreed. What a server says last may still wait: it leaves with the first bytes that
