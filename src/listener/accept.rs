@@ -225,7 +225,7 @@ fn serve(
         let wire = Rc::new(Wire::new(stream, facts, BytesMut::new()));
         let speaks_h2 = match agreed {
             Agreed::Http2 => Some(true),
-            // Its first byte is waited for without a buffer; a preface is no request of HTTP/1.
+            // A preface is no request of HTTP/1.
             Agreed::Http1 => poll_fn(|cx| poll_protocol(&wire, core, head_by, cx)).await.map(|_| false),
             Agreed::Nothing => poll_fn(|cx| poll_protocol(&wire, core, head_by, cx)).await,
         };

@@ -13,7 +13,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::error::HandshakeError;
-use super::session::{Session, Tried};
+use super::session::Session;
+use super::socket::Tried;
 
 /// Room for the first message of most clients: with a post-quantum key it is about 2 KiB.
 const HELLO: usize = 4 * 1024;

@@ -9,6 +9,7 @@ pub mod error;
 pub(super) mod handshake;
 pub mod serving;
 pub(super) mod session;
+mod socket;
 
 use std::sync::Arc;
 
