@@ -73,6 +73,8 @@ mod shape_model;
 mod shape_table;
 mod shutdown;
 mod support;
+mod tls;
+mod tls_files;
 mod upgrades;
 mod upgrades_end;
 mod upstream;
