@@ -16,4 +16,5 @@ mod pump;
 pub mod secure;
 mod streams;
 mod switched;
+mod waits;
 mod wire;
