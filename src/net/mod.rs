@@ -10,6 +10,7 @@ pub mod network;
 pub mod outbox;
 pub mod stream;
 pub mod timer;
+pub mod tls;
 
 pub use facts::{Facts, TlsFacts};
 pub use lent::ReadBuffer;

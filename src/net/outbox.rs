@@ -23,16 +23,23 @@ pub struct Outbox {
     large: Bytes,
     tail: &'static [u8],
     written: u64,
+    /// How many bytes the connection has taken and its socket has not: none without TLS.
+    unsent: usize,
 }
 
 impl Outbox {
     /// Nothing to write.
     pub const fn new() -> Outbox {
-        Outbox { small: Vec::new(), at: 0, large: Bytes::new(), tail: b"", written: 0 }
+        Outbox { small: Vec::new(), at: 0, large: Bytes::new(), tail: b"", written: 0, unsent: 0 }
     }
 
     /// Whether everything has been written.
     pub fn is_empty(&self) -> bool {
+        self.is_taken() && self.unsent == 0
+    }
+
+    /// Whether the connection has taken everything.
+    fn is_taken(&self) -> bool {
         self.at == self.small.len() && self.large.is_empty() && self.tail.is_empty()
     }
 
@@ -43,7 +50,7 @@ impl Outbox {
 
     /// How many bytes have left since [`Outbox::clear`].
     pub fn written(&self) -> u64 {
-        self.written
+        self.written.saturating_sub(self.unsent as u64)
     }
 
     /// Forgets what is left and keeps the memory.
@@ -52,7 +59,7 @@ impl Outbox {
         self.at = 0;
         self.large = Bytes::new();
         self.tail = b"";
-        self.written = 0;
+        (self.written, self.unsent) = (0, 0);
     }
 
     /// Gives the memory back.
@@ -87,7 +94,14 @@ impl Outbox {
     /// # Errors
     /// The socket's own; `WriteZero` where it takes no more.
     pub fn poll_flush(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.is_empty() {
+        let flushed = self.poll_pass(stream, cx);
+        self.unsent = if flushed.is_pending() { stream.unsent() } else { 0 };
+        flushed
+    }
+
+    /// Passes everything on, until nothing of it waits any more.
+    fn poll_pass(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.is_taken() {
             let wrote = if self.large.is_empty() && self.tail.is_empty() {
                 ready!(Pin::new(&mut *stream).poll_write(cx, &self.small[self.at..]))?
             } else {
@@ -107,7 +121,7 @@ impl Outbox {
         }
         self.small.clear();
         self.at = 0;
-        Poll::Ready(Ok(()))
+        Pin::new(stream).poll_flush(cx)
     }
 
     fn advance(&mut self, mut wrote: usize) {

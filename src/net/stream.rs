@@ -1,17 +1,25 @@
 //! A connection: reading, writing, ending it, and what the system says of it.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
+use rustls::pki_types::ServerName;
+use rustls::server::ClientHello;
+use rustls::{ClientConfig, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::facts::{Facts, TlsFacts};
+use super::tls::HandshakeError;
+use super::tls::handshake;
+use super::tls::session::{Nothing, Session};
 
 /// A connection that is no socket of the system: the two ends meet in memory.
 pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {
@@ -33,13 +41,18 @@ pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {
     }
 }
 
-/// A connection, of the system's network or of one in memory.
+/// A connection, of the system's network, with TLS or without, or of one in memory.
 pub struct Stream(Kind);
 
 enum Kind {
     Tcp(TcpStream),
+    /// Boxed, so that a connection without TLS does not carry its size.
+    Tls(Box<RefCell<Session>>),
     Memory(Box<dyn Duplex>),
 }
+
+/// The least room that a read is given.
+const LEAST_ROOM: usize = 4 * 1024;
 
 /// A connection between two threads: it belongs to no runtime.
 #[derive(Debug)]
@@ -56,6 +69,39 @@ impl Stream {
         TcpStream::connect(address).await.map(Stream::tcp)
     }
 
+    /// Takes a client in that speaks TLS. `choose` is given its first message and says how to go on. It has no deadline
+    /// of its own. Only for a socket.
+    ///
+    /// # Errors
+    /// Why the handshake came to nothing; the client has been told.
+    pub async fn accept_tls(
+        self,
+        choose: impl FnOnce(&ClientHello<'_>) -> Arc<ServerConfig>,
+    ) -> Result<Stream, HandshakeError> {
+        let session = handshake::accept(self.into_socket()?, choose).await?;
+        Ok(Stream(Kind::Tls(Box::new(RefCell::new(session)))))
+    }
+
+    /// Speaks TLS to a server that has to prove to be `name`. It has no deadline of its own. Only for a socket.
+    ///
+    /// # Errors
+    /// Why the handshake came to nothing.
+    pub async fn connect_tls(
+        self,
+        config: Arc<ClientConfig>,
+        name: ServerName<'static>,
+    ) -> Result<Stream, HandshakeError> {
+        let session = handshake::connect(self.into_socket()?, config, name).await?;
+        Ok(Stream(Kind::Tls(Box::new(RefCell::new(session)))))
+    }
+
+    fn into_socket(self) -> io::Result<TcpStream> {
+        match self.0 {
+            Kind::Tcp(socket) => Ok(socket),
+            Kind::Tls(_) | Kind::Memory(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     /// A connection in memory.
     pub fn memory(duplex: impl Duplex + 'static) -> Stream {
         Stream(Kind::Memory(Box::new(duplex)))
@@ -69,6 +115,7 @@ impl Stream {
     pub fn send_at_once(&self) -> io::Result<()> {
         match &self.0 {
             Kind::Tcp(stream) => stream.set_nodelay(true),
+            Kind::Tls(session) => session.borrow().socket().set_nodelay(true),
             Kind::Memory(_) => Ok(()),
         }
     }
@@ -77,6 +124,11 @@ impl Stream {
     pub fn facts(&self, peer: SocketAddr) -> Facts {
         match &self.0 {
             Kind::Tcp(stream) => Facts { peer, local: stream.local_addr().ok(), tls: None },
+            Kind::Tls(session) => {
+                let session = session.borrow();
+                let local = session.socket().local_addr().ok();
+                Facts { peer, local, tls: Some(Box::new(session.facts())) }
+            }
             Kind::Memory(stream) => Facts { peer, local: None, tls: stream.tls().map(Box::new) },
         }
     }
@@ -95,6 +147,12 @@ impl Stream {
     ) -> Poll<io::Result<usize>> {
         match &mut self.0 {
             Kind::Tcp(stream) => tokio_util::io::poll_read_buf(Pin::new(stream), cx, buffer),
+            Kind::Tls(session) => {
+                if buffer.len() == buffer.capacity() {
+                    buffer.reserve(LEAST_ROOM);
+                }
+                session.get_mut().poll_read(buffer, cx)
+            }
             Kind::Memory(stream) => tokio_util::io::poll_read_buf(Pin::new(stream), cx, buffer),
         }
     }
@@ -106,6 +164,8 @@ impl Stream {
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.0 {
             Kind::Tcp(stream) => stream.poll_read_ready(cx),
+            // What has come is opened: records of the engine's own are nothing to read.
+            Kind::Tls(session) => session.borrow_mut().poll_read(&mut Nothing, cx).map_ok(drop),
             Kind::Memory(stream) => stream.poll_readable(cx),
         }
     }
@@ -118,6 +178,7 @@ impl Stream {
                 let read = stream.try_read(&mut [0u8; 1]);
                 matches!(read, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
             }
+            Kind::Tls(session) => session.borrow_mut().is_quiet(),
             Kind::Memory(stream) => stream.is_quiet(),
         }
     }
@@ -126,14 +187,36 @@ impl Stream {
     pub fn has_failed(&self) -> bool {
         match &self.0 {
             Kind::Tcp(stream) => !matches!(stream.take_error(), Ok(None)),
+            Kind::Tls(session) => session.borrow().has_failed(),
             Kind::Memory(stream) => stream.has_failed(),
+        }
+    }
+
+    /// Whether the other end has left without saying that it had sent everything, where it would say so: what ends with
+    /// the connection may not be whole then (RFC 8446 section 6.1).
+    pub fn was_cut_off(&self) -> bool {
+        match &self.0 {
+            Kind::Tls(session) => session.borrow_mut().was_cut_off(),
+            Kind::Tcp(_) | Kind::Memory(_) => false,
+        }
+    }
+
+    /// How many bytes that count as written wait until the socket takes more: [`AsyncWrite::poll_flush`] waits for them.
+    pub fn unsent(&self) -> usize {
+        match &self.0 {
+            Kind::Tls(session) => session.borrow_mut().unsent(),
+            Kind::Tcp(_) | Kind::Memory(_) => 0,
         }
     }
 
     /// Whether the end of the connection is to be a reset: the other end then knows that what it got is not whole.
     pub fn reset_at_end(&self, reset: bool) {
-        if let Kind::Tcp(stream) = &self.0 {
-            let _ = socket2::SockRef::from(stream).set_linger(reset.then_some(Duration::ZERO));
+        match &self.0 {
+            Kind::Tcp(stream) => {
+                let _ = socket2::SockRef::from(stream).set_linger(reset.then_some(Duration::ZERO));
+            }
+            Kind::Tls(session) => session.borrow_mut().reset_at_end(reset),
+            Kind::Memory(_) => {}
         }
     }
 
@@ -144,6 +227,7 @@ impl Stream {
             Kind::Tcp(stream) => {
                 let _ = socket2::SockRef::from(stream).shutdown(Shutdown::Write);
             }
+            Kind::Tls(session) => session.borrow_mut().finish(),
             Kind::Memory(stream) => stream.finish_writing(),
         }
     }
@@ -151,12 +235,9 @@ impl Stream {
     /// Takes it from its runtime, for another thread.
     ///
     /// # Errors
-    /// The system's own; `Unsupported` for a connection in memory, which stays on its thread.
+    /// The system's own; `Unsupported` for a connection in memory or behind a TLS handshake, which stays on its thread.
     pub fn detach(self) -> io::Result<Detached> {
-        match self.0 {
-            Kind::Tcp(stream) => stream.into_std().map(Detached),
-            Kind::Memory(_) => Err(io::ErrorKind::Unsupported.into()),
-        }
+        self.into_socket()?.into_std().map(Detached)
     }
 }
 
@@ -183,6 +264,7 @@ impl fmt::Debug for Stream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Kind::Tcp(stream) => stream.fmt(f),
+            Kind::Tls(session) => f.debug_tuple("Tls").field(session.borrow().socket()).finish(),
             Kind::Memory(_) => f.write_str("Memory"),
         }
     }
@@ -196,6 +278,10 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Kind::Tcp(stream) => Pin::new(stream).poll_read(cx, room),
+            Kind::Tls(session) => {
+                ready!(session.get_mut().poll_read(room, cx))?;
+                Poll::Ready(Ok(()))
+            }
             Kind::Memory(stream) => Pin::new(stream).poll_read(cx, room),
         }
     }
@@ -205,6 +291,7 @@ impl AsyncWrite for Stream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.0 {
             Kind::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Kind::Tls(session) => session.get_mut().poll_write(&[IoSlice::new(bytes)], cx),
             Kind::Memory(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
@@ -212,6 +299,7 @@ impl AsyncWrite for Stream {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Kind::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Kind::Tls(session) => session.get_mut().poll_out(cx),
             Kind::Memory(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -219,6 +307,7 @@ impl AsyncWrite for Stream {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Kind::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Kind::Tls(session) => session.get_mut().poll_finish(cx),
             Kind::Memory(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
@@ -230,6 +319,7 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match &mut self.0 {
             Kind::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
+            Kind::Tls(session) => session.get_mut().poll_write(parts, cx),
             Kind::Memory(stream) => Pin::new(stream).poll_write_vectored(cx, parts),
         }
     }

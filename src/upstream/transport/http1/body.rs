@@ -141,6 +141,10 @@ impl AnswerBody {
         (!self.upload.is_done()).then(|| self.waits.deadline + extension())
     }
 
+    fn was_cut_off(&mut self) -> bool {
+        self.lent.connection().is_some_and(|connection| connection.stream.was_cut_off())
+    }
+
     /// The service broke off, unless the client kept it waiting.
     fn broke(&self, cause: Cause) -> Failure {
         if self.upload.holds_up(clock::now(), self.waits) {
@@ -183,6 +187,10 @@ impl BodyStream for AnswerBody {
                 Read::More => {}
                 Read::Closed => {
                     return match self.decoder.eof() {
+                        // What ends with the connection is whole only where the service says that it has ended.
+                        Ok(_) if self.was_cut_off() => {
+                            self.fail(self.broke(Cause::Incomplete), "closed without close_notify")
+                        }
                         Ok(_) => {
                             self.lent.end();
                             Poll::Ready(None)

@@ -1,0 +1,95 @@
+//! From a socket to a TLS connection. How long it may take is the caller's to say: it drops what takes longer.
+
+use std::future::poll_fn;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use rustls::pki_types::ServerName;
+use rustls::server::{Accepted, Acceptor, ClientHello};
+use rustls::{ClientConfig, ClientConnection, Error, ServerConfig};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::error::HandshakeError;
+use super::session::{Session, Tried};
+
+/// Room for the first message of most clients: with a post-quantum key it is about 2 KiB.
+const HELLO: usize = 4 * 1024;
+
+/// The type of a record of a handshake (RFC 8446 section 5.1).
+const HANDSHAKE: u8 = 22;
+
+/// Takes a client in. `choose` is given its first message and says how to go on with it.
+///
+/// # Errors
+/// Why the handshake came to nothing; the client has been told, as far as its socket took it.
+pub(in crate::net) async fn accept(
+    mut socket: TcpStream,
+    choose: impl FnOnce(&ClientHello<'_>) -> Arc<ServerConfig>,
+) -> Result<Session, HandshakeError> {
+    let (mut acceptor, mut begun) = (Acceptor::default(), false);
+    let hello = poll_fn(|cx| poll_hello(&mut socket, &mut acceptor, &mut begun, cx));
+    let (accepted, rest) = hello.await?;
+    let config = choose(&accepted.client_hello());
+    let engine = match accepted.into_connection(config) {
+        Ok(engine) => engine,
+        Err((error, mut alert)) => {
+            let _ = alert.write_all(&mut Tried(&socket));
+            return Err(error.into());
+        }
+    };
+    complete(Session::new(socket, engine.into(), rest)).await
+}
+
+/// Speaks to a server that has to prove to be `name`.
+///
+/// # Errors
+/// Why the handshake came to nothing.
+pub(in crate::net) async fn connect(
+    socket: TcpStream,
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+) -> Result<Session, HandshakeError> {
+    let engine = ClientConnection::new(config, name)?;
+    complete(Session::new(socket, engine.into(), Vec::new())).await
+}
+
+async fn complete(mut session: Session) -> Result<Session, HandshakeError> {
+    poll_fn(|cx| session.poll_handshake(cx)).await?;
+    Ok(session)
+}
+
+/// Reads until the client's first message is whole. Gives what came behind it, too.
+fn poll_hello(
+    socket: &mut TcpStream,
+    acceptor: &mut Acceptor,
+    begun: &mut bool,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(Accepted, Vec<u8>), HandshakeError>> {
+    loop {
+        let mut space = [MaybeUninit::uninit(); HELLO];
+        let mut room = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut *socket).poll_read(cx, &mut room))?;
+        let mut bytes = room.filled();
+        let Some(&first) = bytes.first() else { return Poll::Ready(Err(HandshakeError::Left)) };
+        // A client that does not even begin to speak TLS could not read an alert.
+        if !std::mem::replace(begun, true) && first != HANDSHAKE {
+            return Poll::Ready(Err(HandshakeError::NotTls));
+        }
+        while !bytes.is_empty() {
+            if let Err(error) = acceptor.read_tls(&mut bytes) {
+                return Poll::Ready(Err(Error::General(error.to_string()).into()));
+            }
+            match acceptor.accept() {
+                Ok(Some(accepted)) => return Poll::Ready(Ok((accepted, bytes.to_vec()))),
+                Ok(None) => {}
+                Err((error, mut alert)) => {
+                    let _ = alert.write_all(&mut Tried(socket));
+                    return Poll::Ready(Err(error.into()));
+                }
+            }
+        }
+    }
+}
