@@ -72,5 +72,7 @@ mod shape_model;
 mod shape_table;
 mod shutdown;
 mod support;
+mod tls_out;
+mod tls_out_peers;
 mod upstream;
 mod wire;

@@ -7,6 +7,7 @@ mod environment;
 mod listeners;
 mod policies;
 mod rules;
+mod tls;
 mod upstreams;
 
 use std::sync::Arc;

@@ -19,7 +19,7 @@
 //! - [`redis::Redis`] is a real redis-server that may be stopped, killed and restarted; [`relay::Relay`] a wire before it
 //!   that may be cut. [`load::fleet`] starts several gateways, and [`load::Load`] never lets up on them.
 //! - [`parts`] reads what an answer says of the sources of an aggregate, and makes bodies in codings.
-//! - [`token`] signs HS256 tokens. [`until`] polls a condition with a bound: use it instead of sleeping.
+//! - [`tls_origin`] makes certificates and a service behind TLS. [`token`] signs HS256 tokens. [`until`] polls a condition with a bound: use it instead of sleeping.
 //!
 //! Every wait is bounded by [`PATIENCE`], so that a hang becomes a failure. No test asserts that something was fast.
 
@@ -34,6 +34,7 @@ mod origin;
 pub(crate) mod parts;
 pub(crate) mod redis;
 pub(crate) mod relay;
+pub(crate) mod tls_origin;
 pub(crate) mod token;
 
 use std::sync::{Arc, Condvar, Mutex};
