@@ -25,6 +25,8 @@ const SHORT: usize = 1024;
 /// Room made at once: for most heads, and for the lines that the gate adds.
 const LINES: usize = 24;
 const BYTES: usize = 4096;
+/// The same of an answer, behind which its body may stand: an answer that waits for its client is kept with this room.
+const ANSWER: usize = 1024;
 const SPARE: usize = 384;
 
 /// What the lines that do not travel have said.
@@ -99,7 +101,8 @@ fn sort<'a>(
     out: &mut Headers,
 ) -> Result<(Facts<'a>, usize), &'static str> {
     out.clear();
-    out.reserve(LINES, window.len().min(BYTES) + SPARE);
+    let bytes = if writer == Writer::Client { BYTES } else { ANSWER };
+    out.reserve(LINES, window.len().min(bytes) + SPARE);
     let mut facts = Facts::default();
     let mut named = Named::new();
     let (mut at, mut left) = (0, max);

@@ -26,8 +26,9 @@ use super::http1;
 use super::http2;
 use super::wire::Wire;
 
-/// The first bytes of a client that speaks HTTP/2 without asking (RFC 9113 section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The first bytes of a client that speaks HTTP/2 without asking (RFC 9113 section 3.4). The rest of its preface is judged
+/// there.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
 /// After an error that will not pass by itself at once (no free descriptor), accepting rests this long.
 const BREATHE: Duration = Duration::from_millis(50);

@@ -28,7 +28,7 @@ pub(super) struct Answer {
     pub(super) left: Option<u64>,
     /// Whether the library has the end of the answer. It may hold bytes before it for long.
     pub(super) ended: bool,
-    pub(super) walk: Walk,
+    pub(super) walk: Box<Walk>,
     pub(super) upload: Rc<Upload>,
     pub(super) guard: Guard,
 }
@@ -53,7 +53,7 @@ pub(super) fn lines(from: &Headers) -> http::HeaderMap {
 
 impl Answer {
     /// Sends the body until the library holds nothing more of it, or until either side breaks it off.
-    pub(super) async fn send(mut self) {
+    pub(super) async fn send(mut self: Box<Self>) {
         // A part that waits for room in the client's window, and whether it is the last.
         let mut waiting = None;
         poll_fn(|cx| self.poll_send(&mut waiting, cx)).await;

@@ -1,11 +1,13 @@
 //! One connection as the library drives it, from its handshake to its end.
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use h2::server::{Connection, Handshake};
+use h2::Reason;
+use h2::server::{Builder, Connection, Handshake};
 
-use super::io::Io;
+use super::io::{Io, Shared};
 use super::stall::Piece;
 use super::stream::Streaming;
 
@@ -13,8 +15,11 @@ use super::stream::Streaming;
 pub(super) struct Driver {
     state: State,
     streaming: Streaming,
+    shared: Rc<Shared>,
     /// Whether no further stream is to be taken.
     ends: bool,
+    /// Whether the library has ended the connection for a fault of the client's.
+    refused: bool,
 }
 
 // One of each connection, in a future that is boxed.
@@ -25,8 +30,10 @@ enum State {
 }
 
 impl Driver {
-    pub(super) fn new(handshake: Handshake<Io, Piece>, streaming: Streaming) -> Driver {
-        Driver { state: State::Handshaking(handshake), streaming, ends: false }
+    pub(super) fn new(builder: &Builder, io: Io, streaming: Streaming) -> Driver {
+        let shared = io.shared();
+        let state = State::Handshaking(builder.handshake(io));
+        Driver { state, streaming, shared, ends: false, refused: false }
     }
 
     /// Takes what the client sends and starts the task of each stream; ready once the connection has ended.
@@ -44,7 +51,11 @@ impl Driver {
                 }
                 State::Serving(connection) => match ready!(connection.poll_accept(cx)) {
                     Some(Ok((request, reply))) => self.streaming.start(request, reply),
-                    Some(Err(_)) | None => return Poll::Ready(()),
+                    Some(Err(error)) => {
+                        self.refused = error.is_go_away() && error.is_library();
+                        return Poll::Ready(());
+                    }
+                    None => return Poll::Ready(()),
                 },
             }
         }
@@ -55,6 +66,23 @@ impl Driver {
         self.ends = true;
         if let State::Serving(connection) = &mut self.state {
             connection.graceful_shutdown();
+        }
+    }
+
+    /// Whether the library has ended the connection for a fault of the client's.
+    pub(super) fn has_refused(&self) -> bool {
+        self.refused
+    }
+
+    /// Ends the connection and all of its streams, and says why as far as it can be said at once.
+    pub(super) fn abort(&mut self, reason: Reason, cx: &mut Context<'_>) {
+        self.refused = true;
+        match &mut self.state {
+            State::Handshaking(_) => self.shared.go_away(reason, cx),
+            State::Serving(connection) => {
+                connection.abrupt_shutdown(reason);
+                let _ = self.poll(cx);
+            }
         }
     }
 }

@@ -2,15 +2,20 @@
 //!
 //! Start with [`serve`]; `driver.rs` takes the streams from the library, `stream.rs` serves one. `head.rs` judges a
 //! request's lines, `body.rs` reads its body, `answer.rs` sends what came of it. `stall.rs` resets a stream whose client
-//! takes nothing of its answer.
+//! takes nothing of its answer. `io.rs` stands between the connection and the library: `guard.rs` judges and counts the
+//! frames that come, `written.rs` those that go.
 
+mod allowance;
 mod answer;
 mod body;
 mod driver;
+mod frames;
+mod guard;
 mod head;
 mod io;
 mod stall;
 mod stream;
+mod written;
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -18,12 +23,14 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use h2::Reason;
 
 use crate::net::{Facts, Stream, Timer};
 use crate::pipeline::Core;
 use crate::runtime::clock;
 use crate::snapshot::Watcher;
 
+use super::linger::Linger;
 use super::streams::Streams;
 use answer::SEND_BUFFER;
 use driver::Driver;
@@ -64,6 +71,8 @@ pub(super) async fn serve(
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER);
+    // Streams that the library refuses are counted over time by the guard.
+    builder.max_local_error_reset_streams(None);
     let streaming = Streaming {
         facts,
         core: Rc::clone(&core),
@@ -71,7 +80,9 @@ pub(super) async fn serve(
         streams: Rc::clone(&streams),
         idle: limits.idle,
     };
-    let mut connection = Driver::new(builder.handshake(Io::new(stream, read)), streaming);
+    let io = Io::new(stream, read);
+    let shared = io.shared();
+    let mut connection = Driver::new(&builder, io, streaming);
     let mut timer = Timer::new();
     let started = clock::now();
     let mut ending = None;
@@ -80,10 +91,9 @@ pub(super) async fn serve(
         if connection.poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        if streams.is_flood() {
-            // A last word, as far as it can be said at once.
-            connection.shut_down();
-            let _ = connection.poll(cx);
+        let flood = streams.is_flood().then_some(Reason::ENHANCE_YOUR_CALM);
+        if let Some(reason) = shared.fault().or(flood) {
+            connection.abort(reason, cx);
             return Poll::Ready(());
         }
         if ending.is_none() {
@@ -108,4 +118,12 @@ pub(super) async fn serve(
         timer.poll(since + LAST_WORD, cx)
     })
     .await;
+    let refused = connection.has_refused();
+    drop(connection);
+    if refused {
+        // A client whose bytes are not read on would lose the reason with the reset that they bring about.
+        let linger = Linger { time: limits.linger, bytes: limits.linger_bytes };
+        let is_ending = || core.is_draining() || watcher.has_left();
+        linger.discard_stream(shared.stream(), &core, is_ending).await;
+    }
 }

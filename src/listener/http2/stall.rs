@@ -1,33 +1,51 @@
 //! A stream whose client takes nothing of its answer is reset.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Poll, ready};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use pin_project_lite::pin_project;
 
 use crate::listener::streams::Progress;
 use crate::net::Timer;
 use crate::runtime::clock;
 
-/// Serves a stream to its end, or until its client has taken nothing of the answer for `idle`. Where the library
-/// waits for room in the client's window it does not ask for the body, so an error of the body would not reach it.
-/// The future that is dropped does: the library then discards what it holds and resets the stream with CANCEL.
-pub(super) async fn until_stalled<F: Future>(future: F, progress: &Progress, idle: Duration) {
-    let mut future = pin!(future);
-    let mut timer = Timer::new();
-    poll_fn(|cx| {
-        if future.as_mut().poll(cx).is_ready() {
+pin_project! {
+    /// Serves a stream to its end, or until its client has taken nothing of the answer for `idle`. Where the library
+    /// waits for room in the client's window it does not ask for the body, so an error of the body would not reach it.
+    /// The future that is dropped does: the library then discards what it holds and resets the stream with CANCEL.
+    ///
+    /// No async function: that would hold the future twice.
+    pub(super) struct UntilStalled<F> {
+        #[pin]
+        future: F,
+        progress: Rc<Progress>,
+        idle: Duration,
+        timer: Timer,
+    }
+}
+
+/// Serves a stream until its client has taken nothing of the answer for `idle`.
+pub(super) fn until_stalled<F: Future>(future: F, progress: Rc<Progress>, idle: Duration) -> UntilStalled<F> {
+    UntilStalled { future, progress, idle, timer: Timer::new() }
+}
+
+impl<F: Future> Future for UntilStalled<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if this.future.poll(cx).is_ready() {
             return Poll::Ready(());
         }
-        let Some(since) = progress.waiting_since() else { return Poll::Pending };
-        ready!(timer.poll(since + idle, cx));
-        progress.stall();
+        let Some(since) = this.progress.waiting_since() else { return Poll::Pending };
+        ready!(this.timer.poll(since + *this.idle, cx));
+        this.progress.stall();
         Poll::Ready(())
-    })
-    .await;
+    }
 }
 
 /// Bytes of an answer, which note when the client takes some of them, and when the library lets the rest go.

@@ -122,8 +122,13 @@ impl<'t> Lease<'t> {
             }
             _ => {
                 // What is left of the request goes on while the response is read, and cannot be sent again.
-                let upload =
-                    if is_sent { Upload::finished() } else { std::mem::replace(upload, Upload::gone()) };
+                let upload = if is_sent {
+                    // The response may wait for its client for long.
+                    connection.out.release();
+                    Upload::finished()
+                } else {
+                    std::mem::replace(upload, Upload::gone())
+                };
                 let ends = (head.framing, head.keep_alive);
                 let body = AnswerBody::new(lent.shared(), ends, upload, waits, now);
                 response.body = Body::Stream(Box::new(body));

@@ -1,0 +1,145 @@
+//! What the library writes: its resets are counted, and the code of its GOAWAY is corrected where it does not know
+//! better.
+//!
+//! The library ends a connection with PROTOCOL_ERROR where the fields of a new head cannot be decoded; RFC 9113 section
+//! 4.3 has COMPRESSION_ERROR for that. The guard has judged all other faults of frames that open a stream before.
+
+use std::io::IoSlice;
+use std::time::Instant;
+
+use h2::Reason;
+
+use super::frames::{GOAWAY, HEADER, Header, goaway, kind};
+use super::guard::Guard;
+
+/// Where frames begin in what is written.
+#[derive(Clone, Default)]
+pub(super) struct Written {
+    held: [u8; HEADER],
+    have: usize,
+    left: usize,
+}
+
+/// A byte that is to be another.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Correction {
+    /// In which part.
+    pub(super) part: usize,
+    /// At which byte of it.
+    pub(super) at: usize,
+    /// What it is to be.
+    pub(super) byte: u8,
+}
+
+impl Written {
+    /// Where a GOAWAY in these parts has the wrong code, for a client that has opened streams up to `last`.
+    pub(super) fn correction(&self, parts: &[IoSlice<'_>], last: u32) -> Option<Correction> {
+        // The library writes nothing behind it: all but a few writes are done with here.
+        let (part, bytes) = parts.iter().enumerate().rfind(|(_, bytes)| !bytes.is_empty())?;
+        let said = u32::from_be_bytes(*bytes.last_chunk::<{ GOAWAY - HEADER }>()?.first_chunk()?);
+        let is_general = *bytes.last_chunk()? == goaway(said, Reason::PROTOCOL_ERROR.into());
+        if !is_general || said >= last {
+            return None;
+        }
+        // It may as well be the end of a piece of an answer.
+        let (mut walk, mut is_frame) = (self.clone(), false);
+        for part in &parts[..=part] {
+            walk.walk(part, |header, at| is_frame = header.kind == kind::GOAWAY && at + 8 == part.len());
+        }
+        let byte = u32::from(Reason::COMPRESSION_ERROR).to_be_bytes()[3];
+        is_frame.then_some(Correction { part, at: bytes.len() - 1, byte })
+    }
+
+    /// So many bytes of the parts were written.
+    pub(super) fn note(
+        &mut self,
+        parts: &[IoSlice<'_>],
+        mut bytes: usize,
+        guard: &mut Guard,
+        now: impl Fn() -> Instant,
+    ) {
+        guard.sent(bytes);
+        for part in parts {
+            let part = &part[..part.len().min(bytes)];
+            bytes -= part.len();
+            self.walk(part, |header, at| {
+                let code = part.get(at..).and_then(|rest| rest.first_chunk::<4>());
+                if let Some(code) = code.filter(|_| header.kind == kind::RST_STREAM) {
+                    guard.reset(u32::from_be_bytes(*code), &now);
+                }
+            });
+        }
+    }
+
+    /// Goes through bytes; `each` gets every header that ends in them, and where its payload begins.
+    fn walk(&mut self, bytes: &[u8], mut each: impl FnMut(&Header, usize)) {
+        let mut at = 0;
+        while at < bytes.len() {
+            if self.left > 0 {
+                let take = self.left.min(bytes.len() - at);
+                (self.left, at) = (self.left - take, at + take);
+                continue;
+            }
+            let take = (HEADER - self.have).min(bytes.len() - at);
+            self.held[self.have..self.have + take].copy_from_slice(&bytes[at..at + take]);
+            (self.have, at) = (self.have + take, at + take);
+            if self.have == HEADER {
+                let header = Header::read(&self.held);
+                (self.have, self.left) = (0, header.length);
+                each(&header, at);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts<'a>(parts: &'a [&'a [u8]]) -> Vec<IoSlice<'a>> {
+        parts.iter().map(|part| IoSlice::new(part)).collect()
+    }
+
+    #[test]
+    fn a_general_error_before_the_last_stream_is_one_of_its_head() {
+        let frame = goaway(3, Reason::PROTOCOL_ERROR.into());
+        let ping = [0, 0, 8, kind::PING, 1, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+        let written = Written::default();
+        let both = [&ping[..], &frame[..]].concat();
+        let at = Correction { part: 0, at: GOAWAY - 1, byte: 9 };
+        assert_eq!(written.correction(&parts(&[&frame]), 5), Some(at));
+        assert_eq!(written.correction(&parts(&[&frame]), 3), None, "the stream was taken up");
+        assert_eq!(written.correction(&parts(&[&both]), 5), Some(Correction { at: both.len() - 1, ..at }));
+        assert_eq!(written.correction(&parts(&[&ping, &frame, b""]), 5), Some(Correction { part: 1, ..at }));
+        let other = goaway(3, Reason::ENHANCE_YOUR_CALM.into());
+        assert_eq!(written.correction(&parts(&[&other]), 5), None);
+    }
+
+    #[test]
+    fn bytes_of_an_answer_that_look_like_one_are_left_alone() {
+        let frame = goaway(3, Reason::PROTOCOL_ERROR.into());
+        let data = [&[0, 0, 17, kind::DATA, 0, 0, 0, 0, 1][..], &frame[..]].concat();
+        let mut written = Written::default();
+        assert_eq!(written.correction(&parts(&[&data]), 5), None);
+        let mut guard = Guard::new(Instant::now());
+        written.note(&parts(&[&data]), HEADER, &mut guard, Instant::now);
+        assert_eq!(written.correction(&parts(&[&frame]), 5), None, "its header went before");
+        written.note(&parts(&[&frame]), GOAWAY, &mut guard, Instant::now);
+        assert!(written.correction(&parts(&[&frame]), 5).is_some());
+    }
+
+    #[test]
+    fn resets_are_counted_however_they_are_cut() {
+        let reset = [0, 0, 4, kind::RST_STREAM, 0, 0, 0, 0, 1, 0, 0, 0, 7];
+        let (mut written, mut guard) = (Written::default(), Guard::new(Instant::now()));
+        let bytes = reset.repeat(1_001);
+        let (mut at, now) = (0, Instant::now());
+        while at < bytes.len() {
+            // Whole frames, so that every code is seen.
+            let part = &bytes[at..bytes.len().min(at + reset.len() * 7)];
+            written.note(&parts(&[part]), part.len(), &mut guard, || now);
+            at += part.len();
+        }
+        assert_eq!(guard.fault(), Some(Reason::ENHANCE_YOUR_CALM));
+    }
+}
