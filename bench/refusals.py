@@ -1,19 +1,25 @@
 #!/usr/bin/env python3
-"""Counts how often real clients read why their upload was refused, directly and behind nginx and Apache.
+"""Counts how often real clients read why their upload was refused, directly and behind front proxies.
 
 Each client sends a whole body before it reads, as it does for its users, and prints the status that it read or the error
 that it met. Run on a build of the gateway: `bench/refusals.py --binary target/debug/portcullis --tries 50`.
 """
+import sys
+
+sys.dont_write_bytecode = True
+
 import argparse
+import http.server
+import itertools
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
+import threading
 
+import fronts
 from process import Process, free_port
 
-HERE = os.path.dirname(os.path.abspath(__file__))
 SECRET = "a secret that is long enough for HS256"
 SIZE = 9 * 1024 * 1024
 
@@ -33,32 +39,21 @@ routes:
   /large: {{ respond: {{ body: x }} }}
 """
 
-NGINX = """
-{user} daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx-error.log;
+# The same refusals by nginx, which answers at once and reads on.
+REFERENCE = """
+{user} daemon off; pid {folder}/reference.pid; error_log {folder}/reference-error.log;
 events {{}}
 http {{
-  access_log off; client_max_body_size 100m; client_body_temp_path {folder}/nginx-bodies;
-  proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  access_log off; client_body_temp_path {folder}/reference-bodies;
+  proxy_temp_path {folder}/rp; fastcgi_temp_path {folder}/rf; uwsgi_temp_path {folder}/ru; scgi_temp_path {folder}/rs;
   server {{
-    listen 127.0.0.1:{port};
-    location / {{ proxy_http_version 1.1; proxy_pass http://127.0.0.1:{open}; }}
-    location /large {{ proxy_http_version 1.1; proxy_pass http://127.0.0.1:{small}; }}
+    listen 127.0.0.1:{open}; client_max_body_size 100m;
+    location /private {{ return 401; }}
+    location /limited {{ if ($request_method = GET) {{ return 200; }} return 429; }}
+    location / {{ return 404; }}
   }}
+  server {{ listen 127.0.0.1:{small}; client_max_body_size 1m; location / {{ return 200; }} }}
 }}
-"""
-
-APACHE = """
-ServerRoot {folder}
-PidFile {folder}/apache.pid
-ErrorLog {folder}/apache-error.log
-ServerName localhost
-Listen 127.0.0.1:{port}
-LoadModule mpm_event_module {modules}/mod_mpm_event.so
-LoadModule authz_core_module {modules}/mod_authz_core.so
-LoadModule proxy_module {modules}/mod_proxy.so
-LoadModule proxy_http_module {modules}/mod_proxy_http.so
-ProxyPass /large http://127.0.0.1:{small}/large
-ProxyPass / http://127.0.0.1:{open}/
 """
 
 JAVA = """
@@ -148,33 +143,74 @@ def clients(folder):
         subprocess.run(["javac", "-d", folder, source], check=True, capture_output=True)
         found["java URLConnection"] = ["java", "-cp", folder, "Refusals", "connection"]
         found["java HttpClient"] = ["java", "-cp", folder, "Refusals", "client"]
+    body = os.path.join(folder, "body")
+    with open(body, "wb") as file:
+        file.write(b"x" * SIZE)
     if shutil.which("curl"):
-        body = os.path.join(folder, "body")
-        with open(body, "wb") as file:
-            file.write(b"x" * SIZE)
         script = ('for i in $(seq "$2"); do curl -sS -o /dev/null -w "%{http_code}\\n" -H "Expect:" -X POST '
                   f'--data-binary @{body} "$1" 2>/dev/null || echo " (curl: $?)"; done')
         found["curl"] = ["bash", "-c", script, "curl"]
+    if shutil.which("hey"):
+        # Tries that fail are no lines of its table.
+        script = (f'hey -n "$2" -c 1 -t 60 -m POST -D {body} -disable-keepalive -o csv "$1" | tail -n +2 | cut -d, -f7')
+        found["hey"] = ["bash", "-c", script, "hey"]
     return found
 
 
-def fronts(folder, ports):
-    """Name and port of the gateway itself and of each front proxy that is there, started."""
-    started = [("direct", None, None)]
-    apache = shutil.which("apache2") or shutil.which("httpd")
-    for name, binary, text in (("nginx", shutil.which("nginx"), NGINX), ("apache", apache, APACHE)):
-        if not binary:
-            continue
-        port = free_port()
-        file = os.path.join(folder, f"{name}.conf")
-        modules = "/usr/lib/apache2/modules"
-        with open(file, "w") as out:
-            out.write(text.format(folder=folder, port=port, modules=modules, user="user root;" if os.getuid() == 0 else "", **ports))
-        command = [binary, "-c", file] if name == "nginx" else [binary, "-f", file, "-DFOREGROUND"]
-        process = Process(name, command, folder)
-        process.wait_for(port, "/large", status=200)
-        started.append((name, port, process))
-    return started
+class Reads(http.server.BaseHTTPRequestHandler):
+    """A server that reads a body to its end before it answers."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        if "chunked" in self.headers.get("Transfer-Encoding", ""):
+            while size := int(self.rfile.readline().split(b";")[0], 16):
+                self.rfile.read(size)
+                self.rfile.readline()
+            self.rfile.readline()
+        else:
+            left = int(self.headers.get("Content-Length", 0))
+            while left and (piece := self.rfile.read(min(left, 1 << 16))):
+                left -= len(piece)
+        self.answer(REFUSALS.get(self.path, 404))
+
+    def do_GET(self):
+        self.answer(200)
+
+    def answer(self, status):
+        self.send_response(status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        pass
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Says nothing of connections that break."""
+
+    def handle_error(self, *_):
+        pass
+
+
+def server(arguments, folder, ports):
+    """The server that refuses: the gateway, or one to compare it with."""
+    user = "user root;" if os.getuid() == 0 else ""
+    if arguments.server == "reads":
+        for port in ports.values():
+            listening = Server(("127.0.0.1", port), Reads)
+            threading.Thread(target=listening.serve_forever, daemon=True).start()
+        return None
+    gateway = arguments.server == "gateway"
+    file = os.path.join(folder, "server.conf" if not gateway else "portcullis.yaml")
+    with open(file, "w") as out:
+        text = CONFIG if gateway else REFERENCE
+        out.write(text.format(secret=SECRET, folder=folder, user=user, **ports))
+    binary = os.path.abspath(arguments.binary)
+    command = [binary, "run", "-c", file] if gateway else [shutil.which("nginx"), "-c", file]
+    process = Process(arguments.server, command, folder)
+    process.wait_for(ports["open"], "/limited", status=200)
+    return process
 
 
 def main():
@@ -183,41 +219,46 @@ def main():
     arguments.add_argument("--tries", type=int, default=50)
     arguments.add_argument("--size", type=int, default=SIZE)
     arguments.add_argument("--client", action="append", help="only these clients")
+    arguments.add_argument("--front", action="append", help="only these front proxies; `direct` is none")
+    arguments.add_argument("--server", choices=("gateway", "nginx", "reads"), default="gateway",
+                           help="who refuses: nginx answers at once, `reads` reads every body to its end first")
     arguments = arguments.parse_args()
     failed = 0
     with tempfile.TemporaryDirectory() as folder:
         ports = {"open": free_port(), "small": free_port()}
-        config = os.path.join(folder, "portcullis.yaml")
-        with open(config, "w") as file:
-            file.write(CONFIG.format(secret=SECRET, **ports))
-        gateway = Process("portcullis", [os.path.abspath(arguments.binary), "run", "-c", config], folder)
-        processes = [gateway]
+        processes = []
         try:
-            gateway.wait_for(ports["open"], "/limited", status=200)
+            processes += filter(None, [server(arguments, folder, ports)])
             found = {name: command for name, command in clients(folder).items()
                      if not arguments.client or name in arguments.client}
-            for front, port, process in fronts(folder, ports):
+            direct = [("direct", None, None)] if not arguments.front or "direct" in arguments.front else []
+            for front, port, process in itertools.chain(direct, fronts.start(folder, ports, arguments.front)):
                 if process:
                     processes.append(process)
                 for name, command in found.items():
-                    row = []
-                    for path, status in REFUSALS.items():
-                        where = port or (ports["small"] if path == "/large" else ports["open"])
-                        run = subprocess.run(
-                            [*command, f"http://127.0.0.1:{where}{path}", str(arguments.tries), str(arguments.size)],
-                            capture_output=True, text=True)
-                        lines = run.stdout.split("\n")[:-1]
-                        good = sum(line.strip() == str(status) for line in lines)
-                        others = sorted({line for line in lines if line.strip() != str(status)})
-                        row.append(f"{status}: {good}/{arguments.tries}" + (f" {others[:2]}" if others else ""))
-                        failed += good != arguments.tries
-                        if not lines:
-                            row.append(run.stderr[-300:])
-                    print(f"{front:8} {name:18} {'  '.join(row)}", flush=True)
+                    failed += row(arguments, ports, front, port, name, command)
         finally:
             for process in processes:
                 process.stop()
     return 1 if failed else 0
+
+
+def row(arguments, ports, front, port, name, command):
+    """Prints what one client read behind one front proxy, and counts the statuses that not all tries read."""
+    cells, failed = [], 0
+    for path, status in REFUSALS.items():
+        where = port or (ports["small"] if path == "/large" else ports["open"])
+        run = subprocess.run([*command, f"http://127.0.0.1:{where}{path}", str(arguments.tries), str(arguments.size)],
+                             capture_output=True, text=True)
+        lines = [line.strip() for line in run.stdout.splitlines()]
+        good = lines.count(str(status))
+        others = sorted(set(lines) - {str(status)})
+        cells.append(f"{status}: {good}/{arguments.tries}" + (f" {others[:2]}" if others else ""))
+        failed += good != arguments.tries
+        if not lines:
+            cells.append(run.stderr[-300:])
+    print(f"{front:16} {name:18} {'  '.join(cells)}", flush=True)
+    return failed
 
 
 if __name__ == "__main__":

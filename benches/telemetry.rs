@@ -27,6 +27,7 @@ fn entry() -> Entry<'static> {
         note: None,
         bytes_in: 0,
         bytes_out: 1234,
+        tunnel: None,
         duration: Duration::from_micros(12_045),
         upstream: Some("users"),
         endpoint: Some(([10, 0, 12, 34], 8080).into()),

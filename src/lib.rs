@@ -20,6 +20,7 @@ pub mod route;
 pub mod shaping;
 pub mod store;
 pub mod telemetry;
+pub mod tunnel;
 
 pub mod upstream;
 

@@ -34,8 +34,19 @@ fn judge(bytes: &[u8], head: &RequestHead) {
     assert!(target.bytes().all(|byte| byte.is_ascii_graphic()));
     let travels = |id: HeaderId| !id.hop_by_hop() && id != HeaderId::ContentLength && id != HeaderId::Expect;
     let mut headers = head.headers.clone();
-    // It stays where a client cannot go on without, and is never sent on.
-    assert!(headers.all("upgrade").all(|value| value == b"websocket"));
+    // One line of protocols, none of which is HTTP again, and only of a request that can switch.
+    for offer in headers.all("upgrade") {
+        let offer = std::str::from_utf8(offer).expect("tokens");
+        let http = |protocol: &str| {
+            ["h2c", "h2", "http", "tls"].iter().any(|http| protocol.eq_ignore_ascii_case(http))
+        };
+        assert!(!offer.split(", ").any(|protocol| http(protocol.split('/').next().unwrap_or_default())));
+        assert!(
+            matches!(head.framing, Framing::None | Framing::Length(0))
+                && head.version == http::Version::HTTP_11
+        );
+    }
+    assert!(headers.all("upgrade").count() <= 1);
     headers.remove_id(HeaderId::Upgrade);
     assert!(headers.iter().all(|(id, ..)| travels(id)));
     let hosts = head.headers.all("host").count();

@@ -29,6 +29,10 @@ const JSON: &str = "application/json";
 /// After an error that will not pass by itself at once (no free descriptor), accepting rests this long.
 const BREATHE: Duration = Duration::from_millis(50);
 
+/// How long, and for how many bytes, a client is read after its last answer.
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: usize = 1 << 20;
+
 /// What a client may take up.
 #[derive(Clone, Copy)]
 pub struct Bounds {
@@ -169,10 +173,27 @@ where
         };
         sent?;
         if !keep_alive {
-            return stream.shutdown().await;
+            return end(&mut stream, buffer).await;
         }
     }
     Ok(())
+}
+
+/// Closes in stages: a client that is still sending must be able to read its answer (RFC 9112 section 9.6).
+async fn end(stream: &mut Stream, mut buffer: BytesMut) -> io::Result<()> {
+    stream.shutdown().await?;
+    let discard = async {
+        let mut left = LINGER_BYTES;
+        while left > 0 {
+            buffer.clear();
+            match stream.read_buf(&mut buffer).await? {
+                0 => break,
+                read => left = left.saturating_sub(read),
+            }
+        }
+        Ok(())
+    };
+    timeout(LINGER, discard).await.unwrap_or(Ok(()))
 }
 
 enum Read {

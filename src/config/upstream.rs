@@ -102,6 +102,10 @@ pub struct Timeouts {
     pub response: Option<Duration>,
     /// The longest gap in a body.
     pub idle: Duration,
+    /// The longest gap in a tunnel; where nothing is written, that in a body.
+    pub tunnel_idle: Option<Duration>,
+    /// How long a tunnel may last in all.
+    pub tunnel: Option<Duration>,
 }
 
 impl Timeouts {
@@ -111,7 +115,13 @@ impl Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { connect: Duration::from_secs(1), response: None, idle: Duration::from_secs(60) }
+        Self {
+            connect: Duration::from_secs(1),
+            response: None,
+            idle: Duration::from_secs(60),
+            tunnel_idle: None,
+            tunnel: None,
+        }
     }
 }
 
@@ -170,6 +180,12 @@ const TIMEOUTS: &[Key] = &[
     Key::optional("connect", shape::duration, "To connect (default 1s)"),
     Key::optional("response", shape::duration, "From the request sent to the answer's head (default 15s)"),
     Key::optional("idle", shape::duration, "The longest gap in a body (default 60s)"),
+    Key::optional(
+        "tunnel_idle",
+        shape::duration,
+        "The longest gap in a tunnel: a WebSocket or another upgrade (default: that of `idle`)",
+    ),
+    Key::optional("tunnel", shape::duration, "How long a tunnel may last in all (default: no bound)"),
 ];
 
 const LIMITS: &[Key] = &[
@@ -232,6 +248,8 @@ fn timeouts(field: Field<'_>) -> Option<Timeouts> {
         connect: section.read("connect", default.connect, |f| f.positive_duration()),
         response: section.get("response").and_then(|f| f.positive_duration()),
         idle: section.read("idle", default.idle, |f| f.positive_duration()),
+        tunnel_idle: section.get("tunnel_idle").and_then(|f| f.positive_duration()),
+        tunnel: section.get("tunnel").and_then(|f| f.positive_duration()),
     })
 }
 

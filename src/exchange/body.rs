@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use super::error::Error;
 use super::headers::Headers;
 use super::kind::ErrorKind;
+use super::tunnel::Tunnel;
 
 /// One piece of a streamed body.
 #[derive(Debug)]
@@ -48,13 +49,15 @@ pub enum Body {
     Bytes(Bytes),
     /// Frames to be pulled.
     Stream(Box<dyn BodyStream>),
+    /// No content: the service has switched protocols, and this is its connection. Only with a 101.
+    Tunnel(Box<Tunnel>),
 }
 
 impl Body {
     /// The number of bytes still to come, `None` where only the end will tell.
     pub fn length(&self) -> Option<u64> {
         match self {
-            Body::Empty => Some(0),
+            Body::Empty | Body::Tunnel(_) => Some(0),
             Body::Bytes(bytes) => Some(bytes.len() as u64),
             Body::Stream(stream) => stream.remaining(),
         }
@@ -63,7 +66,7 @@ impl Body {
     /// Whether its proper end can be told from one that broke off, as [`BodyStream::ends_surely`] says.
     pub fn ends_surely(&self) -> bool {
         match self {
-            Body::Empty | Body::Bytes(_) => true,
+            Body::Empty | Body::Bytes(_) | Body::Tunnel(_) => true,
             Body::Stream(stream) => stream.ends_surely(),
         }
     }
@@ -82,7 +85,7 @@ impl Body {
     /// The next frame, `None` at the proper end.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
         match self {
-            Body::Empty => Poll::Ready(None),
+            Body::Empty | Body::Tunnel(_) => Poll::Ready(None),
             Body::Bytes(bytes) => {
                 let bytes = std::mem::take(bytes);
                 *self = Body::Empty;
@@ -133,6 +136,7 @@ impl std::fmt::Debug for Body {
             Body::Empty => f.write_str("Empty"),
             Body::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
             Body::Stream(stream) => write!(f, "Stream({:?})", stream.remaining()),
+            Body::Tunnel(tunnel) => tunnel.fmt(f),
         }
     }
 }

@@ -74,8 +74,6 @@ kinds! {
     ClientClosed = "client_closed", 499, Client, "The client left";
     /// A defect of the gate.
     Internal = "internal", 500, Gateway, "Internal error";
-    /// What the client asks for is not built: a WebSocket (RFC 9110 section 15.6.2).
-    NotImplemented = "not_implemented", 501, Gateway, "Not implemented";
     /// The upstream could not be reached or broke its answer (RFC 9110 section 15.6.3).
     UpstreamFailure = "upstream_failure", 502, Upstream, "The service failed";
     /// A service has no endpoint: none has been found yet, or its source says so (RFC 9110 section 15.6.4).

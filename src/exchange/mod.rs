@@ -21,6 +21,7 @@ pub mod syntax;
 pub mod target;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod tunnel;
 pub mod value;
 pub mod via;
 
@@ -44,6 +45,7 @@ pub use number::JsonNumber;
 pub use quota::{Permit, Quota};
 pub use record::Record;
 pub use target::Target;
+pub use tunnel::{Channel, Ended, EndedBy, Tunnel};
 pub use value::{JsonValue, Members};
 pub use via::Pseudonym;
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::attempts::Attempts;
 use super::error::Error;
 use super::kind::ErrorKind;
+use super::tunnel::Ended;
 
 /// Written while the exchange runs, told when its body has ended.
 #[derive(Debug)]
@@ -21,10 +22,12 @@ pub struct Record {
     pub source: Option<Box<str>>,
     /// What went wrong on the way without being an error: an expression that could not be read. The first of them.
     pub note: Option<Box<str>>,
-    /// Bytes of the request's body that were read.
+    /// Bytes of the request's body that were read; of a tunnel those that went to the service.
     pub bytes_in: u64,
-    /// Bytes of the answer's body that were sent.
+    /// Bytes of the answer's body that were sent; of a tunnel those that went to the client.
     pub bytes_out: u64,
+    /// How it ended, where it had become a tunnel.
+    pub tunnel: Option<Ended>,
     /// The upstream that was called, as its number in the snapshot.
     pub upstream: Option<u32>,
     /// The attempts of its calls.
@@ -43,6 +46,7 @@ impl Record {
             note: None,
             bytes_in: 0,
             bytes_out: 0,
+            tunnel: None,
             upstream: None,
             attempts: Attempts::default(),
         }

@@ -1,5 +1,7 @@
 //! Reads a body piece by piece by its framing (RFC 9112 sections 6 and 7).
 
+use std::ops::Range;
+
 use bytes::{Bytes, BytesMut};
 
 use super::{Framing, HeadError, chunk, fields, line};
@@ -7,6 +9,12 @@ use crate::exchange::{HeaderId, Headers};
 
 /// Most bytes of the extensions of all chunks of a body.
 const EXTENSIONS: usize = 16 * 1024;
+/// Content of chunks up to this size is moved, so that many of them become one piece.
+const SMALL: u64 = 1024;
+/// The end of a chunk and the size line of one of one byte, whose content follows.
+const ONE: &[u8; 5] = b"\r\n1\r\n";
+/// So many chunks of one byte are moved in one go.
+const ROW: usize = 64;
 /// Most bytes and lines of a trailer section.
 const TRAILER_BYTES: usize = 8 * 1024;
 const TRAILER_LINES: usize = 32;
@@ -14,7 +22,7 @@ const TRAILER_LINES: usize = 32;
 /// What came out of the bytes at hand.
 #[derive(Debug)]
 pub enum Piece {
-    /// Content, never none; split off the buffer, not copied.
+    /// Content, never none; split off the buffer, not copied. Small chunks that came together are one piece.
     Data(Bytes),
     /// The trailer fields that may travel; the body is complete.
     Trailers(Headers),
@@ -117,6 +125,10 @@ impl Decoder {
                     return Ok(Piece::Data(data));
                 }
                 State::Chunk(left) => {
+                    if left <= SMALL && buf.len() as u64 > left + 2 {
+                        self.state = State::ChunkEnd;
+                        return Ok(Piece::Data(self.gather(buf, left as usize)));
+                    }
                     let (data, left) = take(buf, left);
                     self.state = if left == 0 { State::ChunkEnd } else { State::Chunk(left) };
                     return Ok(Piece::Data(data));
@@ -141,6 +153,58 @@ impl Decoder {
                 }
             }
         }
+    }
+
+    /// Takes a small chunk's content from the front of the buffer, and with it that of the small chunks behind it that
+    /// lie there whole: so a body of many of them costs little more than one of few. Content moves to the front, over the
+    /// lines in between; whatever is not plain is left to [`Decoder::step`]. The end of the last chunk stays in the
+    /// buffer.
+    fn gather(&mut self, buf: &mut BytesMut, first: usize) -> Bytes {
+        // Content lies before `end`, and what has not been read begins at `at`, with the end of a chunk.
+        let (mut end, mut at) = (first, first);
+        let bytes = &mut buf[..];
+        loop {
+            // Chunks of one byte are the most that a body can be cut up: so many of them in a row cost as little as they can.
+            let mut row = [0; ROW];
+            let chunks = bytes[at..].chunks_exact(ONE.len() + 1).take_while(|chunk| chunk.starts_with(ONE));
+            let mut count = 0;
+            for (slot, chunk) in row.iter_mut().zip(chunks) {
+                *slot = chunk[ONE.len()];
+                count += 1;
+            }
+            bytes[end..end + count].copy_from_slice(&row[..count]);
+            (end, at) = (end + count, at + count * (ONE.len() + 1));
+            if count == ROW {
+                continue;
+            }
+            let Some(next) = self.next_small(&bytes[at..]) else { break };
+            bytes.copy_within(at + next.start..at + next.end, end);
+            (end, at) = (end + next.len(), at + next.end);
+        }
+        let data = buf.split_to(end);
+        advance(buf, at - end);
+        data.freeze()
+    }
+
+    /// Where the content of a whole small chunk lies in bytes that begin with the end of the one before it; none where
+    /// there is no such chunk.
+    fn next_small(&mut self, bytes: &[u8]) -> Option<Range<usize>> {
+        let (start, size, extension) = match bytes {
+            // The size of most is one digit.
+            [b'\r', b'\n', digit @ (b'1'..=b'9'), b'\r', b'\n', ..] => (5, u64::from(digit - b'0'), 0),
+            [b'\r', b'\n', b'0', b'\r', ..] => return None,
+            [b'\r', b'\n', rest @ ..] => {
+                let line = chunk::line(rest).ok().flatten()?;
+                (2 + line.len, line.size, line.extension)
+            }
+            _ => return None,
+        };
+        let end = start + usize::try_from(size).ok().filter(|size| (1..=SMALL as usize).contains(size))?;
+        if end > bytes.len() || self.extensions + extension > EXTENSIONS {
+            return None;
+        }
+        self.extensions += extension;
+        Some(start..end)
     }
 
     /// Takes a chunk's size line with its CRLF from the buffer.

@@ -77,6 +77,10 @@ pub fn response_head(
         // What stands in Upgrade is for this connection alone (RFC 9110 section 7.8).
         out.extend_from_slice(b"connection: upgrade\r\n");
     }
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        // Alone: some clients refuse a list with `keep-alive` in it.
+        out.extend_from_slice(b"connection: Upgrade\r\n");
+    }
     out.extend_from_slice(match connection {
         ConnectionLine::None => b"\r\n" as &[u8],
         ConnectionLine::Close => b"connection: close\r\n\r\n",

@@ -7,8 +7,8 @@ use super::line;
 use crate::exchange::headers::{LowerName, is_token};
 use crate::exchange::{HeaderId, Headers};
 
-/// Most members that Connection lines may list in addition to the options that the gate knows, empty ones included.
-const MAX_NAMED: usize = 32;
+/// Most members that Connection lines may list, empty ones included.
+const MAX_MEMBERS: usize = 32;
 
 /// Who wrote a section.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,15 +43,13 @@ pub(super) struct Facts<'a> {
     pub(super) close: bool,
     pub(super) keep_alive: bool,
     pub(super) upgrade: bool,
-    /// Whether Upgrade lines name WebSocket.
-    pub(super) websocket: bool,
     /// Whether there are Upgrade lines, and whether there are Trailer lines.
     pub(super) protocol: bool,
     pub(super) trailer: bool,
     /// Whether `100-continue` is expected, and whether anything else is.
     pub(super) expects: bool,
     pub(super) expects_other: bool,
-    /// Members of Connection lines that are none of the options above.
+    /// Members of Connection lines.
     members: usize,
 }
 
@@ -134,13 +132,18 @@ fn sort<'a>(
 }
 
 /// Adds the lines with one of these ids, which do not travel by themselves, of a section that was read before.
-#[cold]
 pub(super) fn keep(window: &[u8], kept: HeaderId, out: &mut Headers) {
+    each(window, kept, |value| out.push_id(kept, value));
+}
+
+/// Calls a function with the value of each line of that id, of a section that was read before.
+#[cold]
+pub(super) fn each<'a>(window: &'a [u8], id: HeaderId, mut call: impl FnMut(&'a [u8])) {
     let mut at = 0;
     while let Ok(Some(line)) = split(&window[at..]) {
         at += line.len;
-        if line.id() == kept {
-            out.push_id(kept, line.value);
+        if line.id() == id {
+            call(line.value);
         }
     }
 }
@@ -282,24 +285,21 @@ impl<'a> Facts<'a> {
             }
             HeaderId::Connection => {
                 for option in options(line.value) {
+                    self.members += 1;
+                    if self.members > MAX_MEMBERS {
+                        return Err("too many connection options");
+                    }
                     match option.len() {
                         5 if option.eq_ignore_ascii_case(b"close") => self.close = true,
                         10 if option.eq_ignore_ascii_case(b"keep-alive") => self.keep_alive = true,
                         7 if option.eq_ignore_ascii_case(b"upgrade") => self.upgrade = true,
-                        _ if self.members == MAX_NAMED => return Err("too many connection options"),
                         // An empty one names nothing (RFC 9110 section 5.6.1), but is counted.
-                        0 => self.members += 1,
-                        _ => {
-                            self.members += 1;
-                            named.push(option);
-                        }
+                        0 => {}
+                        _ => named.push(option),
                     }
                 }
             }
-            HeaderId::Upgrade => {
-                self.protocol = true;
-                self.websocket |= options(line.value).any(is_websocket);
-            }
+            HeaderId::Upgrade => self.protocol = true,
             HeaderId::Trailer => self.trailer = true,
             HeaderId::Expect if line.value.eq_ignore_ascii_case(b"100-continue") => self.expects = true,
             HeaderId::Expect => self.expects_other = true,
@@ -310,23 +310,33 @@ impl<'a> Facts<'a> {
 }
 
 /// The members of a list without the blanks around them.
-fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+pub(super) fn options(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
-}
-
-/// Whether a member of Upgrade is the WebSocket protocol, in whatever version.
-fn is_websocket(protocol: &[u8]) -> bool {
-    let name = protocol.split(|byte| *byte == b'/').next().unwrap_or_default();
-    name.trim_ascii().eq_ignore_ascii_case(b"websocket")
 }
 
 /// Takes out what Connection names. Where a message is meant for and what it carries are not the connection's to say.
 #[cold]
 fn drop_named(named: &[&[u8]], out: &mut Headers) {
-    out.retain(|id, name, _| {
-        matches!(id, HeaderId::Host | HeaderId::ContentType)
-            || !named.iter().any(|named| named.eq_ignore_ascii_case(name))
-    });
+    let lower = named.concat().to_ascii_lowercase();
+    let mut rest = &lower[..];
+    let names = named.iter().filter_map(|name| rest.split_off(..name.len()));
+    // In order of their sums, so that a line costs a few looks however many are named.
+    let mut names: Vec<(u64, &[u8])> = names.map(|name| (sum(name), name)).collect();
+    names.sort_unstable();
+    let is_named = |name: &[u8]| {
+        let sum = sum(name);
+        let from = names.partition_point(|named| named.0 < sum);
+        names[from..].iter().take_while(|named| named.0 == sum).any(|named| named.1 == name)
+    };
+    out.retain(|id, name, _| matches!(id, HeaderId::Host | HeaderId::ContentType) || !is_named(name));
+}
+
+/// A number that few names share.
+fn sum(name: &[u8]) -> u64 {
+    match (name.first_chunk(), name.last_chunk()) {
+        (Some(first), Some(last)) => u64::from_le_bytes(*first).rotate_left(21) ^ u64::from_le_bytes(*last),
+        _ => name.iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte)),
+    }
 }
 
 /// A Content-Length: digits alone (RFC 9110 section 8.6).

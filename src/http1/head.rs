@@ -6,7 +6,7 @@ use http::{Method, StatusCode, Version};
 
 use super::fields::{self, Facts, Writer};
 use super::line;
-use super::{Framing, HeadError, HeadLimits};
+use super::{Framing, HeadError, HeadLimits, upgrade};
 use crate::exchange::authority::{self, without_empty_port};
 use crate::exchange::{HeaderId, Headers};
 
@@ -21,7 +21,7 @@ pub struct RequestHead {
     pub version: Version,
     /// The lines that travel: none about framing, the connection or an expectation, none that Connection names.
     /// HTTP/1.1 has exactly one valid Host, HTTP/1.0 at most one; an empty port has been taken off it. `upgrade` stands
-    /// among them where the client asks for a WebSocket, with that value: it cannot go on without one.
+    /// among them where the client offers protocols that may pass, one line with those ([`upgrade`](super::upgrade)).
     pub headers: Headers,
     /// How the body ends; never [`Framing::UntilClose`].
     pub framing: Framing,
@@ -41,7 +41,8 @@ pub struct ResponseHead {
     /// HTTP/1.0 or HTTP/1.1.
     pub version: Version,
     /// The lines that travel; with Content-Length where there is no body to measure (an answer to HEAD, 304), Trailer
-    /// where the body is chunked, and Upgrade where it says what is required (426, RFC 9110 section 15.5.22).
+    /// where the body is chunked, and Upgrade where it says what is required (426, RFC 9110 section 15.5.22) or what the
+    /// connection has become (101, RFC 9110 section 15.2.2).
     pub headers: Headers,
     /// How the body ends.
     pub framing: Framing,
@@ -90,9 +91,10 @@ pub fn parse_request(
     if modern && facts.expects_other {
         return Err(HeadError::ExpectationFailed);
     }
-    // Any other protocol is an offer, which a server may ignore (RFC 9110 section 7.8).
-    if facts.websocket && facts.upgrade && modern {
-        headers.push_id(HeaderId::Upgrade, b"websocket");
+    // An offer, which a server may ignore (RFC 9110 section 7.8): with content it is, for the service could not switch
+    // before it has read all of that.
+    if facts.protocol && facts.upgrade && modern && matches!(framing, Framing::None | Framing::Length(0)) {
+        upgrade::offer(&lines[..section], &line.method, &mut headers);
     }
     Ok(Some(RequestHead {
         method: line.method,
@@ -125,7 +127,7 @@ pub fn parse_response(
     let Some((facts, len)) = fields::read(lines, limits.headers, Writer::Service, &mut headers)? else {
         return unfinished(buf, limits);
     };
-    if facts.protocol && status == StatusCode::UPGRADE_REQUIRED {
+    if facts.protocol && matches!(status, StatusCode::UPGRADE_REQUIRED | StatusCode::SWITCHING_PROTOCOLS) {
         fields::keep(&lines[..len], HeaderId::Upgrade, &mut headers);
     }
     let said = framing(&facts, version)?;

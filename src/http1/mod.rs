@@ -5,7 +5,8 @@
 //! message by the standard's grammar is refused, never repaired, and every limit is the caller's to set:
 //! - [`head`] reads request and response heads and decides how the body is framed,
 //! - [`body`] reads a body by its framing,
-//! - [`encode`] writes heads, chunks and trailers.
+//! - [`encode`] writes heads, chunks and trailers,
+//! - [`upgrade`] judges offers of other protocols and what a service makes of them.
 //!
 //! What a parser says depends on the bytes alone, not on how the network cut them up.
 
@@ -15,6 +16,7 @@ pub mod encode;
 mod fields;
 pub mod head;
 mod line;
+pub mod upgrade;
 
 use crate::exchange::{Error, ErrorKind};
 

@@ -14,14 +14,14 @@ use super::wire::Wire;
 /// The body of one request.
 pub(super) struct ClientBody {
     wire: Rc<Wire>,
-    decoder: Decoder,
     bounds: BodyBounds,
     pace: Pace,
 }
 
 impl ClientBody {
     pub(super) fn new(wire: Rc<Wire>, framing: Framing, bounds: BodyBounds) -> ClientBody {
-        ClientBody { wire, decoder: Decoder::new(framing), bounds, pace: Pace::default() }
+        wire.decoder.replace(Decoder::new(framing));
+        ClientBody { wire, bounds, pace: Pace::default() }
     }
 
     fn end(&self) -> Poll<Option<Result<Frame, Error>>> {
@@ -52,7 +52,7 @@ impl BodyStream for ClientBody {
             return Poll::Ready(None);
         }
         loop {
-            let piece = self.decoder.decode(&mut self.wire.buffer());
+            let piece = self.wire.decode();
             match piece {
                 Ok(Piece::Data(data)) => {
                     let received = self.wire.received.get() + data.len() as u64;
@@ -61,7 +61,7 @@ impl BodyStream for ClientBody {
                     if received > self.bounds.max {
                         return self.fail(Error::new(ErrorKind::BodyTooLarge));
                     }
-                    if self.decoder.is_done() {
+                    if self.wire.decoder.borrow().is_done() {
                         self.wire.body_done.set(true);
                     }
                     return Poll::Ready(Some(Ok(Frame::Data(data))));
@@ -78,7 +78,8 @@ impl BodyStream for ClientBody {
             if continues && let Err(error) = self.continues(cx) {
                 return self.fail(Error::new(ErrorKind::ClientClosed).reason("body").source(error));
             }
-            match self.wire.poll_read_body(self.decoder.length(), cx) {
+            let expected = self.wire.decoder.borrow().length();
+            match self.wire.poll_read_body(expected, cx) {
                 Poll::Ready(Ok(0)) => {
                     return self.fail(
                         Error::new(ErrorKind::ClientClosed).reason("body").source("the body broke off"),
@@ -98,7 +99,7 @@ impl BodyStream for ClientBody {
     }
 
     fn remaining(&self) -> Option<u64> {
-        self.decoder.length()
+        self.wire.decoder.borrow().length()
     }
 }
 

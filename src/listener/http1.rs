@@ -6,10 +6,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
-use http::Version;
+use http::{Method, Version};
 
 use crate::exchange::target::authority_of;
-use crate::exchange::{Body, Error, ErrorKind, Frame, HeaderId, Headers, Response};
+use crate::exchange::{Body, Error, ErrorKind, Frame, HeaderId, Headers, Response, Tunnel};
 use crate::http1::{ConnectionLine, Framing, HeadError, HeadLimits, RequestHead, encode, parse_request};
 use crate::pipeline::{Arrived, Core, Walk};
 use crate::runtime::clock;
@@ -19,6 +19,7 @@ use super::body::ClientBody;
 use super::linger::Linger;
 use super::pace::BodyBounds;
 use super::pump::{Peer, Pump, framing};
+use super::switched::Switched;
 use super::wire::{Lent, Wire};
 
 /// A connection that was answered just now may have its next request on the way: when the gate ends, it is awaited
@@ -31,13 +32,27 @@ const REST: Duration = Duration::from_millis(40);
 /// How many bytes of an unwanted body are read to keep the connection.
 const DRAIN_BYTES: usize = 64 * 1024;
 
+/// Header lines of which proxies send at least one.
+const PROXIES: [HeaderId; 4] =
+    [HeaderId::XForwardedProto, HeaderId::XForwardedFor, HeaderId::Forwarded, HeaderId::Via];
+
 /// What a connection ends with, or goes on to.
-#[derive(PartialEq, Eq)]
 enum Next {
     Request,
+    /// Close: the client has left, or is to see a reset.
     Close,
     /// Close, but let the client read the answer first.
     Linger(Linger),
+    /// It carries HTTP no more: the 101, and the tunnel.
+    Switch(Response, Box<Tunnel>),
+}
+
+/// What became of a connection that was busy.
+enum Left {
+    /// No further request came for a while after the last answer, which was then.
+    Rest(Instant),
+    Tunnel(Box<Switched>),
+    End,
 }
 
 /// When a request began.
@@ -83,6 +98,16 @@ enum Begun<'a> {
     Gone,
 }
 
+/// What the rest between two requests came to.
+enum Rested {
+    /// A further request began.
+    Begun(Started),
+    /// The connection has failed.
+    Gone,
+    /// No request came while one was awaited. One may be on its way, and the last answer may be unread still.
+    Over,
+}
+
 /// A connection whose first bytes spoke HTTP/1.
 pub(super) struct Connection {
     pub(super) wire: Rc<Wire>,
@@ -96,24 +121,37 @@ impl Connection {
         let mut started = Some(Started { first_byte: clock::now(), head_by });
         while let Some(times) = started {
             // Boxed, so that a connection at rest takes little memory; once for many requests.
-            let Some(answered) = Box::pin(self.serve_busy(times)).await else { return };
+            let answered = match Box::pin(self.serve_busy(times)).await {
+                Left::Rest(answered) => answered,
+                Left::Tunnel(switched) => return Box::pin(switched.serve(&self.wire, &self.core)).await,
+                Left::End => return,
+            };
             self.wire.release();
-            started = self.rest(answered).await;
+            started = match self.rest(answered).await {
+                Rested::Begun(times) => Some(times),
+                Rested::Gone => None,
+                Rested::Over => {
+                    let Some(pinned) = self.watcher.pin() else { return };
+                    let linger = Linger::behind_request(&pinned.plan.limits);
+                    drop(pinned);
+                    Box::pin(linger.discard(&self.wire, &self.core, || self.is_ending())).await;
+                    None
+                }
+            };
         }
     }
 
-    /// Serves requests as long as one follows the other. Gives the moment of the last answer where none came for a
-    /// while, and nothing where the connection has ended.
+    /// Serves requests as long as one follows the other.
     #[allow(clippy::await_holding_invalid_type, reason = "`admit` has used up what is lent before the wait")]
-    async fn serve_busy(&self, started: Started) -> Option<Instant> {
+    async fn serve_busy(&self, started: Started) -> Left {
         let (mut answered, mut until) = (started.first_byte, started.first_byte);
         let mut started = Some(started);
         loop {
-            let bounds = self.bounds()?;
+            let Some(bounds) = self.bounds() else { return Left::End };
             let idle = bounds.idle;
             let warm = self.core.keep_warm();
             if started.is_none() && warm.is_none() {
-                return Some(answered);
+                return Left::Rest(answered);
             }
             let mut awaited = Awaited { bounds, answered, until, started };
             let begun = poll_fn(|cx| self.poll_head(&mut awaited, cx)).await;
@@ -122,30 +160,36 @@ impl Connection {
             let next = match begun {
                 Begun::Head(head, lent) => {
                     // Only now: a reload may have come while nothing was asked, and a silent connection holds no snapshot.
-                    let pinned = self.chosen(self.watcher.pin()?, &head, &lent);
+                    let Some(pinned) = self.watcher.pin() else { return Left::End };
+                    let pinned = self.chosen(pinned, &head, &lent);
                     let peer = Peer::of(&head);
                     // Made where it stays until its answer is out: it is too large to be moved.
                     let mut walk = self.admit(&pinned, head, lent, first_byte);
-                    self.exchange(&mut walk, peer, &pinned.plan.limits).await
+                    match self.exchange(&mut walk, peer, &pinned.plan.limits).await {
+                        Next::Switch(head, tunnel) => {
+                            return Left::Tunnel(Box::new(Switched { walk, head, tunnel }));
+                        }
+                        next => next,
+                    }
                 }
-                Begun::Broken(error) => self.refuse(self.watcher.pin()?, first_byte, error).await,
-                Begun::Silence => return Some(answered),
-                Begun::Gone => return None,
+                Begun::Broken(error) => {
+                    let Some(pinned) = self.watcher.pin() else { return Left::End };
+                    self.refuse(pinned, first_byte, error).await
+                }
+                Begun::Silence => return Left::Rest(answered),
+                Begun::Gone => return Left::End,
             };
-            if next != Next::Request {
-                self.end(next).await;
-                return None;
+            match next {
+                Next::Request => {}
+                Next::Linger(bounds) => {
+                    bounds.discard(&self.wire, &self.core, || self.is_ending()).await;
+                    return Left::End;
+                }
+                Next::Close | Next::Switch(..) => return Left::End,
             }
             answered = clock::now();
             until = answered + REST.min(idle);
             started = None;
-        }
-    }
-
-    /// Ends the connection as its last answer wants it.
-    async fn end(&self, next: Next) {
-        if let Next::Linger(bounds) = next {
-            bounds.discard(&self.wire, &self.core, || self.is_ending()).await;
         }
     }
 
@@ -172,22 +216,25 @@ impl Connection {
         self.core.is_draining() || self.watcher.has_left()
     }
 
-    /// Waits for the first byte of the next request, without a buffer; `None` where none comes.
-    async fn rest(&self, answered: Instant) -> Option<Started> {
-        let bounds = self.bounds()?;
+    /// Waits for the first byte of the next request, without a buffer.
+    async fn rest(&self, answered: Instant) -> Rested {
+        let Some(bounds) = self.bounds() else { return Rested::Gone };
         if self.wire.buffer().is_empty() {
-            poll_fn(|cx| {
+            let over = poll_fn(|cx| {
                 let until = answered + if self.is_ending() { LAST_CALL } else { bounds.idle };
                 match self.wire.poll_readable(cx) {
-                    Poll::Ready(Ok(())) => return Poll::Ready(Some(())),
-                    Poll::Ready(Err(_)) => return Poll::Ready(None),
+                    Poll::Ready(Ok(())) => return Poll::Ready(None),
+                    Poll::Ready(Err(_)) => return Poll::Ready(Some(Rested::Gone)),
                     Poll::Pending => {}
                 }
-                self.wire.poll_timer(until, cx).map(|()| None)
+                self.wire.poll_timer(until, cx).map(|()| Some(Rested::Over))
             })
-            .await?;
+            .await;
+            if let Some(over) = over {
+                return over;
+            }
         }
-        Some(Started::now(&bounds))
+        Rested::Begun(Started::now(&bounds))
     }
 
     /// The next head. It is read from bytes that are lent, and what came of one that is not whole yet is kept.
@@ -260,8 +307,14 @@ impl Connection {
         self.wire.begin(limits.half_closed);
         // A body of no bytes is none: nobody has to read it before the next request, and nothing is to be asked for.
         let framing = if head.framing == Framing::Length(0) { Framing::None } else { head.framing };
-        self.wire.body_done.set(framing == Framing::None);
+        // What a client sends behind a CONNECT was meant for the tunnel that it does not get: it is no request, but read
+        // and thrown away (RFC 9110 section 9.3.6).
+        self.wire.body_done.set(framing == Framing::None && head.method != Method::CONNECT);
         self.wire.owes_continue.set(head.expect_continue && framing != Framing::None);
+        if framing != Framing::None {
+            let through_proxy = PROXIES.iter().any(|line| head.headers.has_id(*line));
+            self.wire.through_proxy.set(through_proxy);
+        }
         let body = match framing {
             Framing::None => Body::Empty,
             framing => {
@@ -297,7 +350,12 @@ impl Connection {
         };
         walk.received(self.wire.received.get());
         // A client that has left is owed nothing; its walk is recorded as it is dropped.
-        let Some(answer) = answer else { return Next::Close };
+        let Some(mut answer) = answer else { return Next::Close };
+        if matches!(answer.body, Body::Tunnel(_))
+            && let Body::Tunnel(tunnel) = answer.body.take()
+        {
+            return Next::Switch(answer, tunnel);
+        }
         self.answer(walk, answer, peer, limits).await
     }
 
@@ -308,12 +366,18 @@ impl Connection {
         let limits = *walk.limits();
         let answer = walk.serve().await;
         self.wire.body_done.set(false);
+        self.wire.through_proxy.set(false);
         let peer = Peer { version: Version::HTTP_11, keep_alive: false, was_head: false };
         self.answer(&mut walk, answer, peer, &limits).await
     }
 
     async fn answer(&self, walk: &mut Walk, mut answer: Response, peer: Peer, limits: &Limits) -> Next {
         self.drain(walk).await;
+        if !self.wire.body_done.get() && self.waits_for_body(walk) {
+            walk.leave();
+            let linger = Linger::within_request(limits);
+            Box::pin(linger.read_rest(&self.wire, || self.is_ending())).await;
+        }
         let framing = framing(&answer, peer);
         let whole = self.wire.body_done.get();
         // Said as early as possible: a client that is not told sends its next request into a closing connection.
@@ -356,14 +420,24 @@ impl Connection {
             Err(error) => {
                 // The answer cannot be taken back: only a connection that ends early shows that it is not whole.
                 walk.broke(&error);
-                return Next::Close;
+                if until_close || error.kind() == ErrorKind::ClientClosed {
+                    return Next::Close;
+                }
+                // What came before it broke is the client's to read.
+                return Next::Linger(Linger::after(limits, whole));
             }
         }
-        match (keep, whole) {
-            (true, _) => Next::Request,
-            (false, true) => Next::Close,
-            (false, false) => Next::Linger(Linger { time: limits.linger, bytes: limits.linger_bytes }),
-        }
+        if keep { Next::Request } else { Next::Linger(Linger::after(limits, whole)) }
+    }
+
+    /// Whether an answer has to wait for the rest of the request: some proxies (Envoy) cannot pass on to a client that is
+    /// still sending what comes before they have sent the whole request. A service's answer is never held up, as it may
+    /// be one half of a conversation, and nothing is expected of a client that was late.
+    fn waits_for_body(&self, walk: &Walk) -> bool {
+        let record = &walk.exchange.record;
+        let late = record.error == Some(ErrorKind::RequestTimeout);
+        let own = record.error.is_some() || record.upstream.is_none();
+        self.wire.through_proxy.get() && own && !late && !self.wire.owes_continue.get()
     }
 
     /// Reads what is left of a body that nobody wanted, as far as it is there already: the connection then goes on.

@@ -14,4 +14,5 @@ mod pace;
 pub mod ports;
 mod pump;
 mod streams;
+mod switched;
 mod wire;

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 
+use crate::http1::{Decoder, Framing, Piece};
 use crate::net::{Facts, Outbox, ReadBuffer, Stream, Timer};
 use crate::runtime::clock;
 
@@ -47,6 +48,11 @@ pub(super) struct Wire {
     pub(super) served: Cell<bool>,
     /// Whether an empty line has been read since the last request.
     pub(super) blank: Cell<bool>,
+    /// Reads the current body. It stays here when nobody asks for the body any more: what is left of it may have to be read
+    /// away.
+    pub(super) decoder: RefCell<Decoder>,
+    /// Whether a proxy has passed the current request on.
+    pub(super) through_proxy: Cell<bool>,
     /// Bytes of the current body that have been read.
     pub(super) received: Cell<u64>,
     /// Whether the current body has been read to its end.
@@ -68,6 +74,8 @@ impl Wire {
             half_closed: Cell::new(Duration::ZERO),
             served: Cell::new(false),
             blank: Cell::new(false),
+            decoder: RefCell::new(Decoder::new(Framing::None)),
+            through_proxy: Cell::new(false),
             received: Cell::new(0),
             body_done: Cell::new(true),
             owes_continue: Cell::new(false),
@@ -96,6 +104,11 @@ impl Wire {
 
     pub(super) fn buffer(&self) -> RefMut<'_, BytesMut> {
         self.read.borrow_mut()
+    }
+
+    /// Takes the next piece of the current body from what has been read.
+    pub(super) fn decode(&self) -> Result<Piece, &'static str> {
+        self.decoder.borrow_mut().decode(&mut self.read.borrow_mut())
     }
 
     pub(super) fn out(&self) -> RefMut<'_, Outbox> {
@@ -199,6 +212,11 @@ impl Wire {
 
     pub(super) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.out.borrow_mut().poll_flush(&mut self.stream.borrow_mut(), cx)
+    }
+
+    /// The connection itself, where nothing of HTTP passes any more.
+    pub(super) fn stream(&self) -> RefMut<'_, Stream> {
+        self.stream.borrow_mut()
     }
 
     /// Whether the end of the connection is to be a reset.

@@ -31,6 +31,21 @@ impl ReadBuffer {
     pub fn bytes(&self) -> &[u8] {
         &self.room[..self.filled]
     }
+
+    /// Reads once from anything that can be read; no bytes are the end.
+    ///
+    /// # Errors
+    /// Those of what is read from.
+    pub fn poll_fill(
+        &mut self,
+        from: Pin<&mut (impl AsyncRead + ?Sized)>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut room = ReadBuf::new(&mut self.room);
+        ready!(from.poll_read(cx, &mut room))?;
+        self.filled = room.filled().len();
+        Poll::Ready(Ok(()))
+    }
 }
 
 impl Stream {
@@ -39,9 +54,6 @@ impl Stream {
     /// # Errors
     /// The socket's own.
     pub fn poll_read_lent(&mut self, buffer: &mut ReadBuffer, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut room = ReadBuf::new(&mut buffer.room);
-        ready!(Pin::new(self).poll_read(cx, &mut room))?;
-        buffer.filled = room.filled().len();
-        Poll::Ready(Ok(()))
+        buffer.poll_fill(Pin::new(self), cx)
     }
 }

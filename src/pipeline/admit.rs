@@ -148,7 +148,7 @@ impl Walk {
             cached: None,
             record: Record::new(started),
         };
-        Walk { exchange, core, pinned, refused, complete: false, _place: place }
+        Walk { exchange, core, pinned, refused, complete: false, switched: false, place }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The end of a walk: its record goes to the counters and to the log, once, when the last byte is out.
 
-use crate::exchange::{Error, ErrorKind};
+use crate::exchange::{Ended, EndedBy, Error, ErrorKind};
 use crate::runtime::clock;
 use crate::telemetry::Entry;
 
@@ -27,13 +27,42 @@ impl Walk {
         self.complete = true;
     }
 
+    /// The service has switched protocols, and what follows the 101 is a tunnel: as a request it has ended. It is one under way no more, and its time
+    /// is that of its head.
+    pub fn switched(&mut self) {
+        self.switched = true;
+        self.place = None;
+        let (core, record) = (self.exchange.core, &self.exchange.record);
+        let duration = clock::now().saturating_duration_since(record.started);
+        if let Some(rule) = self.rule() {
+            rule.metrics.finished(core, record.status, duration, 0, 0);
+            rule.metrics.tunnel_opened(core);
+        }
+    }
+
+    /// Notes how many bytes have passed in a tunnel, to the service and to the client.
+    pub fn tunnelled(&mut self, (to_service, to_client): (u64, u64)) {
+        self.exchange.record.bytes_in = to_service;
+        self.exchange.record.bytes_out = to_client;
+    }
+
+    /// The tunnel has ended.
+    pub fn tunnel_ended(&mut self, ended: Ended) {
+        self.exchange.record.tunnel = Some(ended);
+        self.complete = true;
+    }
+
     /// What an answer that is not whole is recorded as: the client left, unless it is the gate that ends.
     fn record_cut(&mut self) {
         let (kind, reason) = match self.core.cut_off_reason() {
             Some(reason) => (ErrorKind::ShuttingDown, reason),
             None => (ErrorKind::ClientClosed, ""),
         };
+        let switched = self.switched;
         let record = &mut self.exchange.record;
+        if switched && record.tunnel.is_none() {
+            record.tunnel = Some(Ended { by: EndedBy::Gateway, how: reason });
+        }
         if record.error.is_none() {
             record.error = Some(kind);
             record.reason = reason;
@@ -54,7 +83,12 @@ impl Walk {
             self.core.metrics.error(exchange.core, error);
         }
         if let Some(rule) = self.rule() {
-            rule.metrics.finished(exchange.core, record.status, duration, record.bytes_in, record.bytes_out);
+            if self.switched {
+                rule.metrics.tunnel_closed(exchange.core, record.bytes_in, record.bytes_out);
+            } else {
+                let (bytes_in, bytes_out) = (record.bytes_in, record.bytes_out);
+                rule.metrics.finished(exchange.core, record.status, duration, bytes_in, bytes_out);
+            }
         }
         let Some(log) = &self.core.log else { return };
         log.line(&Entry::of(exchange, clock::wall(), duration));

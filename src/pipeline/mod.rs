@@ -30,8 +30,10 @@ pub struct Walk {
     /// Why it was not admitted, if so.
     refused: Option<Error>,
     complete: bool,
+    /// Whether it has become a tunnel, and the request as such has been counted.
+    switched: bool,
     /// Its place among the requests under way, where they are counted.
-    _place: Option<InFlight>,
+    place: Option<InFlight>,
 }
 
 impl Walk {
@@ -134,6 +136,11 @@ impl Walk {
     /// The bounds of the listener this walk belongs to.
     pub fn limits(&self) -> &crate::snapshot::Limits {
         &self.pinned.plan.limits
+    }
+
+    /// Gives up its place among the requests under way: all that is left to do is to read the rest of its body away.
+    pub fn leave(&mut self) {
+        self.place = None;
     }
 
     fn rule(&self) -> Option<&Rule> {

@@ -2,6 +2,8 @@
 
 use std::future::Future;
 use std::io;
+use std::pin::pin;
+use std::task::Context;
 
 use tokio::runtime::Handle;
 
@@ -9,6 +11,12 @@ pub(crate) use super::clock::polled;
 
 pub use tokio::task::coop::has_budget_remaining as has_budget;
 pub use tokio::task::{AbortHandle, JoinError, JoinHandle, JoinSet};
+
+/// Has the running task polled again once the other tasks and the sockets and timers of this thread have had their turn. A
+/// task that only wakes itself goes before the sockets dozens of times.
+pub fn yield_turn(cx: &mut Context<'_>) {
+    let _ = pin!(tokio::task::yield_now()).poll(cx);
+}
 
 /// Starts a task on the runtime of this thread, which must run inside a `LocalSet` or local runtime.
 pub fn spawn_local<F>(future: F) -> JoinHandle<F::Output>

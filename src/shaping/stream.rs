@@ -8,6 +8,7 @@ use bytes::Bytes;
 
 use crate::exchange::{Body, BodyStream, Error, ErrorKind, Frame};
 use crate::json::{Invalid, Selection, Selector, is_blank};
+use crate::runtime::task;
 
 /// Up to so many bytes an answer is sent as a whole, with its length.
 const PIECE: usize = 64 * 1024;
@@ -33,7 +34,7 @@ pub(super) async fn selected(mut body: Body, selection: Arc<Selection>) -> Resul
             }
             // A few bytes in a coding may be gigabytes of blanks, which are always at hand.
             if turns == TURN {
-                cx.waker().wake_by_ref();
+                task::yield_turn(cx);
                 return Poll::Pending;
             }
             turns += 1;
@@ -81,7 +82,7 @@ impl BodyStream for Selected {
             }
             if turns == TURN {
                 if self.out.is_empty() {
-                    cx.waker().wake_by_ref();
+                    task::yield_turn(cx);
                     return Poll::Pending;
                 }
                 break;
@@ -122,7 +123,7 @@ impl BodyStream for Selected {
 /// blanks around it, as whatever a selection or an aggregate makes.
 pub fn with_tail(body: Body, tail: Bytes) -> Body {
     Body::Stream(match body {
-        Body::Empty => return Body::Empty,
+        whole @ (Body::Empty | Body::Tunnel(_)) => return whole,
         Body::Bytes(json) => {
             let (Some(b'{'), Some(b'}')) = (json.first(), json.last()) else { return Body::Bytes(json) };
             let mut out = Vec::with_capacity(json.len() + tail.len() + 1);

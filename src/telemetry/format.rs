@@ -10,7 +10,7 @@ use http::Version;
 use super::escape::push_escaped;
 use super::stamp::Stamp;
 use crate::exchange::address::{push_address, push_ip};
-use crate::exchange::{ErrorKind, Exchange};
+use crate::exchange::{Ended, ErrorKind, Exchange};
 
 /// How a line is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -57,10 +57,12 @@ pub struct Entry<'a> {
     pub source: Option<&'a str>,
     /// An expression that could not be evaluated.
     pub note: Option<&'a str>,
-    /// Bytes of the request's body.
+    /// Bytes of the request's body, or of a tunnel to the service.
     pub bytes_in: u64,
-    /// Bytes of the answer's body.
+    /// Bytes of the answer's body, or of a tunnel to the client.
     pub bytes_out: u64,
+    /// How a tunnel has ended.
+    pub tunnel: Option<Ended>,
     /// From the first byte of the request to the last of the answer.
     pub duration: Duration,
     /// The upstream's name, where one was called.
@@ -97,6 +99,7 @@ impl<'a> Entry<'a> {
             note: record.note.as_deref(),
             bytes_in: record.bytes_in,
             bytes_out: record.bytes_out,
+            tunnel: record.tunnel,
             duration,
             upstream: record.upstream.map(|upstream| exchange.place.upstream(upstream)),
             endpoint: record.attempts.endpoint(),
@@ -169,6 +172,11 @@ impl Formatter {
             out.extend_from_slice(b",\"upstream_ms\":");
             self.millis(out, entry.upstream_time);
         }
+        if let Some(Ended { by, how }) = entry.tunnel {
+            text(out, b",\"ended_by\":\"", by.as_str().as_bytes());
+            text(out, b"\",\"ended\":\"", how.as_bytes());
+            out.push(b'"');
+        }
         if let Some(identity) = entry.identity {
             text(out, b",\"identity\":\"", identity.as_bytes());
             out.push(b'"');
@@ -229,6 +237,11 @@ impl Formatter {
                 out.extend_from_slice(b" x");
                 self.number(out, u64::from(entry.attempts));
             }
+        }
+        if let Some(Ended { by, how }) = entry.tunnel {
+            text(out, b" ended by ", by.as_str().as_bytes());
+            text(out, b" (", how.as_bytes());
+            out.push(b')');
         }
         if let Some(identity) = entry.identity {
             text(out, b" as ", identity.as_bytes());

@@ -46,6 +46,10 @@ pub struct Timeouts {
     pub response: Duration,
     /// The longest gap between two pieces of a body, in either direction.
     pub idle: Duration,
+    /// The longest time in which no byte of a tunnel passes.
+    pub tunnel_idle: Duration,
+    /// How long a tunnel may last in all; no bound where there is none.
+    pub tunnel: Option<Duration>,
 }
 
 impl Default for Timeouts {
@@ -54,6 +58,8 @@ impl Default for Timeouts {
             connect: Duration::from_secs(1),
             response: Duration::from_secs(15),
             idle: Duration::from_secs(60),
+            tunnel_idle: Duration::from_secs(60),
+            tunnel: None,
         }
     }
 }
@@ -94,6 +100,8 @@ pub struct Caller<'a> {
     pub core: CoreId,
     /// What the expressions of an upstream read; none where a call belongs to no exchange.
     pub ground: Option<Ground<'a>>,
+    /// Whether the request offers other protocols in an Upgrade line (RFC 9110 section 7.8).
+    pub upgrades: bool,
     /// The header that has the milliseconds left until the deadline, set for each attempt; none where the service is not
     /// to know them.
     pub deadline_header: Option<&'a str>,

@@ -379,7 +379,10 @@ fn it_is_the_same_over_http_2() {
 
 #[test]
 fn a_page_of_another_origin_opens_no_socket() {
-    let origin = Origin::echo();
+    let origin = Origin::serve(|turn| match turn.request().header("upgrade") {
+        Some("websocket") => turn.switch("websocket", b""),
+        _ => turn.echo(),
+    });
     let gateway = Gateway::start(
         &[&origin],
         "
@@ -408,15 +411,15 @@ fn a_page_of_another_origin_opens_no_socket() {
     }
     assert_eq!(origin.count(), 0);
     assert!(gateway.log(5).iter().all(|line| line["reason"] == "origin"));
-    // A named one, one of the very host, and a client that is no browser: until upgrades are passed on, all are 501.
+    // A named one, one of the very host, and a client that is no browser.
     for headers in [&[PAGE][..], &[("Origin", "http://gw.test")], &[]] {
-        assert_eq!(shake("/ws", headers).status, 501);
+        assert_eq!(shake("/ws", headers).status, 101);
     }
-    assert_eq!((shake("/any", &[EVIL]).status, shake("/free", &[EVIL]).status), (501, 501));
+    assert_eq!((shake("/any", &[EVIL]).status, shake("/free", &[EVIL]).status), (101, 101));
     // An offer of another protocol is none that a page could make.
     assert_eq!(
         gateway.request("GET", "/ws", &[EVIL, ("Connection", "upgrade"), ("Upgrade", "foo")], b"").status,
         200
     );
-    assert_eq!(origin.count(), 1);
+    assert_eq!(origin.count(), 6);
 }

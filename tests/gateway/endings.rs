@@ -85,6 +85,65 @@ fn a_refusal_reaches_a_client_that_sends_all_before_it_reads() {
 }
 
 #[test]
+fn a_refusal_of_what_came_through_a_proxy_waits_for_the_rest_of_the_body() {
+    let gateway = refusing("body: 1MiB, linger_bytes: 256KiB");
+    let body = vec![b'x'; 64 << 10];
+    for line in
+        ["X-Forwarded-Proto: https", "X-Forwarded-For: 192.0.2.1", "Forwarded: for=_x", "Via: 1.1 front"]
+    {
+        for (path, status) in
+            [("/private", 401), ("/none", 404), ("/read", 405), ("/limited", 429), ("/open", 200)]
+        {
+            let mut client = gateway.client();
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nHost: gw.test\r\n{line}\r\nTransfer-Encoding: chunked\r\n\r\n"
+            );
+            client.send(head).send("10000\r\n").send(&body[1..]);
+            assert!(!client.has_bytes(Duration::from_millis(20)), "{line} {path}: the body has no end yet");
+            client.send("x\r\n0\r\n\r\n");
+            let answer = client.read();
+            assert_eq!((answer.status, answer.header("connection")), (status, None), "{line} {path}");
+            assert_eq!(client.get("/open").status, 200, "the connection goes on");
+        }
+    }
+    let begin = |length: usize, more: &str| {
+        let mut client = gateway.client();
+        client
+            .send(format!("POST /none HTTP/1.1\r\nHost: gw.test\r\nContent-Length: {length}\r\n{more}\r\n"));
+        client
+    };
+    let proxied = "Via: 1.1 front\r\n";
+    // Nothing is waited for where nobody is in between, where the body is longer than what is read away, or larger than
+    // any, and where the client waits itself.
+    for (length, more, status) in [
+        (1000, "", 404),
+        (257 << 10, proxied, 404),
+        (2 << 20, proxied, 413),
+        (1000, "Via: 1.1 front\r\nExpect: 100-continue\r\n", 404),
+    ] {
+        let answer = begin(length, more).read();
+        assert_eq!((answer.status, answer.header("connection")), (status, Some("close")), "{length} {more}");
+    }
+    // Chunks say nothing of their sum: the bound ends the wait.
+    let mut client = gateway.client();
+    client
+        .send(format!("POST /none HTTP/1.1\r\nHost: gw.test\r\n{proxied}Transfer-Encoding: chunked\r\n\r\n"));
+    for _ in 0..5 {
+        client.send("10000\r\n").send(&body).send("\r\n");
+    }
+    assert_eq!(client.read().status, 404);
+}
+
+#[test]
+fn an_early_answer_of_a_service_is_not_held_up_for_a_proxy() {
+    let origin = Origin::serve(|turn| turn.answer_early(413, &[], "too much"));
+    let gateway = Gateway::start(&[&origin], "routes: { /*: { upstream: ORIGIN1 } }");
+    let mut client = gateway.client();
+    client.send("POST /x HTTP/1.1\r\nHost: gw.test\r\nVia: 1.1 front\r\nContent-Length: 1000\r\n\r\nx");
+    assert_eq!(client.read().status, 413);
+}
+
+#[test]
 fn an_http2_client_reads_its_refusal_too() {
     let gateway = refusing("body: 10MiB");
     block_on(async {
@@ -111,6 +170,77 @@ fn a_refused_upload_is_read_within_bounds() {
     let mut client = gateway.client();
     client.send("POST /none HTTP/1.1\r\nHost: gw.test\r\nTransfer-Encoding: chunked\r\n\r\n");
     until("the connection is closed", || client.try_send("1\r\nx\r\n").is_err());
+}
+
+/// Requests that a client sends behind one which is the last of its connection: more than is read ahead.
+fn further_requests(bytes: usize) -> String {
+    let one = "GET /open HTTP/1.1\r\nHost: gw.test\r\n\r\n";
+    one.repeat(bytes.div_ceil(one.len()))
+}
+
+#[test]
+fn the_last_answer_reaches_a_client_that_sends_further_requests() {
+    let origin = Origin::serve(|turn| {
+        turn.chunked(200, &[]);
+        turn.chunk("without a length");
+        turn.last_chunk(&[]);
+    });
+    let gateway = Gateway::start(
+        &[&origin],
+        "routes: { /stream: { upstream: ORIGIN1 }, /open: { respond: { body: x } } }",
+    );
+    for last in [
+        "GET /open HTTP/1.1\r\nHost: gw.test\r\nConnection: close\r\n\r\n",
+        "POST /open HTTP/1.1\r\nHost: gw.test\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi",
+        "GET /open HTTP/1.0\r\nHost: gw.test\r\n\r\n",
+        "GET /stream HTTP/1.0\r\nHost: gw.test\r\n\r\n",
+        "GET /none HTTP/1.1\r\nHost: gw.test\r\nConnection: close\r\n\r\n",
+        "no request\r\n\r\n",
+    ] {
+        let mut client = gateway.client();
+        client.send(last);
+        client.send(further_requests(1 << 20));
+        let answer = client.read();
+        assert!(answer.complete && answer.status != 499, "{last}");
+        let mut rest = Vec::new();
+        let ended = client.stream().read_to_end(&mut rest);
+        assert_eq!((ended.ok(), rest.len()), (Some(0), 0), "a clean end: {last}");
+    }
+}
+
+#[test]
+fn a_gateway_that_is_ending_does_not_reset_clients_that_ask_on() {
+    let gate = Gate::new();
+    let held = gate.clone();
+    let origin = Origin::serve(move |turn| {
+        turn.wait(&held);
+        turn.answer(200, &[], "whole");
+    });
+    let gateway = Gateway::start(&[&origin], "routes: { /*: { upstream: ORIGIN1 } }");
+    let mut client = gateway.client();
+    client.send("GET /slow HTTP/1.1\r\nHost: gw.test\r\n\r\n");
+    origin.wait_count(1);
+    // More than is read ahead, and less than the buffers of two sockets.
+    client.send(further_requests(100 << 10));
+    gateway.signal("TERM");
+    gateway.wait_stderr("draining");
+    gate.open();
+    let answer = client.read();
+    assert_eq!((answer.text().as_str(), answer.header("connection")), ("whole", Some("close")));
+    assert_eq!(client.stream().read(&mut [0]).ok(), Some(0), "a clean end");
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
+fn the_admin_listener_answers_a_client_that_sends_too_much() {
+    let gateway =
+        Gateway::start(&[], "admin: { listen: 127.0.0.1:0 }\nroutes: { /x: { respond: { body: x } } }");
+    let mut client = Client::connect(gateway.admin());
+    const BODY: usize = 512 << 10;
+    client.send(format!("GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: {BODY}\r\n\r\n"));
+    client.send(vec![b'x'; BODY]);
+    assert_eq!(client.read().status, 200);
+    assert_eq!(client.stream().read(&mut [0]).ok(), Some(0), "a clean end");
 }
 
 #[test]

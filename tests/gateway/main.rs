@@ -75,5 +75,7 @@ mod shutdown;
 mod support;
 mod tls_out;
 mod tls_out_peers;
+mod upgrades;
+mod upgrades_end;
 mod upstream;
 mod wire;

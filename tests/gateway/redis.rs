@@ -56,28 +56,29 @@ fn start(redis: &Redis, limits: &[(&str, &str)]) -> Gateway {
 }
 
 const LIMIT: usize = 200;
-const WINDOW: Duration = Duration::from_secs(1);
+/// Long enough for a busy machine to ask for more than the limit.
+const WINDOW: Duration = Duration::from_secs(3);
 
-/// Never above the limit, and at most 5 % below it while more is asked for than there is.
+/// Never above the limit, and nobody is refused while less than 95 % of it has been admitted. A permit may count a fiftieth of
+/// the window longer, with the hold of its lease, and what Redis refused is believed as long; trips take their time too.
 #[track_caller]
 fn holds(name: &str, hits: &Hits) {
     hits.only(&[200, 429]);
     let (admitted, most) = (hits.admitted(), hits.most_in_any(WINDOW));
-    let windows = hits.windows(WINDOW);
     if name.starts_with("fixed") {
+        let windows = hits.windows(WINDOW);
         assert!(admitted <= LIMIT * windows, "{name}: {admitted} in {windows} windows");
-        assert!(admitted * 100 >= LIMIT * windows * 95, "{name}: only {admitted} in {windows} windows");
     } else {
         assert!(most <= LIMIT, "{name}: {most} in an interval as long as the window");
-        let least = 95 * LIMIT * 28 / 10;
-        assert!(admitted * 100 >= least, "{name}: only {admitted} in 2.8 windows");
     }
+    let fewest = hits.fewest_before_a_refusal(WINDOW * 54 / 50).expect("more is asked for than there is");
+    assert!(fewest * 100 >= LIMIT * 95, "{name}: refused with {fewest} in the window before");
 }
 
 /// Two algorithms, with leases and without, under one load.
 fn one_limit_of(gateways: usize) {
     let redis = Redis::start();
-    let counted = format!("limit: {LIMIT}, window: 1s");
+    let counted = format!("limit: {LIMIT}, window: {}s", WINDOW.as_secs());
     let limits = [
         ("sliding", counted.clone()),
         ("fixed", format!("{counted}, algorithm: fixed_window")),
@@ -89,7 +90,7 @@ fn one_limit_of(gateways: usize) {
     connected(&fleet);
     let targets = ["/sliding", "/fixed", "/sliding-strict", "/fixed-strict"];
     let load = Load::start(&fleet, 8_usize.div_ceil(gateways).max(2), &targets);
-    load.lasts(WINDOW * 28 / 10);
+    load.lasts(WINDOW * 14 / 10);
     let hits = load.stop();
     for (at, (name, _)) in limits.iter().enumerate() {
         holds(name, &hits.of(at));

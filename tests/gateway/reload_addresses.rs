@@ -1,7 +1,7 @@
 //! A listener whose address becomes wider or narrower on the port that it has: the port does not count as
 //! taken, no connection is refused, and another process that has the port is found.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use socket2::{Domain, Socket, Type};
@@ -147,13 +147,25 @@ fn two_listeners_share_a_port_on_a_narrow_and_a_wide_address() {
 }
 
 /// A socket of this process, which is another one than the gate's.
-fn theirs(address: SocketAddr, shared: bool) -> Socket {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
-    socket.set_reuse_address(true).unwrap();
-    socket.set_reuse_port(shared).unwrap();
-    socket.bind(&address.into()).unwrap();
-    socket.listen(1).unwrap();
-    socket
+struct Theirs(Socket);
+
+impl Theirs {
+    fn listen(address: SocketAddr, shared: bool) -> Self {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, None).unwrap();
+        socket.set_reuse_address(true).unwrap();
+        socket.set_reuse_port(shared).unwrap();
+        socket.bind(&address.into()).unwrap();
+        socket.listen(1).unwrap();
+        Self(socket)
+    }
+}
+
+impl Drop for Theirs {
+    /// A process that another test is starting holds a copy of the socket until its program is loaded: closing this one
+    /// alone would leave the port taken.
+    fn drop(&mut self) {
+        self.0.shutdown(Shutdown::Both).unwrap();
+    }
 }
 
 #[test]
@@ -168,7 +180,7 @@ fn a_port_that_another_process_has_is_found_also_where_it_shares_it() {
     }
     for shared in [false, true] {
         for (has, wants) in &wanted {
-            let other = theirs(at(has), shared);
+            let other = Theirs::listen(at(has), shared);
             let report = reload(&gateway, &plain(&format!("{wants}:{port}")));
             assert_eq!(report.status, 422, "{has} is theirs ({shared}), {wants} is wanted");
             let detail = report.json()["detail"].to_string();
@@ -179,7 +191,7 @@ fn a_port_that_another_process_has_is_found_also_where_it_shares_it() {
         }
     }
     // The wildcard that shares hides behind the gate's own, narrower one.
-    let other = theirs(at("0.0.0.0"), true);
+    let other = Theirs::listen(at("0.0.0.0"), true);
     assert_eq!(reload(&gateway, &plain(&format!("0.0.0.0:{port}"))).status, 422);
     drop(other);
     let report = reload(&gateway, &plain(&format!("0.0.0.0:{port}")));

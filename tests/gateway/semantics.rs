@@ -12,46 +12,7 @@ use crate::support::{Client, Gate, Gateway, Origin, token};
 
 const OPEN: &str = "routes: { /api/*: { upstream: ORIGIN1, rewrite: / } }";
 
-const WEBSOCKET: [(&str, &str); 4] = [
-    ("Connection", "keep-alive, Upgrade"),
-    ("Upgrade", "websocket"),
-    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-    ("Sec-WebSocket-Version", "13"),
-];
-
 // ---- upgrades
-
-#[test]
-fn a_websocket_is_refused_with_501_and_a_reason() {
-    let origin = Origin::echo();
-    let config = format!(
-        r#"
-        auth: {{ user: {{ jwt: {{ secret: "{}", algorithms: [HS256] }} }} }}
-        routes:
-          /api/*: {{ upstream: ORIGIN1 }}
-          /kept/*: {{ upstream: ORIGIN1, policies: {{ cache: {{ ttl: 1m }} }} }}
-          /private/*: {{ upstream: ORIGIN1, policies: {{ auth: user }} }}
-          /here: {{ respond: {{ body: here }} }}
-        "#,
-        token::SECRET
-    );
-    let gateway = Gateway::start(&[&origin], &config);
-    let mut client = gateway.client();
-    let answer = client.request("GET", "/api/chat", &WEBSOCKET, b"");
-    assert_eq!(answer.problem(501), "not implemented");
-    assert!(!answer.headers.has("upgrade"));
-    assert_eq!(client.request("GET", "/private/chat", &WEBSOCKET, b"").problem(401), "missing token");
-    assert_eq!(client.request("GET", "/here", &WEBSOCKET, b"").text(), "here", "no service is asked");
-    assert_eq!(origin.count(), 0);
-    let line = &gateway.log(1)[0];
-    assert_eq!((&line["error"], &line["reason"]), (&"not implemented".into(), &"websocket".into()), "{line}");
-    assert_eq!((&line["route"], &line["path"]), (&"/api/*".into(), &"/api/chat".into()), "{line}");
-    // The connection goes on, and what is kept is no WebSocket.
-    assert_eq!(client.get("/kept/x").status, 200);
-    assert_eq!(client.get("/kept/x").status, 200);
-    assert_eq!(origin.count(), 1);
-    assert_eq!(client.request("GET", "/kept/x", &WEBSOCKET, b"").problem(501), "not implemented");
-}
 
 #[test]
 fn other_offers_to_upgrade_are_ignored() {

@@ -11,6 +11,7 @@ use crate::plan::{Client, Ends, Reads, Request, Upload};
 use crate::seen::{Answer, Log};
 use crate::service::framing;
 use crate::time::pass;
+use crate::tunnel::{Side, asks, cut, talk};
 use crate::wire::{Broken, Head, Wire, pattern};
 
 /// How long a client that reads nothing keeps its connection.
@@ -114,7 +115,17 @@ impl Caller {
             head.push_str(&framing(body.chunked, body.length));
             head.push_str(if body.again { "x-again: 1\r\n" } else { "" });
         }
+        let mut later = Vec::new();
+        if let Some(tunnel) = &request.tunnel {
+            head.push_str(&asks(tunnel));
+        }
         head.push_str("\r\n");
+        let mut head = head.into_bytes();
+        if let Some(tunnel) = &request.tunnel {
+            let (early, rest) = cut(tunnel, token, Side::Client);
+            head.extend(early);
+            later = rest;
+        }
         wire.write(head).await?;
         if let Some(body) = &request.body {
             // What an early answer says is read, whatever becomes of the upload.
@@ -135,6 +146,13 @@ impl Caller {
         }
         let head = wire.response().await?;
         let took = clock::now().saturating_duration_since(sent);
+        if let (101, Some(tunnel)) = (head.status, &request.tunnel) {
+            let heard = talk(tunnel, token, Side::Client, later, wire).await;
+            let body = Ok(heard.bytes.clone());
+            self.log.with(|seen| seen.tunnels.insert((token, Side::Client), (heard, self.now())));
+            self.answered(token, &head, took, body);
+            return Ok(Next::Close);
+        }
         let body = wire.body(head.framing(true)).await.map_err(|Broken(why)| why);
         let goes_on = body.is_ok() && head.get("connection") != Some("close");
         self.answered(token, &head, took, body);

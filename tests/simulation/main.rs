@@ -15,6 +15,7 @@ mod plan;
 mod seen;
 mod service;
 mod time;
+mod tunnel;
 mod wire;
 mod world;
 

@@ -35,6 +35,8 @@ pub(crate) enum Scenario {
     Raced,
     /// The process drains while answers are under way.
     Drained,
+    /// Tunnels of every kind, which either side ends or breaks off; in some worlds the process drains.
+    Tunnelled,
 }
 
 /// One after the other, seed by seed. Most can happen where services fail.
@@ -57,6 +59,9 @@ pub(crate) const SCENARIOS: [Scenario; 17] = [
     Scenario::Faulty,
     Scenario::Drained,
 ];
+
+/// One of so many seeds is a world of tunnels, whatever its turn would be: the others stay the worlds that they were.
+const TUNNELLED: u64 = 16;
 
 impl Scenario {
     /// Whether bytes arrive in the moment in which they are sent, so that times can be compared exactly.
@@ -167,6 +172,43 @@ pub(crate) struct Request {
     pub(crate) leaves: Option<u64>,
     /// The pause before it.
     pub(crate) pause: u64,
+    /// What it becomes, where it asks for another protocol.
+    pub(crate) tunnel: Option<Tunnel>,
+}
+
+/// What passes behind a 101.
+#[derive(Clone, Debug)]
+pub(crate) struct Tunnel {
+    pub(crate) websocket: bool,
+    /// Bytes of content from the client, and from the service.
+    pub(crate) up: usize,
+    pub(crate) down: usize,
+    /// How many bytes come together with the head of the request, and with the 101.
+    pub(crate) early_up: usize,
+    pub(crate) early_down: usize,
+    pub(crate) parts: Parts,
+}
+
+/// How a tunnel ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parts {
+    /// One side ends its own, once it has sent everything, and the other then does the same.
+    Client,
+    Service,
+    /// One side breaks off.
+    ClientBreaks,
+    ServiceBreaks,
+    /// Neither does anything.
+    Nobody,
+    /// There is none: the service refuses.
+    Refused,
+}
+
+impl Parts {
+    /// Whether both sides say all that they have to say.
+    pub(crate) fn is_orderly(self) -> bool {
+        matches!(self, Parts::Client | Parts::Service)
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -199,7 +241,8 @@ pub(crate) enum Change {
 impl Request {
     /// Whether its client does all that it owes: it must then get a whole answer within the bounds.
     pub(crate) fn is_honest(&self) -> bool {
-        let prompt = self.body.as_ref().is_none_or(|body| body.stalls.is_none());
+        let stays = self.tunnel.as_ref().is_none_or(|tunnel| tunnel.parts != Parts::ClientBreaks);
+        let prompt = stays && self.body.as_ref().is_none_or(|body| body.stalls.is_none());
         prompt && self.reads == Reads::AtOnce && self.leaves.is_none()
     }
 }
@@ -207,7 +250,10 @@ impl Request {
 impl Plan {
     pub(crate) fn of(seed: u64) -> Plan {
         let mut rng = Rng::with_seed(seed ^ 0x5eed);
-        let scenario = SCENARIOS[(seed % SCENARIOS.len() as u64) as usize];
+        let scenario = match seed % TUNNELLED {
+            15 => Scenario::Tunnelled,
+            _ => SCENARIOS[(seed % SCENARIOS.len() as u64) as usize],
+        };
         let mut token = 0;
         let count = match scenario {
             Scenario::Queue => 120,
@@ -225,7 +271,12 @@ impl Plan {
         };
         let reload = |rng: &mut Rng| Reload { at: rng.u64(50..6000), change: change(rng) };
         let reloads = (0..reloads).map(|_| reload(&mut rng)).collect();
-        let drains = (scenario == Scenario::Drained).then(|| rng.u64(1500..5000));
+        let drains = match scenario {
+            Scenario::Drained => true,
+            Scenario::Tunnelled => rng.bool(),
+            _ => false,
+        };
+        let drains = drains.then(|| rng.u64(1500..5000));
         Plan { seed, scenario, clients, reloads, drains }
     }
 
@@ -269,7 +320,7 @@ fn change(rng: &mut Rng) -> Change {
 
 fn client(scenario: Scenario, number: usize, rng: &mut Rng, token: &mut u64) -> Client {
     let http2 = match scenario {
-        Scenario::Queue => false,
+        Scenario::Queue | Scenario::Tunnelled => false,
         Scenario::Unread | Scenario::Tripped => rng.bool(),
         _ => rng.u8(0..4) == 0,
     };
@@ -319,6 +370,7 @@ fn request(scenario: Scenario, token: u64, patient: bool, index: usize, rng: &mu
         | Scenario::Retried
         | Scenario::Refusing
         | Scenario::SlowConnect => Route::A,
+        Scenario::Tunnelled => [Route::A, Route::B][rng.usize(0..2)],
         _ => {
             let routes = [
                 Route::A,
@@ -341,8 +393,13 @@ fn request(scenario: Scenario, token: u64, patient: bool, index: usize, rng: &mu
         Scenario::Queued => rng.u64(0..200),
         _ => rng.u64(0..400),
     };
-    let mut request = Request { token, route, body: None, reads: Reads::AtOnce, leaves: None, pause };
+    let mut request =
+        Request { token, route, body: None, reads: Reads::AtOnce, leaves: None, pause, tunnel: None };
     match scenario {
+        Scenario::Tunnelled => {
+            request.tunnel = (rng.u8(0..4) > 0).then(|| tunnel(rng));
+            return request;
+        }
         _ if patient => return request,
         Scenario::Queue | Scenario::Limited | Scenario::Retried => return request,
         Scenario::Unread => {
@@ -375,4 +432,22 @@ fn request(scenario: Scenario, token: u64, patient: bool, index: usize, rng: &mu
         request.leaves = Some(rng.u64(0..1500));
     }
     request
+}
+
+fn tunnel(rng: &mut Rng) -> Tunnel {
+    let length = |rng: &mut Rng| [0, rng.usize(0..200), rng.usize(0..150_000)][rng.usize(0..3)];
+    let early = |rng: &mut Rng| if rng.bool() { 0 } else { rng.usize(0..3000) };
+    let parts = [
+        Parts::Client,
+        Parts::Client,
+        Parts::Service,
+        Parts::Service,
+        Parts::ClientBreaks,
+        Parts::ServiceBreaks,
+        Parts::Nobody,
+        Parts::Refused,
+    ][rng.usize(0..8)];
+    let (up, down, early_down) = (length(rng), length(rng), early(rng));
+    let early_up = if parts == Parts::Refused { 0 } else { early(rng) };
+    Tunnel { websocket: rng.bool(), up, down, early_up, early_down, parts }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::network::lock;
+use crate::tunnel::{Heard, Side};
 
 /// A request as a service got it.
 #[derive(Debug)]
@@ -66,6 +67,8 @@ pub(crate) struct Seen {
     pub(crate) sent: HashMap<u64, Duration>,
     /// Where services closed a connection in the moment in which it was to carry a request.
     pub(crate) closed: Vec<(SocketAddr, Duration)>,
+    /// What clients and services got in tunnels, and when that was all.
+    pub(crate) tunnels: HashMap<(u64, Side), (Heard, Duration)>,
     /// When clients stopped to send in the middle of a body.
     pub(crate) stalled: HashMap<u64, Duration>,
     pub(crate) faults: Vec<String>,

@@ -9,9 +9,10 @@ use portcullis::runtime::{clock, task};
 use tokio::sync::mpsc;
 
 use crate::network::End;
-use crate::plan::{SCENARIOS, Scenario};
+use crate::plan::{Parts, SCENARIOS, Scenario, Tunnel};
 use crate::seen::{Log, Visit};
 use crate::time::pass;
+use crate::tunnel::{Side, asked, cut, protocol, talk};
 use crate::wire::{Broken, Framing, Head, Wire, pattern};
 
 /// What a service does with one request.
@@ -223,6 +224,9 @@ impl Services {
         let earlier =
             self.log.with(|seen| seen.visits[..number].iter().filter(|visit| visit.token == token).count());
         let mut rng = Rng::with_seed(self.seed ^ token << 20 ^ (earlier as u64) << 50);
+        if let Some(tunnel) = asked(head) {
+            return self.tunnel(wire, &tunnel, (token, number), &mut rng).await;
+        }
         let deed = self.deed((address, token), &mut rng);
         self.log.note(self.now(), &format!("{address} gets {token} {:?}: {deed:?}", head.line));
         self.log.with(|seen| seen.visits[number].deed = deed.name());
@@ -288,6 +292,39 @@ impl Services {
             self.log.with(|seen| seen.closed.push((address, self.now())));
         }
         Ok(!matches!(deed, Deed::Closes | Deed::BreaksOff | Deed::Last))
+    }
+
+    /// Switches to the protocol that it is asked for, or refuses to.
+    async fn tunnel(
+        &self,
+        wire: &mut Wire,
+        tunnel: &Tunnel,
+        (token, number): (u64, usize),
+        rng: &mut Rng,
+    ) -> Result<bool, Broken> {
+        self.log.note(self.now(), &format!("a service gets {token}: {tunnel:?}"));
+        pass(self.delay(rng)).await;
+        let refused = tunnel.parts == Parts::Refused;
+        self.log.with(|seen| {
+            let visit = &mut seen.visits[number];
+            (visit.deed, visit.read, visit.answered) = ("tunnel", true, Some(self.now()));
+        });
+        if refused {
+            wire.write(format!("HTTP/1.1 404 No\r\nx-sim: {token}\r\ncontent-length: 0\r\n\r\n")).await?;
+            return Ok(true);
+        }
+        let (early, later) = cut(tunnel, token, Side::Service);
+        let mut head = format!(
+            "HTTP/1.1 101 Switching\r\nx-sim: {token}\r\nconnection: upgrade\r\nupgrade: {}\r\n\r\n",
+            protocol(tunnel)
+        )
+        .into_bytes();
+        head.extend(early);
+        wire.write(head).await?;
+        let heard = talk(tunnel, token, Side::Service, later, wire).await;
+        self.log.note(self.now(), &format!("a service has heard {} bytes in {token}", heard.raw));
+        self.log.with(|seen| seen.tunnels.insert((token, Side::Service), (heard, self.now())));
+        Ok(false)
     }
 
     /// Reads the body as one that soon gives up: it then fails, or goes without a word.

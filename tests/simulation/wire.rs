@@ -70,6 +70,11 @@ impl Wire {
         Wire { end, buffer: Vec::new(), patience: None }
     }
 
+    /// What was read ahead.
+    pub(crate) fn ahead(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.buffer)
+    }
+
     async fn more(&mut self) -> Result<bool, Broken> {
         let mut room = [0; 4096];
         let read = self.end.read(&mut room);
@@ -115,7 +120,7 @@ impl Wire {
         }
     }
 
-    /// The head of the final response.
+    /// The head of the final response, or a 101.
     pub(crate) async fn response(&mut self) -> Result<Head, Broken> {
         loop {
             let mut lines = [httparse::EMPTY_HEADER; 64];
@@ -126,7 +131,7 @@ impl Wire {
                 let status = parsed.code.unwrap_or_default();
                 let lines = owned(parsed.headers);
                 self.buffer.drain(..length);
-                if status >= 200 {
+                if status >= 200 || status == 101 {
                     return Ok(Head { line: Default::default(), status, lines });
                 }
                 continue;

@@ -329,7 +329,8 @@ async fn world(plan: Plan, log: Log) {
     pass_until(began + PROBED).await;
     for (index, token) in PROBES.enumerate() {
         let route = if index % 2 == 0 { Route::A } else { Route::B };
-        let request = Request { token, route, body: None, reads: Reads::AtOnce, leaves: None, pause: 0 };
+        let request =
+            Request { token, route, body: None, reads: Reads::AtOnce, leaves: None, pause: 0, tunnel: None };
         let at = index as u64 * 1000;
         call(
             &gateway,

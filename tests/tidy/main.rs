@@ -16,7 +16,7 @@ const FLOORS: &[&[&str]] = &[
     &["runtime"],
     &["exchange", "config", "json"],
     &["coding", "expression", "http1", "net"],
-    &["cache", "route", "shaping", "store", "telemetry"],
+    &["cache", "route", "shaping", "store", "telemetry", "tunnel"],
     &["upstream"],
     &["action", "policy"],
     &["snapshot"],

@@ -151,6 +151,7 @@ impl Line<'_> {
         let caller = Caller {
             core: self.exchange.core,
             ground: Some(Ground::from(self.exchange)),
+            upgrades: false,
             deadline_header: self.source.ask.deadline_header.as_deref(),
         };
         let deadline = Deadline { at: self.end, lifted: self.source.lifted, whole: true };

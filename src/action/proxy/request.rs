@@ -29,8 +29,16 @@ impl Mapping {
     }
 }
 
+/// A request as it goes to the service.
+pub(super) struct Outgoing {
+    pub(super) request: Request,
+    pub(super) mapping: Mapping,
+    /// Whether it offers other protocols.
+    pub(super) upgrades: bool,
+}
+
 /// The outgoing request; the exchange keeps its own.
-pub(super) fn outgoing(proxy: &Proxy, exchange: &mut Exchange) -> Result<(Request, Mapping), Error> {
+pub(super) fn outgoing(proxy: &Proxy, exchange: &mut Exchange) -> Result<Outgoing, Error> {
     let (target, mapping) = target(proxy, exchange)?;
     let left = hops::left(&exchange.request.method, &exchange.request.headers)?;
     let from = &exchange.request;
@@ -40,15 +48,14 @@ pub(super) fn outgoing(proxy: &Proxy, exchange: &mut Exchange) -> Result<(Reques
         HostRule::Client => headers.push_id(HeaderId::Host, from.host_bytes()),
         HostRule::Literal(host) => headers.push_id(HeaderId::Host, host.as_bytes()),
     }
-    let mut leaves_http = false;
+    let mut upgrades = false;
     headers.extend_from(&from.headers, |id, _, _| {
         let passes = id != HeaderId::Host && !id.gateway_owned();
-        leaves_http |= !passes && id == HeaderId::Upgrade;
+        upgrades |= !passes && id == HeaderId::Upgrade;
         passes
     });
-    if leaves_http {
-        let refused = Error::new(ErrorKind::NotImplemented).reason("websocket");
-        return Err(refused.detail("WebSockets are not forwarded"));
+    if upgrades {
+        offer(&from.headers, &mut headers);
     }
     if let Left::Some(left) = left {
         headers.remove("max-forwards");
@@ -72,7 +79,16 @@ pub(super) fn outgoing(proxy: &Proxy, exchange: &mut Exchange) -> Result<(Reques
         headers,
         body,
     };
-    Ok((request, mapping))
+    Ok(Outgoing { request, mapping, upgrades })
+}
+
+/// The client's offer of other protocols, which the codec has judged, and what makes it one (RFC 9110 section 7.8).
+#[cold]
+fn offer(from: &Headers, out: &mut Headers) {
+    for protocols in from.all_id(HeaderId::Upgrade) {
+        out.push_id(HeaderId::Upgrade, protocols);
+    }
+    out.push_id(HeaderId::Connection, b"Upgrade");
 }
 
 fn target(proxy: &Proxy, exchange: &Exchange) -> Result<(Target, Mapping), Error> {

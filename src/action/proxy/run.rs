@@ -6,7 +6,8 @@ use crate::exchange::{Error, Exchange, Response};
 use crate::expression::Ground;
 use crate::upstream::{Caller, Deadline};
 
-use super::{Proxy, request, response};
+use super::request::{self, Outgoing};
+use super::{Proxy, response};
 
 impl Proxy {
     /// Calls the service and gives its answer, with what points inside hidden.
@@ -17,11 +18,11 @@ impl Proxy {
         if hops::left(&exchange.request.method, &exchange.request.headers)? == Left::None {
             return hops::last(exchange);
         }
-        let (mut request, mapping) = request::outgoing(self, exchange)?;
+        let Outgoing { mut request, mapping, upgrades } = request::outgoing(self, exchange)?;
         exchange.record.upstream = Some(self.number);
         let deadline = Deadline { at: exchange.deadline, lifted: self.lifted, whole: false };
-        let caller =
-            Caller { core: exchange.core, ground: Some(Ground::from(&*exchange)), deadline_header: None };
+        let ground = Some(Ground::from(&*exchange));
+        let caller = Caller { core: exchange.core, ground, upgrades, deadline_header: None };
         let mut answer =
             self.upstream.call(caller, &mut request, deadline, &exchange.record.attempts).await?;
         response::hide(self, exchange, &mapping, &mut answer);
@@ -34,7 +35,7 @@ impl Proxy {
         let mut told =
             Description::new("upstream").fact("upstream", &*settings.name).fact("url", self.upstream.url());
         match request::outgoing(self, exchange) {
-            Ok((request, _)) => {
+            Ok(Outgoing { request, .. }) => {
                 told = told.fact("asks", format!("{} {}", request.method, request.target.as_str()));
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
                 told.headers =

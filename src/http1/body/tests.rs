@@ -128,6 +128,46 @@ fn chunks() {
 }
 
 #[test]
+fn small_chunks_that_came_together_are_one_piece() {
+    for (content, chunks) in [("x", 16_000), ("0123456789", 1_000), (&"y".repeat(SMALL as usize), 60)] {
+        let mut wire = Vec::new();
+        (0..chunks).for_each(|_| chunk(&mut wire, content.as_bytes()));
+        last_chunk(&mut wire, None);
+        let mut buf = BytesMut::from(&wire[..]);
+        let content_at = buf.as_ptr().wrapping_add(wire.iter().position(|byte| *byte == b'\n').unwrap() + 1);
+        let mut decoder = Decoder::new(Framing::Chunked);
+        let Ok(Piece::Data(data)) = decoder.decode(&mut buf) else { panic!("no data") };
+        assert_eq!(data, content.repeat(chunks), "all of it");
+        assert_eq!(data.as_ptr(), content_at, "where it lay: each byte was moved once");
+        assert!(matches!(decoder.decode(&mut buf), Ok(Piece::End)) && buf.is_empty());
+    }
+}
+
+#[test]
+fn what_is_not_plain_ends_a_piece_of_small_chunks() {
+    chunked(
+        "1\r\na\r\n2;x\r\nbc\r\n03\r\ndef\r\nA\r\n0123456789\r\n0\r\nt: 1\r\n\r\nGET",
+        "abcdef0123456789",
+        "t=1|",
+        "GET",
+    );
+    for (wire, why) in [
+        ("1\r\na\r\n1\r\nbc\r\n0\r\n\r\n", "bad chunk end"),
+        ("1\r\na\r\n1\r\nb\n\r\n0\r\n\r\n", "bad chunk end"),
+        ("1\r\na\r\n1 \r\nb\r\n0\r\n\r\n", "bad chunk size"),
+        ("1\r\na\r\n1\nb\r\n0\r\n\r\n", "bad chunk size"),
+        ("1\r\na\r\n-1\r\nb\r\n0\r\n\r\n", "bad chunk size"),
+    ] {
+        broken(wire, why);
+    }
+    // The bound of all extensions holds for chunks that are gathered too.
+    let extended = format!("1;{}\r\nx\r\n", "y".repeat(EXTENSION - 1));
+    let most = EXTENSIONS / EXTENSION;
+    chunked(format!("{}0\r\n\r\n", extended.repeat(most)), "x".repeat(most), "", "");
+    broken(format!("{}0\r\n\r\n", extended.repeat(most + 1)), "long chunk extensions");
+}
+
+#[test]
 fn sizes_that_are_none() {
     for size in [
         "",

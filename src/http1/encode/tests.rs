@@ -95,3 +95,12 @@ fn a_required_upgrade_is_said_of_the_connection() {
     }
     assert!(!response(426, Framing::None, ConnectionLine::None).contains("connection"));
 }
+
+#[test]
+fn a_101_says_upgrade_and_nothing_else_of_the_connection() {
+    let mut out = Vec::new();
+    let lines = headers(&[("upgrade", "websocket")]);
+    response_head(&mut out, StatusCode::SWITCHING_PROTOCOLS, &lines, Framing::None, ConnectionLine::None);
+    let head = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\r\n";
+    assert_eq!(String::from_utf8(out).unwrap(), head);
+}

@@ -114,14 +114,34 @@ fn long_sections_are_read_like_short_ones() {
 #[test]
 fn empty_members_of_connection_are_skipped_and_counted() {
     let section = |options: &str| format!("connection: {options}\r\nx-a: 1\r\nx-b: 2\r\n\r\n");
-    assert_eq!(kept(section(&format!("x-a{}", ",".repeat(MAX_NAMED - 1))).as_bytes()), "x-b: 2\r\n");
+    assert_eq!(kept(section(&format!("x-a{}", ",".repeat(MAX_MEMBERS - 1))).as_bytes()), "x-b: 2\r\n");
     assert_eq!(kept(section(", close,, keep-alive , x-a").as_bytes()), "x-b: 2\r\n");
-    for many in
-        [",".repeat(MAX_NAMED), ",".repeat(14_500), ", ".repeat(MAX_NAMED), "x-a,".repeat(MAX_NAMED + 1)]
-    {
+    let known = "keep-alive, close,".repeat(MAX_MEMBERS / 2);
+    assert_eq!(kept(section(&known[..known.len() - 1]).as_bytes()), "x-a: 1\r\nx-b: 2\r\n");
+    for many in [
+        known,
+        ",".repeat(MAX_MEMBERS),
+        ",".repeat(14_500),
+        ", ".repeat(MAX_MEMBERS),
+        "x-a,".repeat(MAX_MEMBERS + 1),
+    ] {
         let section = section(&many);
         let read = read(section.as_bytes(), 64, Writer::Client, &mut Headers::new());
         assert_eq!(read.err(), Some(HeadError::Malformed("too many connection options")));
+    }
+}
+
+#[test]
+fn all_that_connection_names_is_dropped_and_nothing_else() {
+    // Names that are as alike as names can be: one length, the same ends, any case.
+    let names: Vec<String> = (0..MAX_MEMBERS).map(|at| format!("x-named-{at:02}-and-more-of-it")).collect();
+    let short: Vec<String> = (0..MAX_MEMBERS).map(|at| format!("x{at:02}")).collect();
+    for names in [names, short] {
+        let listed =
+            names.iter().step_by(2).map(|name| name.to_ascii_uppercase()).collect::<Vec<_>>().join(", ");
+        let lines: String = names.iter().map(|name| format!("{name}: 1\r\n")).collect();
+        let left: String = names.iter().skip(1).step_by(2).map(|name| format!("{name}: 1\r\n")).collect();
+        assert_eq!(kept(format!("Connection: {listed}\r\n{lines}\r\n").as_bytes()), left);
     }
 }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use h2::RecvStream;
 
 use crate::exchange::{Body, BodyStream, Error, ErrorKind, Frame};
-use crate::listener::linger::{GAP, Linger};
+use crate::listener::linger::Linger;
 use crate::listener::pace::{BodyBounds, Pace};
 use crate::net::Timer;
 use crate::runtime::clock;
@@ -45,7 +45,7 @@ pub(super) async fn discard(mut body: Body, upload: &Upload, linger: Linger) {
                     (left, last) = (left.saturating_sub(data.len() as u64), clock::now());
                 }
                 Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return timer.poll(end.min(last + GAP), cx),
+                Poll::Pending => return timer.poll(end.min(last + linger.gap), cx),
             }
         }
         Poll::Ready(())

@@ -122,7 +122,7 @@ pub(super) async fn serve(
     drop(connection);
     if refused {
         // A client whose bytes are not read on would lose the reason with the reset that they bring about.
-        let linger = Linger { time: limits.linger, bytes: limits.linger_bytes };
+        let linger = Linger::within_request(&limits);
         let is_ending = || core.is_draining() || watcher.has_left();
         linger.discard_stream(shared.stream(), &core, is_ending).await;
     }

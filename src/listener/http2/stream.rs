@@ -125,7 +125,7 @@ async fn serve(
     let body = if was_head { Body::Empty } else { body };
     let ends = body.is_empty();
     let unread = walk.exchange.request.body.take();
-    let linger = Linger { time: walk.limits().linger, bytes: walk.limits().linger_bytes };
+    let linger = Linger::within_request(walk.limits());
     match reply.send_response(head, ends) {
         Ok(_) if ends => {
             walk.complete();

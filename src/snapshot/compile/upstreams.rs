@@ -75,6 +75,8 @@ impl Upstreams {
                 connect: written.timeouts.connect,
                 response: response.unwrap_or(crate::config::Timeouts::RESPONSE),
                 idle: written.timeouts.idle,
+                tunnel_idle: written.timeouts.tunnel_idle.unwrap_or(written.timeouts.idle),
+                tunnel: written.timeouts.tunnel,
             },
             written: written.clone(),
         };

@@ -3,8 +3,8 @@
 //! Keys live in shards, each behind a lock that is held for a look-up and a few additions, never while waiting, and
 //! never while the connection is called: what a decision wants sent is collected under the lock and sent after it. Nor
 //! does it read what a client chose: a key is found by its print, and its digest is made with no lock held.
-//! What one key knows and holds is `lease.rs`; how a request waits is `waiting.rs`; what happens without Redis is
-//! `away.rs`.
+//! What one key knows and holds is `lease.rs`; what a trip to Redis brings home is `trips.rs`; how a request waits is
+//! `waiting.rs`; what happens without Redis is `away.rs`.
 
 use crate::runtime::hash::Seed;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -13,16 +13,16 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use super::Remote;
 use super::key::{Key, Mark, Print};
-use super::lease::{self, Answer, Entry, Left, Sent, Told, Waiter};
+use super::lease::{self, Answer, Entry, Left, Waiter};
 use super::shard::{Send, Shard};
 use super::tally::Counts;
 pub use super::tally::Statistics;
-use super::{Grant, Remote, Return};
 use crate::exchange::Name;
 use crate::store::memory::Memory;
 use crate::store::{
-    Clock, Decision, Lease, Limit, Source, Store, Taken, Ticket, Unavailable, Wanted, WhenStoreFails,
+    Clock, Decision, Lease, Limit, Store, Taken, Ticket, Unavailable, Wanted, WhenStoreFails,
 };
 
 const SHARDS: usize = 64;
@@ -39,7 +39,7 @@ const TIDIES_PER_LOCAL: usize = 32;
 /// Quiet keys are forgotten after their window, or after this.
 const LONGEST_REST: Duration = Duration::from_secs(600);
 /// Why a decision is made without Redis.
-const AWAY: &str = "Redis is away";
+pub(super) const AWAY: &str = "Redis is away";
 
 #[derive(Debug)]
 enum Step {
@@ -55,7 +55,7 @@ enum Step {
 
 /// The budgets of one limit, shared through Redis; see the head of this file.
 pub struct Budgets {
-    me: Weak<Budgets>,
+    pub(super) me: Weak<Budgets>,
     pub(super) remote: Arc<dyn Remote>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) when: WhenStoreFails,
@@ -67,24 +67,6 @@ pub struct Budgets {
     seed: Seed,
     shards: Box<[Mutex<Shard>]>,
     turn: AtomicU64,
-}
-
-/// Where a trip comes home to.
-struct Home {
-    /// None where the last of the limit's users has gone meanwhile.
-    budgets: Option<Arc<Budgets>>,
-    remote: Arc<dyn Remote>,
-    key: Key,
-    /// The key in Redis.
-    whole: Box<[u8]>,
-    sent: Sent,
-}
-
-impl Home {
-    /// Gives back what nobody is left for.
-    fn hand_back(self, grant: &Grant) {
-        return_all(&*self.remote, self.whole, self.sent.limit, grant);
-    }
 }
 
 impl Budgets {
@@ -159,100 +141,16 @@ impl Budgets {
     }
 
     /// What stands for a key.
-    fn key(&self, print: Print, bytes: &[u8]) -> Key {
+    pub(super) fn key(&self, print: Print, bytes: &[u8]) -> Key {
         Key { print, mark: Mark::of(&self.name, bytes) }
     }
 
     /// The whole key in Redis.
-    fn whole(&self, key: Key) -> Box<[u8]> {
+    pub(super) fn whole(&self, key: Key) -> Box<[u8]> {
         key.mark.whole(self.remote.namespace(), &self.name)
     }
 
-    /// Sends what a decision has collected; `key` is the one whose trip that may be.
-    fn send(&self, key: Option<Key>, send: Send) {
-        for (key, limit, left) in send.back {
-            self.hand_back(key, limit, left);
-        }
-        if let Some((key, sent)) = key.zip(send.trip) {
-            self.go(key, sent);
-        }
-    }
-
-    fn hand_back(&self, key: Key, limit: Limit, left: Left) {
-        self.counts.returned.fetch_add(left.permits, Relaxed);
-        self.remote.give_back(Return {
-            key: self.whole(key),
-            limit,
-            permits: left.permits,
-            at_us: left.at_us,
-        });
-    }
-
-    /// Sends the trip of those who wait for a key.
-    fn go(&self, key: Key, sent: Sent) {
-        self.launch(key, sent, |home, result| match (&home.budgets, result) {
-            (Some(budgets), result) => budgets.arrived(home.key, &home.sent, result),
-            (None, Ok(grant)) => home.hand_back(&grant),
-            (None, Err(_)) => {}
-        });
-    }
-
-    /// Sends a trip; `land` gets what comes of it, on the connection's thread, also where the budgets are gone by then.
-    fn launch(
-        &self,
-        key: Key,
-        sent: Sent,
-        land: impl FnOnce(Home, Result<Grant, String>) + std::marker::Send + 'static,
-    ) {
-        self.counts.trips.fetch_add(1, Relaxed);
-        let (me, remote, whole) = (self.me.clone(), Arc::clone(&self.remote), self.whole(key));
-        let trip = sent.trip(whole.clone());
-        self.remote.trip(
-            trip,
-            Box::new(move |result| land(Home { budgets: me.upgrade(), remote, key, whole, sent }, result)),
-        );
-    }
-
-    fn arrived(&self, key: Key, sent: &Sent, result: Result<Grant, String>) {
-        let mut told: Vec<Told> = Vec::new();
-        let mut send = Send::default();
-        {
-            let mut shard = self.shard(&key.print);
-            let now = self.clock.now();
-            let shard = &mut *shard;
-            let Some(entry) = shard.entries.get_mut(&key) else {
-                // A key with a trip on its way is never forgotten.
-                return;
-            };
-            match result {
-                Ok(grant) => {
-                    if let Some(left) = entry.absorb(sent, &grant, now, &mut told) {
-                        send.back.push((key, sent.limit, left));
-                    }
-                    self.plan(key, entry, now, &mut send);
-                    if let Some(ends) = entry.live_until(now) {
-                        shard.leases.push_back((ends, key));
-                    }
-                }
-                Err(why) => {
-                    entry.in_flight = false;
-                    told.extend(entry.waiters.drain(..).map(|waiter| (waiter, Err(why.clone()))));
-                    self.owe(shard, key, &sent.limit, sent.owed);
-                }
-            }
-        }
-        self.send(Some(key), send);
-        for (waiter, answer) in told {
-            let cost = waiter.cost;
-            if let Err(Ok(decision)) = waiter.tell.send(answer)
-                && decision.admitted
-            {
-                self.back(key, &sent.limit, cost, decision.ticket);
-            }
-        }
-    }
-
-    fn plan(&self, key: Key, entry: &mut Entry, now: Instant, send: &mut Send) {
+    pub(super) fn plan(&self, key: Key, entry: &mut Entry, now: Instant, send: &mut Send) {
         let share = self.share.unwrap_or(0);
         let Some((mut sent, left)) = entry.plan(share, now) else { return };
         sent.owed = if entry.owes_under(&sent.limit) { self.debt(key, entry) } else { 0 };
@@ -302,57 +200,6 @@ impl Budgets {
             self.plan(key, entry, now, send);
         }
         Step::Wait(key, answer)
-    }
-
-    /// Asks for this request alone: exactly its cost, nothing ahead.
-    fn alone(&self, key: Key, limit: &Limit, cost: u64) -> Taken<'_> {
-        if !self.remote.is_up() {
-            return Taken::Ready(self.fall_back(key, limit, cost, AWAY));
-        }
-        let owed = match self.shard(&key.print).entries.get_mut(&key) {
-            Some(entry) if entry.owes_under(limit) => self.debt(key, entry),
-            _ => 0,
-        };
-        let (tell, answer) = oneshot::channel();
-        self.go_alone(key, Sent::alone(self.clock.now(), *limit, cost, owed), Some(tell));
-        self.wait(key, limit, cost, answer)
-    }
-
-    pub(super) fn go_alone(&self, key: Key, sent: Sent, tell: Option<oneshot::Sender<Answer>>) {
-        self.launch(key, sent, move |home, result| {
-            if let Some(budgets) = &home.budgets {
-                budgets.noted(home.key, &home.sent, &result);
-            }
-            let heard = match (tell, &result) {
-                (Some(tell), Ok(grant)) => tell.send(Ok(decision_of(&home.sent, grant))).is_ok(),
-                (Some(tell), Err(why)) => tell.send(Err(why.clone())).is_ok(),
-                (None, _) => true,
-            };
-            if let (false, Ok(grant)) = (heard, result) {
-                home.hand_back(&grant);
-            }
-        });
-    }
-
-    /// Keeps what a trip without a lease said: the local share needs it when Redis goes away.
-    fn noted(&self, key: Key, sent: &Sent, result: &Result<Grant, String>) {
-        let mut shard = self.shard(&key.print);
-        let now = self.clock.now();
-        match result {
-            Ok(grant) => {
-                if let Some(entry) = shard.entry(key, &sent.limit, now, self.room)
-                    && !entry.in_flight
-                    && entry.lease().is_none()
-                {
-                    if entry.limit != sent.limit {
-                        // Nothing is held that would have to go back.
-                        let _ = entry.change(sent.limit, now);
-                    }
-                    entry.learn(grant, now);
-                }
-            }
-            Err(_) => self.owe(&mut shard, key, &sent.limit, sent.owed),
-        }
     }
 
     /// Gives back what an earlier decision took; see [`Store::give_back`].
@@ -418,24 +265,6 @@ impl Drop for Budgets {
                 }
             }
         }
-    }
-}
-
-fn decision_of(sent: &Sent, grant: &Grant) -> Decision {
-    Decision {
-        admitted: grant.granted >= sent.cost,
-        remaining: grant.remaining,
-        reset_us: grant.reset_us,
-        possible: sent.cost <= sent.limit.capacity(),
-        source: Source::Redis,
-        ticket: Ticket { at_us: grant.at_us, origin: lease::FROM_REDIS },
-    }
-}
-
-/// A grant that nobody is left for.
-fn return_all(remote: &dyn Remote, key: Box<[u8]>, limit: Limit, grant: &Grant) {
-    if grant.granted > 0 {
-        remote.give_back(Return { key, limit, permits: grant.granted, at_us: grant.at_us });
     }
 }
 

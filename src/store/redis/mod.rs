@@ -17,6 +17,7 @@ mod script;
 mod shard;
 mod shared;
 mod tally;
+mod trips;
 mod waiting;
 
 use std::time::Duration;

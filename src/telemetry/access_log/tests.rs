@@ -67,6 +67,7 @@ fn entry(id: &str) -> Entry<'_> {
         note: None,
         bytes_in: 0,
         bytes_out: 0,
+        tunnel: None,
         duration: Duration::ZERO,
         upstream: None,
         endpoint: None,

@@ -21,6 +21,7 @@ fn entry() -> Entry<'static> {
         note: None,
         bytes_in: 0,
         bytes_out: 1234,
+        tunnel: None,
         duration: Duration::from_micros(12_045),
         upstream: Some("users"),
         endpoint: Some(([127, 0, 0, 1], 8080).into()),

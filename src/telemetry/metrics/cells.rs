@@ -90,6 +90,8 @@ struct RouteCells {
     nanos: Count,
     bytes_in: Count,
     bytes_out: Count,
+    tunnels: Count,
+    tunnels_open: Count,
 }
 
 /// The numbers of one route of one listener.
@@ -104,6 +106,8 @@ pub(super) struct RouteSum {
     pub(super) nanos: u64,
     pub(super) bytes_in: u64,
     pub(super) bytes_out: u64,
+    pub(super) tunnels: u64,
+    pub(super) tunnels_open: u64,
 }
 
 impl RouteMetrics {
@@ -133,6 +137,23 @@ impl RouteMetrics {
         cells.bytes_out.add(bytes_out);
     }
 
+    /// A request has become a tunnel; its own numbers have been told by [`RouteMetrics::finished`].
+    pub fn tunnel_opened(&self, core: CoreId) {
+        if let Some(cells) = self.0.get(core) {
+            cells.tunnels.add(1);
+            cells.tunnels_open.add(1);
+        }
+    }
+
+    /// A tunnel has ended, and so many bytes have passed in it.
+    pub fn tunnel_closed(&self, core: CoreId, bytes_in: u64, bytes_out: u64) {
+        if let Some(cells) = self.0.get(core) {
+            cells.tunnels_open.lower();
+            cells.bytes_in.add(bytes_in);
+            cells.bytes_out.add(bytes_out);
+        }
+    }
+
     /// The sum over the cores, none where the route was never used.
     pub(super) fn sum(&self) -> Option<RouteSum> {
         let mut used = self.0.used().peekable();
@@ -145,6 +166,8 @@ impl RouteMetrics {
             sum.nanos = sum.nanos.wrapping_add(cells.nanos.read());
             sum.bytes_in = sum.bytes_in.wrapping_add(cells.bytes_in.read());
             sum.bytes_out = sum.bytes_out.wrapping_add(cells.bytes_out.read());
+            sum.tunnels = sum.tunnels.wrapping_add(cells.tunnels.read());
+            sum.tunnels_open = sum.tunnels_open.wrapping_add(cells.tunnels_open.read());
         }
         Some(sum)
     }

@@ -102,6 +102,18 @@ fn routes(page: &mut Page, rows: &[Row]) {
     for Row { labels, sum } in rows {
         page.sample(name, &[labels], sum.bytes_out);
     }
+    // Most routes have none: no lines for those.
+    let tunnelled = || rows.iter().filter(|row| row.sum.tunnels > 0);
+    let name = "portcullis_tunnels_total";
+    page.family(name, "counter", "Requests that became a tunnel: a WebSocket or another upgrade.");
+    for Row { labels, sum } in tunnelled() {
+        page.sample(name, &[labels], sum.tunnels);
+    }
+    let name = "portcullis_tunnels_open";
+    page.family(name, "gauge", "Tunnels that are open.");
+    for Row { labels, sum } in tunnelled() {
+        page.sample(name, &[labels], gauge(sum.tunnels_open));
+    }
 }
 
 fn errors(page: &mut Page, metrics: &Metrics) {

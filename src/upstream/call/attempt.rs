@@ -40,7 +40,7 @@ impl Call<'_> {
     ) -> Outcome {
         let began = clock::now();
         self.attempts.more();
-        let (at, lease) = match self.seen.endpoints[first].transport.idle(self.caller.core, began) {
+        let (at, lease) = match self.idle(first, began) {
             Some(lease) => (first, lease),
             None => Box::pin(self.connect(first, began)).await?,
         };
@@ -61,6 +61,15 @@ impl Call<'_> {
             return Err(Attempted { error, verdict: Verdict::Nothing });
         }
         Err(Attempted { error, verdict: observer.failed(failure, began, now) })
+    }
+
+    /// A connection to an endpoint that is at rest. Not for an offer of another protocol, which could not be sent again
+    /// where that connection has just been closed, and takes its connection out of the pool in any case.
+    pub(super) fn idle(&self, at: usize, now: Instant) -> Option<Lease<'_>> {
+        if self.caller.upgrades {
+            return None;
+        }
+        self.seen.endpoints[at].transport.idle(self.caller.core, now)
     }
 
     /// The same attempt once more, on a fresh connection.
@@ -101,6 +110,7 @@ impl Call<'_> {
         let waits = Waits {
             deadline: self.deadline.at,
             whole: self.deadline.whole,
+            upgrades: self.caller.upgrades,
             response: self.deadline.lifted.unwrap_or(settings.timeouts.response),
             idle: settings.timeouts.idle,
             upload_rate: settings.written.concurrency.upload_rate,

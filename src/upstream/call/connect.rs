@@ -184,7 +184,7 @@ impl<'c> Race<'_, 'c> {
             call.seen.pick_well(&call.tried.borrow(), key, core, now)?
         };
         call.tried.borrow_mut().push(at);
-        if let Some(lease) = call.seen.endpoints[at].transport.idle(call.caller.core, now) {
+        if let Some(lease) = call.idle(at, now) {
             return Some(Some((at, lease)));
         }
         self.start(at, now);

@@ -19,11 +19,12 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::exchange::{Attempts, CoreId, Error, ErrorKind, Request, Response};
+use crate::exchange::{Attempts, Body, CoreId, Error, ErrorKind, Request, Response, Tunnel};
 use crate::runtime::clock;
 use crate::telemetry::log::Level;
 use crate::telemetry::rfc3339;
 use crate::upstream::endpoints::Endpoint;
+use crate::upstream::endpoints::endpoint::Active;
 use crate::upstream::endpoints::set::{Listed, Seen};
 use crate::upstream::limits::breaker::{Admission, Change, Pass};
 use crate::upstream::limits::concurrency::Admitted;
@@ -73,7 +74,9 @@ impl Upstream {
             caller,
             seen,
             key: self.rules.key(caller.ground),
-            repeatable: is_idempotent(&request.method) || self.rules.admits(caller.ground),
+            // Nobody knows what a service has made of an offer of another protocol.
+            repeatable: !caller.upgrades
+                && (is_idempotent(&request.method) || self.rules.admits(caller.ground)),
             is_probe: pass.is_probe(),
             deadline,
             tried: RefCell::default(),
@@ -121,11 +124,16 @@ impl Upstream {
         permit: Admitted<'_>,
         (core, now): (CoreId, Instant),
     ) -> Response {
-        let Answered { response, verdict, active, deferred, .. } = answered;
+        let Answered { mut response, verdict, active, deferred, .. } = answered;
         let observer = match deferred {
             Some(deferred) => Some(BodyObserver::new(self, core, deferred, pass)),
             None => {
                 self.record(pass, core, verdict, now);
+                if let Body::Tunnel(tunnel) = &mut response.body {
+                    // The permit goes back: a tunnel is no work of its service's that could be waited for.
+                    self.bound(tunnel, active);
+                    return response;
+                }
                 if !holds_on(&response) {
                     return response;
                 }
@@ -133,6 +141,14 @@ impl Upstream {
             }
         };
         attach(response, CallGuards(permit.keep(), active), observer)
+    }
+
+    /// Gives a tunnel its bounds, and has it count at its endpoint as long as it lasts.
+    #[cold]
+    fn bound(&self, tunnel: &mut Tunnel, active: Option<Active>) {
+        tunnel.idle = self.settings.timeouts.tunnel_idle;
+        tunnel.total = self.settings.timeouts.tunnel;
+        tunnel.guard = active.map(|active| Box::new(active) as _);
     }
 
     /// Records what a call says about the service.

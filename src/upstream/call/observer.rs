@@ -86,7 +86,8 @@ impl<'c> Observer<'c> {
         // How long a client takes to send its request is not the service's time.
         let took = now.saturating_duration_since(uploaded.unwrap_or(began));
         self.endpoint.liveness.answered(took, now);
-        let active = self.active.take().filter(|_| holds_on(&response));
+        let active =
+            self.active.take().filter(|_| holds_on(&response) || matches!(response.body, Body::Tunnel(_)));
         if client_stalled {
             if !fails_endpoint(response.status) {
                 self.counted = Some(Counted::Answered);

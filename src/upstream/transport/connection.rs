@@ -49,6 +49,11 @@ impl Connection {
         self.peer
     }
 
+    /// Takes it apart: the stream, and what was read of it and is not used yet.
+    pub(super) fn into_parts(self) -> (Stream, BytesMut) {
+        (self.stream, self.read)
+    }
+
     /// Reads once; `expected` is how much of the current body is still to come, nothing before its head is there.
     pub(super) fn poll_read(
         &mut self,

@@ -18,6 +18,8 @@ pub struct Waits {
     pub idle: Duration,
     /// Bytes a second that an upload must move to put the deadline off.
     pub upload_rate: u64,
+    /// Whether the request offers other protocols: its connection then carries nothing else.
+    pub upgrades: bool,
     /// How large the head of the response may be.
     pub limits: AnswerLimits,
     /// When the exchange began: its connection was there.

@@ -309,6 +309,7 @@ mod tests {
             response: long,
             idle: long,
             upload_rate: 1_000,
+            upgrades: false,
             limits: crate::config::AnswerLimits::default(),
             started: start,
         };

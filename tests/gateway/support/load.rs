@@ -140,6 +140,17 @@ impl Hits {
         most.max().unwrap_or(0)
     }
 
+    /// How many may have been admitted in the window before a refusal: the fewest of all refusals, none without any. An answer
+    /// counts where some moment of it lies in that time.
+    pub(crate) fn fewest_before_a_refusal(&self, window: Duration) -> Option<usize> {
+        let of = |status| self.all.iter().filter(move |hit| hit.status == status);
+        let before = |refused: &Hit| {
+            let in_time = |hit: &&Hit| hit.received + window >= refused.sent && hit.sent <= refused.received;
+            of(200).filter(in_time).count()
+        };
+        of(429).map(before).min()
+    }
+
     /// The most windows that can have begun, none before the one before it ended.
     pub(crate) fn windows(&self, window: Duration) -> usize {
         let first = self.all.iter().map(|hit| hit.sent).min();
@@ -175,5 +186,7 @@ fn what_is_not_sure_is_not_counted() {
     assert_eq!((hits.admitted(), hits.windows(window)), (4, 2));
     assert_eq!(hits.most_in_any(window), 3, "from 10 to 110");
     assert_eq!(hits.admitted_within(window), 2);
+    assert_eq!(hits.fewest_before_a_refusal(window), Some(2), "those that were sent by then");
+    assert_eq!(hits.since(begun + window / 2).fewest_before_a_refusal(window), None);
     assert_eq!((hits.since(begun + window).all.len(), hits.before(begun + window).all.len()), (0, 3));
 }

@@ -19,7 +19,9 @@
 //! - [`redis::Redis`] is a real redis-server that may be stopped, killed and restarted; [`relay::Relay`] a wire before it
 //!   that may be cut. [`load::fleet`] starts several gateways, and [`load::Load`] never lets up on them.
 //! - [`parts`] reads what an answer says of the sources of an aggregate, and makes bodies in codings.
-//! - [`tls_origin`] makes certificates and a service behind TLS. [`token`] signs HS256 tokens. [`until`] polls a condition with a bound: use it instead of sleeping.
+//! - [`tls_origin`] makes certificates and a service behind TLS.
+//! - [`websocket`] opens WebSockets, writes and reads their frames, and has a service that echoes.
+//! - [`token`] signs HS256 tokens. [`until`] polls a condition with a bound: use it instead of sleeping.
 //!
 //! Every wait is bounded by [`PATIENCE`], so that a hang becomes a failure. No test asserts that something was fast.
 
@@ -36,6 +38,7 @@ pub(crate) mod redis;
 pub(crate) mod relay;
 pub(crate) mod tls_origin;
 pub(crate) mod token;
+pub(crate) mod websocket;
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};

@@ -440,6 +440,23 @@ impl Turn {
         came
     }
 
+    /// Answers 101 with that protocol, and sends these bytes with it. From here on the connection carries no HTTP.
+    pub(crate) fn switch(&mut self, protocol: &str, early: &[u8]) {
+        let lines = [("Upgrade", protocol), ("Connection", "keep-alive, Upgrade")];
+        let mut bytes = (head(101, &lines) + "\r\n").into_bytes();
+        bytes.extend_from_slice(early);
+        self.raw(bytes);
+        self.over = true;
+    }
+
+    /// The next bytes that come, whatever they are; none at the end of the connection.
+    pub(crate) fn some(&mut self) -> Vec<u8> {
+        if self.source.buffer.is_empty() {
+            let _ = self.source.more();
+        }
+        std::mem::take(&mut self.source.buffer)
+    }
+
     /// Waits until the peer closes; what it still sends is recorded and dropped.
     pub(crate) fn wait_closed(&mut self) {
         self.over = true;

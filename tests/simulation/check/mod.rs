@@ -2,13 +2,14 @@
 //!
 //! This file: answers and records. `attempts.rs`: how often services are asked. `limits.rs`: rate limits. `breaker.rs`:
 //! the breaker, followed step by step. `queue.rs`: who waits for a place. `waits.rs`: how long anything may take.
-//! `composed.rs`: what an aggregate says.
+//! `composed.rs`: what an aggregate says. `tunnels.rs`: what passes behind a 101, and how that ends.
 
 mod attempts;
 mod breaker;
 mod composed;
 mod limits;
 mod queue;
+mod tunnels;
 mod waits;
 
 use std::collections::HashMap;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::config::SOURCE;
-use crate::plan::{Plan, Request, Route, Scenario};
+use crate::plan::{Parts, Plan, Request, Route, Scenario};
 use crate::seen::{Answer, Line, Seen, Visit};
 use crate::service::is_body;
 use crate::world::PROBES;
@@ -113,7 +114,7 @@ pub(crate) fn faults(plan: &Plan, seen: &Seen) -> Vec<String> {
         }
     }
     unanswered(&world, &mut faults);
-    if plan.scenario != Scenario::Drained {
+    if plan.drains.is_none() {
         for probe in PROBES.filter(|probe| !world.answers.contains_key(probe)) {
             faults.push(format!("probe {probe} got no answer"));
         }
@@ -125,6 +126,7 @@ pub(crate) fn faults(plan: &Plan, seen: &Seen) -> Vec<String> {
     composed::check(&world, &mut faults);
     queue::check(&world, &mut faults);
     breaker::check(&world, &mut faults);
+    tunnels::check(&world, &mut faults);
     faults
 }
 
@@ -185,6 +187,8 @@ fn expected(world: &World<'_>, request: &Request, answer: &Answer, visits: &[&Vi
     }
     let once = request.body.as_ref().is_some_and(|body| !body.again || body.length > 0);
     let wanted: &[u16] = match (scenario, request.route) {
+        _ if request.tunnel.as_ref().is_some_and(|tunnel| tunnel.parts == Parts::Refused) => &[404],
+        _ if request.tunnel.is_some() => &[101],
         // What may not be sent twice met a connection that its service had just closed.
         (Scenario::Innocent, Route::A | Route::B | Route::Limited)
             if once && world.met_closed(request.token) =>
@@ -239,7 +243,7 @@ fn records(world: &World<'_>, faults: &mut Vec<String>) {
             ));
         }
         let got = answer.body.as_ref().map_or(0, Vec::len) as u64;
-        let whole = answer.body.is_ok() && line["bytes_out"] != got;
+        let whole = answer.status != 101 && answer.body.is_ok() && line["bytes_out"] != got;
         if whole {
             faults.push(format!("request {} got {got} bytes: {line}", answer.token));
         }

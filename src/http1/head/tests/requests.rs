@@ -182,21 +182,28 @@ fn later_minor_versions_are_the_highest_that_is_known() {
 fn offers_to_upgrade() {
     let offer = "connection: Upgrade\r\nupgrade: websocket\r\n";
     accepts(&with(offer), "GET / HTTP/1.1 None keep host=a|upgrade=websocket");
-    for many in
-        ["WebSocket/13", "h2c, websocket", "h2c\r\nupgrade: websocket", "WEBSOCKET\r\nupgrade: websocket"]
-    {
+    for (many, passing) in [
+        ("WebSocket/13", "WebSocket/13"),
+        ("h2c, websocket", "websocket"),
+        ("h2c\r\nupgrade: websocket", "websocket"),
+        ("foo/1\r\nupgrade: WEBSOCKET,bar", "foo/1, WEBSOCKET, bar"),
+    ] {
         accepts(
             &with(&format!("connection: upgrade\r\nupgrade: {many}\r\n")),
-            "GET / HTTP/1.1 None keep host=a|upgrade=websocket",
+            &format!("GET / HTTP/1.1 None keep host=a|upgrade={passing}"),
         );
     }
-    // Other protocols are offers, which may be ignored: h2c is none any more (RFC 9113 section 3.1).
-    for other in ["h2c", "h2c, foo/1", "TLS/1.0", "websockets", "x-websocket", "foo/websocket", ""] {
+    // What would carry HTTP past the policies is no offer; nor is what is no protocol.
+    for other in ["h2c", "h2c, HTTP/2.0", "TLS/1.0", "foo bar", "/foo", ""] {
         accepts(
             &with(&format!("connection: upgrade\r\nupgrade: {other}\r\n")),
             "GET / HTTP/1.1 None keep host=a",
         );
     }
+    // With content there is none either.
+    let (none, some) = ("content-length: 0\r\n", "content-length: 1\r\n");
+    accepts(&with(&format!("{offer}{none}")), "GET / HTTP/1.1 Length(0) keep host=a|upgrade=websocket");
+    accepts(&with(&format!("{offer}{some}")), "GET / HTTP/1.1 Length(1) keep host=a");
     accepts(
         &with("upgrade: websocket\r\nconnection: keep-alive, upgrade\r\nsec-websocket-version: 13\r\n"),
         "GET / HTTP/1.1 None keep host=a|sec-websocket-version=13|upgrade=websocket",

@@ -52,7 +52,7 @@ fn answers_without_a_body() {
     reads("HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n", "103 HTTP/1.1 None keep link=</x>");
     reads(
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: foo\r\nx: 1\r\n\r\n",
-        "101 HTTP/1.1 None keep x=1",
+        "101 HTTP/1.1 None keep x=1|upgrade=foo",
     );
     reads("HTTP/1.1 204 No Content\r\n\r\n", "204 HTTP/1.1 None keep ");
     reads("HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n", "204 HTTP/1.1 None keep ");

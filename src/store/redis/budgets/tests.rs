@@ -5,7 +5,7 @@ mod house;
 use house::*;
 
 use super::*;
-use crate::store::{Algorithm, Place};
+use crate::store::{Algorithm, Place, Source};
 
 fn sliding(limit: u64) -> Limit {
     Limit { algorithm: Algorithm::SlidingWindow, limit, window_us: SECOND, burst: limit, slowest: limit }

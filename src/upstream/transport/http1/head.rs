@@ -5,10 +5,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Buf;
-use http::StatusCode;
+use http::{Method, StatusCode, Version};
 
-use crate::exchange::{CallPhase, Cause, Error, Extent, Failure, Headers, Party};
-use crate::http1::{HeadLimits, ResponseHead, parse_response};
+use crate::exchange::{CallPhase, Cause, Error, Extent, Failure, HeaderId, Headers, Party, Request};
+use crate::http1::{HeadLimits, ResponseHead, parse_response, upgrade};
 use crate::runtime::clock;
 use crate::upstream::transport::connection::Connection;
 use crate::upstream::transport::exchange::Waits;
@@ -19,7 +19,7 @@ pub(super) struct Exchanging<'a> {
     connection: &'a mut Connection,
     upload: &'a mut Upload,
     waits: Waits,
-    was_head: bool,
+    request: &'a Request,
     /// Why nothing more can be written, once that is so.
     broken: Option<io::Error>,
     /// Bytes of the interim responses that have come.
@@ -36,9 +36,9 @@ impl<'a> Exchanging<'a> {
         connection: &'a mut Connection,
         upload: &'a mut Upload,
         waits: Waits,
-        was_head: bool,
+        request: &'a Request,
     ) -> Exchanging<'a> {
-        Exchanging { connection, upload, waits, was_head, broken: None, interim: 0 }
+        Exchanging { connection, upload, waits, request, broken: None, interim: 0 }
     }
 
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Error>> {
@@ -74,8 +74,9 @@ impl<'a> Exchanging<'a> {
     fn parse(&mut self) -> Result<Option<ResponseHead>, String> {
         let limits = self.waits.limits;
         let limits = HeadLimits { head: limits.head as usize, headers: limits.headers as usize, target: 0 };
+        let was_head = self.request.method == Method::HEAD;
         loop {
-            let parsed = parse_response(&self.connection.read, &limits, Headers::new(), self.was_head);
+            let parsed = parse_response(&self.connection.read, &limits, Headers::new(), was_head);
             let head = match parsed {
                 Ok(Some(head)) => head,
                 Ok(None) => return Ok(None),
@@ -89,7 +90,7 @@ impl<'a> Exchanging<'a> {
             };
             self.connection.read.advance(head.len);
             if head.status == StatusCode::SWITCHING_PROTOCOLS {
-                return Err("the service switched protocols without being asked".to_owned());
+                return self.switched(head).map(Some).map_err(str::to_owned);
             }
             if !head.status.is_informational() {
                 return Ok(Some(head));
@@ -104,6 +105,22 @@ impl<'a> Exchanging<'a> {
                 return Ok(None);
             }
         }
+    }
+
+    /// A 101, which a service may send to a request that has offered what it switches to (RFC 9110 section 7.8).
+    #[cold]
+    fn switched(&self, head: ResponseHead) -> Result<ResponseHead, &'static str> {
+        let offered = self.request.headers.get_id(HeaderId::Upgrade).filter(|_| self.waits.upgrades);
+        let Some(offered) = offered else {
+            return Err("the service switched protocols without being asked");
+        };
+        if head.version != Version::HTTP_11 || !self.is_sent() {
+            return Err("the service switched protocols before it could");
+        }
+        if !upgrade::is_granted(offered, head.headers.all_id(HeaderId::Upgrade)) {
+            return Err("the service switched to a protocol that it was not asked for");
+        }
+        Ok(head)
     }
 
     /// The service ended the connection. Where the client kept it waiting, that is why.

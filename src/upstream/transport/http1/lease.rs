@@ -29,6 +29,11 @@ impl<P: AsRef<Connections>> Lent<P> {
         self.connection.as_deref_mut()
     }
 
+    /// Takes the connection out: it does not go back.
+    pub(super) fn take(&mut self) -> Option<Box<Connection>> {
+        self.connection.take()
+    }
+
     /// The exchange is over, and the connection can carry the next one.
     pub(super) fn settle(&mut self, now: Instant) {
         self.settled = Some(now);

@@ -1,18 +1,19 @@
 //! HTTP/1.1 towards an endpoint: one request and one response at a time on a connection (RFC 9112).
 //!
 //! `head.rs` sends the request and waits for the head of the response, `body.rs` reads what did not come with it,
-//! `lease.rs` gives the connection back.
+//! `lease.rs` gives the connection back, `switched.rs` is one that has left HTTP.
 
 mod body;
 mod head;
 mod lease;
+mod switched;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::Method;
+use http::StatusCode;
 
 use crate::exchange::{Body, CoreId, Error, Request, Response};
 use crate::http1::{Framing, encode};
@@ -93,9 +94,12 @@ impl<'t> Lease<'t> {
             &request.headers,
             upload.framing(),
         );
-        let mut exchanging = Exchanging::new(connection, upload, waits, request.method == Method::HEAD);
+        let mut exchanging = Exchanging::new(connection, upload, waits, request);
         let head = poll_fn(|cx| exchanging.poll_head(cx)).await?;
         let now = clock::now();
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            return switched::exchanged(lent.take(), head).ok_or_else(|| head::broken().into());
+        }
         let (client_stalled, uploaded) = (upload.holds_up(now, waits), upload.moved());
         let whole = match head.framing {
             Framing::None => Some(0),
@@ -107,6 +111,7 @@ impl<'t> Lease<'t> {
             Framing::Length(length) => length > SMALL_READ as u64,
             Framing::Chunked | Framing::UntilClose => connection.large,
         };
+        let reusable = head.keep_alive && !waits.upgrades;
         let mut response = Response { status: head.status, headers: head.headers, body: Body::Empty };
         // A piece of the request that still waits to be written belongs to this connection: without it the service
         // would read the next request as the rest of this one.
@@ -116,7 +121,7 @@ impl<'t> Lease<'t> {
                 if length > 0 {
                     response.body = Body::Bytes(connection.read.split_to(length).freeze());
                 }
-                if head.keep_alive && connection.read.is_empty() {
+                if reusable && connection.read.is_empty() {
                     lent.settle(now);
                 }
             }
@@ -129,7 +134,7 @@ impl<'t> Lease<'t> {
                 } else {
                     std::mem::replace(upload, Upload::gone())
                 };
-                let ends = (head.framing, head.keep_alive);
+                let ends = (head.framing, reusable);
                 let body = AnswerBody::new(lent.shared(), ends, upload, waits, now);
                 response.body = Body::Stream(Box::new(body));
             }

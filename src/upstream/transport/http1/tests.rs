@@ -45,6 +45,7 @@ fn waits() -> Waits {
         response: long,
         idle: long,
         upload_rate: 4096,
+        upgrades: false,
         limits,
         started,
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::task::{Context, Poll, Waker};
 
 use super::super::*;
-use crate::store::redis::{Done, Trip};
+use crate::store::redis::{Done, Grant, Return, Trip};
 use crate::store::{Algorithm, Place};
 
 pub(super) const SECOND: u64 = 1_000_000;
