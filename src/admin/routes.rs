@@ -86,7 +86,7 @@ fn action(action: &Action) -> (&'static str, Vec<String>) {
 fn name(target: &Target) -> String {
     match target {
         Target::Named(text) => text.as_str().to_owned(),
-        Target::Url(url) => format!("http://{}{}", url.authority(), url.base),
+        Target::Url(url) => url.to_string(),
     }
 }
 

@@ -149,11 +149,11 @@ impl<'a> Names<'a> {
 
 /// Warns where a service can be expected to lie on the internet: what goes there is not encrypted.
 fn cleartext(url: &Url, at: Span, out: &Diagnostics) {
-    if is_public(&url.host) {
+    if !url.tls && is_public(&url.host) {
         let problem = Diagnostic::warning(at, "this service has a public address and is reached without TLS");
         out.add(
             problem.help(
-                "anybody on the way reads and changes what is sent: use an address of your own network",
+                "anybody on the way reads and changes what is sent: use `https://`, or an address of your own network",
             ),
         );
     }

@@ -27,6 +27,7 @@ mod overload;
 mod parse;
 mod path_rules;
 mod pattern;
+mod pem;
 mod policies;
 mod public;
 mod redis;
@@ -65,8 +66,9 @@ pub use open::{Loaded, load, load_text};
 pub use overload::Overload;
 pub use path_rules::PathRules;
 pub use pattern::{BadKey, Pattern, RouteKey, Segment, parse as parse_route_key};
+pub use pem::{PemFile, Secret};
 pub use policies::{INHERITING, Policies, Policy, Vocabulary};
-pub use redis::{Node as RedisNode, Redis, Secret, Tls as RedisTls};
+pub use redis::{Node as RedisNode, Redis, Tls as RedisTls};
 pub use regex::{BadRegex, bytes_regex, regex};
 pub use rewrites::{Cookies, Rewrites};
 pub use route::{Action, HostHeader, Route, RouteBody, Target, target};
@@ -80,7 +82,7 @@ pub use trusted::{TrustedHeader, TrustedHeaders};
 pub use units::{duration, duration_text};
 pub use upstream::{
     AnswerLimits, Balance, Breaker, Concurrency, Discover, Endpoint, Endpoints, Health, Hedge, Outliers,
-    Probe, Retry, RetryOn, Timeouts, Upstream, UpstreamSettings,
+    Probe, Retry, RetryOn, Timeouts, Upstream, UpstreamSettings, UpstreamTls,
 };
 pub use url::{Host, HostPattern, Url};
 pub use web_origin::OriginPattern;

@@ -8,6 +8,7 @@ use super::expand::Environment;
 use super::load::{Document, document, document_from_text};
 use super::model::{Config, read};
 use super::policies::Vocabulary;
+use super::upstream::UpstreamTls;
 
 /// What a load gave.
 #[derive(Debug)]
@@ -16,7 +17,8 @@ pub struct Loaded {
     pub config: Option<Config>,
     /// Everything that is wrong so far; later stages add to it.
     pub diagnostics: Diagnostics,
-    /// Every path whose change changes the configuration: files, the folder, files of secrets (there or not).
+    /// Every path whose change changes the configuration: files, the folder, files of secrets (there or not), certificates
+    /// and keys of upstreams.
     pub watch: Vec<PathBuf>,
     /// Whether the path that was asked for could not be read at all: the environment is wrong, not the text.
     pub unreadable: bool,
@@ -33,11 +35,13 @@ pub fn load_text(path: &Path, text: &str, env: Environment<'_>, vocabulary: Voca
 }
 
 fn typed(document: Document, vocabulary: Vocabulary<'_>) -> Loaded {
-    let Document { root, diagnostics, watch, unreadable } = document;
+    let Document { root, diagnostics, mut watch, unreadable } = document;
     let config = root.and_then(|root| {
         let config = read(&root, vocabulary, &diagnostics)?;
         check(&root, &config, &diagnostics);
         Some(config)
     });
+    let upstreams = config.iter().flat_map(|config| &config.upstreams);
+    watch.extend(upstreams.filter_map(|one| one.settings.tls.as_ref()).flat_map(UpstreamTls::files).cloned());
     Loaded { config, diagnostics, watch, unreadable }
 }

@@ -1,11 +1,10 @@
 //! The shared store of counters as written.
 
-use std::fmt;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::diagnostic::Diagnostic;
 use super::field::Field;
+use super::pem::{self, Secret};
 use super::section::{Key, Schema, Section};
 use super::shape;
 use super::text::Text;
@@ -56,23 +55,6 @@ pub struct Tls {
     pub ca: Option<Vec<u8>>,
     /// The gate's own certificate and its key (PEM).
     pub identity: Option<(Vec<u8>, Secret)>,
-}
-
-/// What is not to be shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Vec<u8>);
-
-impl Secret {
-    /// The secret.
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
-    }
 }
 
 const REDIS: &[Key] = &[
@@ -145,7 +127,7 @@ pub(super) fn read(field: Field<'_>) -> Option<Redis> {
     }
     let username =
         username.map_or(Some(first.username.clone()), |name| name.map(|n| Some(n.into_string())))?;
-    let secret = |text: Text| Some(Secret(text.into_string().into_bytes()));
+    let secret = |text: Text| Some(Secret::new(text.into_string().into_bytes()));
     let password = password.map_or(Some(first.password.clone()), |word| word.map(secret))?;
     if username.is_some() && password.is_none() {
         section.out().add(
@@ -179,37 +161,17 @@ fn namespace(field: Field<'_>) -> Option<String> {
 fn tls(field: Field<'_>) -> Option<Tls> {
     let section = Section::open(field, TLS)?;
     let [ca, certificate, key] =
-        ["ca", "certificate", "key"].map(|name| section.get(name).map(|f| (f, pem(f))));
+        ["ca", "certificate", "key"].map(|name| section.get(name).map(|f| (f, pem::read(f))));
     if let (Some((alone, _)), None) | (None, Some((alone, _))) = (&certificate, &key) {
         let what = "`certificate` and `key` belong together";
         section.out().add(Diagnostic::error(alone.label(), what).help("write both, or none"));
         return None;
     }
     let identity = match (certificate, key) {
-        (Some((_, certificate)), Some((_, key))) => Some((certificate?, Secret(key?))),
+        (Some((_, certificate)), Some((_, key))) => Some((certificate?, Secret::new(key?))),
         _ => None,
     };
     Some(Tls { ca: ca.map_or(Some(None), |(_, ca)| ca.map(Some))?, identity })
-}
-
-/// Reads a PEM file.
-fn pem(field: Field<'_>) -> Option<Vec<u8>> {
-    const LARGEST: usize = 1 << 20;
-    let path: PathBuf = field.path()?;
-    match std::fs::read(&path) {
-        Ok(pem) if pem.len() <= LARGEST && pem.windows(11).any(|part| part == b"-----BEGIN ") => Some(pem),
-        Ok(_) => {
-            field.error("this file holds no PEM", "it begins with `-----BEGIN `");
-            None
-        }
-        Err(error) => {
-            field.error(
-                format!("this file cannot be read: {error}"),
-                "paths start at the file that names them",
-            );
-            None
-        }
-    }
 }
 
 /// What a URL says.
@@ -272,7 +234,7 @@ fn parse(text: &str) -> Result<Address, Bad> {
         username = Some(decode(name)?).filter(|name| !name.is_empty());
         password = Some(decode(word)?).filter(|word| !word.is_empty());
     }
-    let password = password.map(|word| Secret(word.into_bytes()));
+    let password = password.map(|word| Secret::new(word.into_bytes()));
     Ok(Address { tls, username, password, node: Node { host, port: port.unwrap_or(Redis::PORT) }, database })
 }
 

@@ -56,7 +56,7 @@ pub fn socket_address() -> Schema {
 
 /// The URL of a service.
 pub fn url() -> Schema {
-    json!({ "title": "URL", "type": "string", "pattern": "^http://|\\$\\{", "examples": ["http://users-service:3001"] })
+    json!({ "title": "URL", "type": "string", "pattern": "^https?://|\\$\\{", "examples": ["http://users-service:3001"] })
 }
 
 /// A list of texts.

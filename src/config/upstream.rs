@@ -2,6 +2,7 @@
 
 mod endpoints;
 mod resilience;
+mod tls;
 
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use super::text::Text;
 use super::url::Url;
 
 pub use endpoints::{Discover, Endpoint, Endpoints};
+pub use tls::UpstreamTls;
+
 pub use resilience::{Balance, Breaker, Concurrency, Health, Hedge, Outliers, Probe, Retry, RetryOn};
 
 /// A named service.
@@ -52,6 +55,8 @@ pub struct UpstreamSettings {
     pub hedge: Option<Hedge>,
     /// Whether its requests carry `Via`.
     pub via: bool,
+    /// How TLS is spoken to it, if it is.
+    pub tls: Option<UpstreamTls>,
 }
 
 impl UpstreamSettings {
@@ -61,6 +66,7 @@ impl UpstreamSettings {
     /// The settings of a service that a route names by its URL alone.
     pub fn anonymous(url: Url) -> Self {
         Self {
+            tls: url.tls.then(UpstreamTls::default),
             endpoints: Endpoints::one(url),
             absent_after: UpstreamSettings::ABSENT_AFTER,
             timeouts: Timeouts::default(),
@@ -164,9 +170,9 @@ const UPSTREAM: &[Key] = &[
     Key::optional("health", resilience::health_schema, "How endpoints are asked whether they are well"),
     Key::optional("concurrency", resilience::concurrency_schema, "How many calls at a time"),
     Key::optional("hedge", resilience::hedge_schema, "When a second attempt goes out beside the first"),
+    Key::optional("tls", tls::schema, "How TLS is spoken to it, for `https://` and what is discovered"),
     Key::optional("via", shape::boolean, "Whether requests to it carry `Via` (default true)"),
     Key::later("protocol"),
-    Key::later("tls"),
     Key::later("headers"),
 ];
 
@@ -220,6 +226,7 @@ pub(super) fn read(field: Field<'_>) -> Vec<Upstream> {
                 concurrency: section.read("concurrency", Concurrency::default(), resilience::concurrency),
                 hedge: section.get("hedge").and_then(resilience::hedge),
                 via: section.read("via", true, |f| f.boolean()),
+                tls: tls::read(&section, endpoints.as_ref()?)?,
                 endpoints: endpoints?,
             };
             Some(Upstream { name, settings })

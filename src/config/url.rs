@@ -16,6 +16,16 @@ pub enum Host {
     Ip(IpAddr),
 }
 
+impl Host {
+    /// As resolvers and certificates have it: without the brackets of an authority.
+    pub fn bare(&self) -> String {
+        match self {
+            Self::Name(name) => name.to_string(),
+            Self::Ip(address) => address.to_string(),
+        }
+    }
+}
+
 impl fmt::Display for Host {
     /// As in an authority: IPv6 in brackets.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -27,12 +37,14 @@ impl fmt::Display for Host {
     }
 }
 
-/// The address of a service: `http://host[:port][/base]`. Equal where it leads to the same, however it was written.
+/// The address of a service: `http://host[:port][/base]`, or the same with `https`. Equal where it leads to the same, however it was written.
 #[derive(Clone, Debug)]
 pub struct Url {
+    /// Whether TLS is spoken there: `https`.
+    pub tls: bool,
     /// The host.
     pub host: Host,
-    /// The port; 80 where none is written.
+    /// The port; that of the scheme where none is written.
     pub port: u16,
     /// What stands before every path: empty, or `/...` without a slash at the end.
     pub base: Arc<str>,
@@ -42,7 +54,7 @@ pub struct Url {
 
 impl PartialEq for Url {
     fn eq(&self, other: &Url) -> bool {
-        self.host == other.host && self.port == other.port && self.base == other.base
+        self.tls == other.tls && self.host == other.host && self.port == other.port && self.base == other.base
     }
 }
 
@@ -50,21 +62,32 @@ impl Eq for Url {}
 
 impl Hash for Url {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (&self.host, self.port, &self.base).hash(state);
+        (self.tls, &self.host, self.port, &self.base).hash(state);
     }
 }
 
 impl Url {
-    /// `host` or `host:port`, the port left out where it is 80: what a Host header carries.
+    /// `http` or `https`.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+
+    /// `host` or `host:port`, the port left out where it is the scheme's own: what a Host header carries.
     pub fn authority(&self) -> String {
-        if self.port == 80 { self.host.to_string() } else { format!("{}:{}", self.host, self.port) }
+        let usual = self.port == usual_port(self.tls);
+        if usual { self.host.to_string() } else { format!("{}:{}", self.host, self.port) }
     }
 }
 
 impl fmt::Display for Url {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "http://{}{}", self.authority(), self.base)
+        write!(f, "{}://{}{}", self.scheme(), self.authority(), self.base)
     }
+}
+
+/// The port of `http` or `https` where none is written (RFC 9110 sections 4.2.1 and 4.2.2).
+fn usual_port(tls: bool) -> u16 {
+    if tls { 443 } else { 80 }
 }
 
 /// Which hosts are meant: a name, or `*.` and a name.
@@ -88,16 +111,21 @@ impl fmt::Display for HostPattern {
 /// Reads a service address.
 pub(super) fn url(text: &str) -> Result<Url, Bad> {
     let bad = |what: &str, help: &str| (what.to_owned(), help.to_owned());
-    let form = || bad("not the URL of a service", "write `http://host:port`, with a base path if need be");
+    let form = || {
+        bad(
+            "not the URL of a service",
+            "write `http://host:port` or `https://host:port`, with a base path if need be",
+        )
+    };
     let (scheme, rest) = text.split_once("://").ok_or_else(form)?;
-    match scheme.to_ascii_lowercase().as_str() {
-        "http" => {}
-        "https" => {
-            let what = "`https` upstreams are part of the language but not supported by this version";
-            return Err(bad(what, "use `http://` towards this service for now"));
+    let tls = match scheme.to_ascii_lowercase().as_str() {
+        "http" => false,
+        "https" => true,
+        _ => {
+            let what = "the scheme of a service is `http` or `https`";
+            return Err(bad(what, "write `http://host:port` or `https://host:port`"));
         }
-        _ => return Err(bad("the scheme of a service is `http`", "write `http://host:port`")),
-    }
+    };
     if rest.contains(['?', '#']) {
         return Err(bad(
             "a service URL has no query and no fragment",
@@ -122,7 +150,7 @@ pub(super) fn url(text: &str) -> Result<Url, Bad> {
             "write `/a/b`, percent-encoded",
         ));
     }
-    Ok(Url { host, port: port.unwrap_or(80), base: base.into(), referred: false })
+    Ok(Url { tls, host, port: port.unwrap_or(usual_port(tls)), base: base.into(), referred: false })
 }
 
 pub(super) fn authority_parts(authority: &str) -> Option<(Host, Option<u16>)> {
@@ -229,7 +257,21 @@ mod tests {
         ] {
             assert!(url(wrong).is_err(), "{wrong}");
         }
-        assert!(url("https://a").unwrap_err().0.contains("not supported by this version"));
+    }
+
+    #[test]
+    fn a_scheme_has_its_own_port() {
+        for (written, text, port) in [
+            ("https://users", "https://users", 443),
+            ("HTTPS://Users:443/base", "https://users/base", 443),
+            ("https://users:80", "https://users:80", 80),
+            ("http://users:443", "http://users:443", 443),
+            ("https://[::1]", "https://[::1]", 443),
+        ] {
+            let url = url(written).unwrap();
+            assert_eq!((url.to_string().as_str(), url.port), (text, port), "{written}");
+        }
+        assert_ne!(url("https://users:80"), url("http://users:80"), "they are spoken to differently");
     }
 
     #[test]

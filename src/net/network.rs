@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::stream::{Detached, Stream};
+use super::tls::client::{Protocol, Secure};
 
 /// A connection that is being opened.
 pub type Dialling<'a> = Pin<Box<dyn Future<Output = io::Result<Stream>> + Send + 'a>>;
@@ -38,6 +39,50 @@ impl Network {
         };
         stream.send_at_once()?;
         Ok(stream)
+    }
+}
+
+/// Where the connections of one endpoint lead.
+#[derive(Clone)]
+pub struct Destination {
+    /// What it is reached by.
+    pub network: Network,
+    /// Its address.
+    pub address: SocketAddr,
+    /// How TLS is spoken there, if it is.
+    pub secure: Option<Secure>,
+}
+
+impl Destination {
+    /// An endpoint without TLS on the system's network.
+    pub fn plain(address: SocketAddr) -> Destination {
+        Destination { network: Network::default(), address, secure: None }
+    }
+
+    /// Opens a connection over which this protocol is to be spoken.
+    ///
+    /// # Errors
+    /// The system's own, or why the TLS handshake came to nothing.
+    pub async fn connect(&self, protocol: Protocol) -> io::Result<Stream> {
+        open(&self.network, self.address, self.secure.as_ref(), protocol).await
+    }
+}
+
+/// Opens a connection over which a protocol is to be spoken, with TLS where that is spoken there.
+///
+/// # Errors
+/// The system's own, or why the TLS handshake came to nothing.
+pub async fn open(
+    network: &Network,
+    address: SocketAddr,
+    secure: Option<&Secure>,
+    protocol: Protocol,
+) -> io::Result<Stream> {
+    let stream = network.connect(address).await?;
+    match secure {
+        None => Ok(stream),
+        // Boxed: a connection without TLS has no room for a handshake.
+        Some(secure) => Box::pin(secure.over(stream, protocol)).await,
     }
 }
 

@@ -22,6 +22,7 @@ use crate::exchange::authority::is_below;
 use crate::exchange::{CoreId, Name};
 use crate::expression::Ground;
 use crate::net::Network;
+use crate::net::tls::client::ClientTls;
 use crate::runtime::clock;
 use crate::telemetry::OperatorLog;
 use crate::telemetry::metrics::UpstreamMetrics;
@@ -116,6 +117,7 @@ pub struct Upstream {
     hedge: Option<(Arc<HedgeDelay>, Arc<Budget>)>,
     rules: Rules,
     network: Network,
+    tls: Option<Arc<ClientTls>>,
     background: Background,
     metrics: Arc<UpstreamMetrics>,
     /// Where changes of its state are written, once its background work has begun.
@@ -124,18 +126,19 @@ pub struct Upstream {
 
 impl Upstream {
     /// An upstream for so many cores, whose attempts are counted there. Opens nothing; its services are reached by that
-    /// network.
+    /// network, over TLS where `tls` says how.
     pub fn new(
         settings: Settings,
         rules: Rules,
         cores: usize,
         metrics: Arc<UpstreamMetrics>,
-        network: Network,
+        (network, tls): (Network, Option<Arc<ClientTls>>),
     ) -> Upstream {
         let written = &settings.written;
         let concurrency = &written.concurrency;
         Upstream {
-            set: Set::new(written, cores, None, clock::now()),
+            set: Set::new(written, tls.as_ref(), cores, None, clock::now()),
+            tls,
             breaker: Breaker::new(breaker_settings(&written.breaker), cores),
             budget: Arc::new(Budget::new(written.retry.budget, cores)),
             gate: Gate::new(limit(concurrency), concurrency.queue, concurrency.queue_timeout),
@@ -159,11 +162,12 @@ impl Upstream {
         rules: Rules,
         cores: usize,
         metrics: Arc<UpstreamMetrics>,
+        tls: Option<Arc<ClientTls>>,
     ) -> Upstream {
         let (before, now) = (&self.settings.written, clock::now());
-        let mut new = Upstream::new(settings, rules, cores, metrics, self.network.clone());
+        let mut new = Upstream::new(settings, rules, cores, metrics, (self.network.clone(), tls));
         let written = &new.settings.written;
-        new.set = Set::new(written, cores, Some(&self.set), now);
+        new.set = Set::new(written, new.tls.as_ref(), cores, Some(&self.set), now);
         if before.breaker == written.breaker {
             new.breaker = self.breaker.clone();
         }
@@ -188,6 +192,17 @@ impl Upstream {
     /// What it was made of.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The URL of its first endpoint, for the operator.
+    pub fn url(&self) -> String {
+        let scheme = if self.tls.is_some() { "https" } else { "http" };
+        format!("{scheme}://{}{}", self.settings.authority, self.settings.base_path)
+    }
+
+    /// How TLS is spoken to it, if it is.
+    pub fn tls(&self) -> Option<&Arc<ClientTls>> {
+        self.tls.as_ref()
     }
 
     /// Its endpoints.

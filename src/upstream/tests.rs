@@ -28,7 +28,13 @@ fn a_route_that_waits_longer_lifts_the_time_for_an_answer() {
         stream
     });
     let limit = Duration::from_millis(20);
-    let url = Url { host: Host::Ip(address.ip()), port: address.port(), base: "".into(), referred: false };
+    let url = Url {
+        tls: false,
+        host: Host::Ip(address.ip()),
+        port: address.port(),
+        base: "".into(),
+        referred: false,
+    };
     let settings = Settings {
         name: "service".into(),
         host: address.ip().to_string(),
@@ -38,7 +44,8 @@ fn a_route_that_waits_longer_lifts_the_time_for_an_answer() {
         written: UpstreamSettings::anonymous(url),
     };
     let metrics = Metrics::new(1).upstream("service");
-    let upstream = Arc::new(Upstream::new(settings, Rules::default(), 1, metrics, Network::default()));
+    let upstream =
+        Arc::new(Upstream::new(settings, Rules::default(), 1, metrics, (Network::default(), None)));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let lifted = Duration::from_secs(60);

@@ -75,6 +75,8 @@ mod shutdown;
 mod support;
 mod tls;
 mod tls_files;
+mod tls_out;
+mod tls_out_peers;
 mod upgrades;
 mod upgrades_end;
 mod upstream;

@@ -32,9 +32,8 @@ impl Proxy {
     /// What it is, and what it would do with a request: nothing is called.
     pub fn describe(&self, exchange: &mut Exchange) -> Description {
         let settings = self.upstream.settings();
-        let mut told = Description::new("upstream")
-            .fact("upstream", &*settings.name)
-            .fact("url", format!("http://{}{}", settings.authority, settings.base_path));
+        let mut told =
+            Description::new("upstream").fact("upstream", &*settings.name).fact("url", self.upstream.url());
         match request::outgoing(self, exchange) {
             Ok(Outgoing { request, .. }) => {
                 told = told.fact("asks", format!("{} {}", request.method, request.target.as_str()));

@@ -97,6 +97,13 @@ fn list(field: Field<'_>) -> Option<Endpoints> {
                 .add(Diagnostic::error(item.span(), "this endpoint stands here twice").help("remove one"));
             return None;
         }
+        if one.url.tls != endpoints[0].url.tls {
+            let what = "endpoints of one service have the same scheme";
+            item.out().add(
+                Diagnostic::error(item.span(), what).help("write `https://` for all of them, or for none"),
+            );
+            return None;
+        }
         if one.url.base != endpoints[0].url.base {
             let what = "endpoints of one service have the same path";
             item.out().add(Diagnostic::error(item.span(), what).help("put the path into `rewrite`"));

@@ -8,6 +8,7 @@ mod listeners;
 mod policies;
 mod rules;
 mod tls;
+mod upstream_tls;
 mod upstreams;
 
 use std::sync::Arc;

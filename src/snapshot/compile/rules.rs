@@ -110,7 +110,7 @@ fn action(
     let out = rules.out;
     let (name, node) = match &body.action.value {
         config::Action::Upstream(target) => {
-            let called = rules.upstreams.called(target)?;
+            let called = rules.upstreams.called(target, out)?;
             let lifted = body.timeout.filter(|timeout| {
                 !called.response_is_written && *timeout > called.upstream.settings().timeouts.response
             });
@@ -143,7 +143,7 @@ fn action(
     };
     let field = Field::new(name, body.action.span, node, out);
     let upstreams = std::cell::RefCell::new(&mut *rules.upstreams);
-    let called = |target: &config::Target| upstreams.borrow_mut().called(target);
+    let called = |target: &config::Target| upstreams.borrow_mut().called(target, out);
     let env = action::Env {
         scope,
         listener: &rules.listener.name.value,

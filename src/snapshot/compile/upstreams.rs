@@ -4,7 +4,7 @@ use crate::runtime::hash::HashMap;
 use std::sync::Arc;
 
 use crate::action::Called;
-use crate::config::{Balance, Config, Diagnostics, Host, Target, Text, UpstreamSettings, Url};
+use crate::config::{Balance, Config, Diagnostics, Span, Target, Text, UpstreamSettings, Url};
 use crate::exchange::Name;
 use crate::expression::{Scope, load};
 use crate::net::Network;
@@ -12,7 +12,7 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 use crate::upstream::{Rules, Settings, Timeouts, Upstream};
 
-use super::Environment;
+use super::{Environment, upstream_tls};
 
 /// The upstreams of one snapshot.
 pub(super) struct Upstreams {
@@ -50,22 +50,25 @@ impl Upstreams {
         };
         for upstream in &config.upstreams {
             let name = Arc::clone(&upstream.name.value);
-            let number = upstreams.add(Arc::clone(&name), &upstream.settings, rules(&upstream.settings, out));
+            let judged = (rules(&upstream.settings, out), Some(upstream.span()));
+            let number = upstreams.add(Arc::clone(&name), &upstream.settings, judged, out);
             upstreams.by_name.insert(name, number);
         }
         upstreams
     }
 
-    fn add(&mut self, name: Name, written: &UpstreamSettings, rules: Rules) -> u32 {
+    fn add(
+        &mut self,
+        name: Name,
+        written: &UpstreamSettings,
+        (rules, span): (Rules, Option<Span>),
+        out: &Diagnostics,
+    ) -> u32 {
         let response = written.timeouts.response;
         let first = written.endpoints.urls().next();
         let settings = Settings {
             name: Arc::clone(&name),
-            host: match first.map(|url| &url.host) {
-                Some(Host::Name(host)) => host.to_string(),
-                Some(Host::Ip(ip)) => ip.to_string(),
-                None => name.to_string(),
-            },
+            host: first.map_or_else(|| name.to_string(), |url| url.host.bare()),
             authority: first.map_or_else(|| name.to_string(), Url::authority),
             base_path: first.map_or_else(String::new, |url| url.base.to_string()),
             timeouts: Timeouts {
@@ -81,9 +84,10 @@ impl Upstreams {
             Some(kept) if *kept.settings() == settings => Arc::clone(kept),
             kept => {
                 let metrics = self.metrics.upstream(&name);
+                let tls = upstream_tls::client(&name, written, span, kept.map(|kept| &**kept), out);
                 Arc::new(match kept {
-                    Some(kept) => kept.successor(settings, rules, self.cores, metrics),
-                    None => Upstream::new(settings, rules, self.cores, metrics, self.network.clone()),
+                    Some(kept) => kept.successor(settings, rules, self.cores, metrics, tls),
+                    None => Upstream::new(settings, rules, self.cores, metrics, (self.network.clone(), tls)),
                 })
             }
         };
@@ -93,7 +97,7 @@ impl Upstreams {
     }
 
     /// The upstream that a route or a source names; a dangling name was reported before.
-    pub(super) fn called(&mut self, target: &Target) -> Option<Called> {
+    pub(super) fn called(&mut self, target: &Target, out: &Diagnostics) -> Option<Called> {
         let number = match target {
             Target::Named(name) => *self.by_name.get(name.as_str())?,
             Target::Url(url) => {
@@ -104,7 +108,8 @@ impl Upstreams {
                         let number = self.add(
                             Arc::clone(&name),
                             &UpstreamSettings::anonymous(url.clone()),
-                            Rules::default(),
+                            (Rules::default(), None),
+                            out,
                         );
                         self.by_url.insert(name, number);
                         number

@@ -13,7 +13,8 @@ use redis::{
     RedisConnectionInfo, RedisError, RedisResult, TlsCertificates, Value,
 };
 
-use crate::config::{Host, Redis, RedisNode, RedisTls};
+use crate::config::{Redis, RedisNode, RedisTls};
+use crate::net;
 
 /// How long connecting may take, the greeting included.
 const CONNECT: Duration = Duration::from_secs(1);
@@ -48,6 +49,10 @@ impl Wire {
 /// # Errors
 /// Why nobody could be reached, in words without secrets.
 pub(super) async fn connect(settings: &Redis) -> Result<Wire, String> {
+    if settings.tls.is_some() {
+        // What it needs at its first use does not count into the time for connecting.
+        let _ = net::tls::provider();
+    }
     match time::timeout(CONNECT + CONNECT, find(settings)).await {
         Ok(found) => found,
         Err(_) => Err("connecting took too long".to_owned()),
@@ -140,10 +145,7 @@ fn certificates(tls: &RedisTls) -> TlsCertificates {
 }
 
 fn info(settings: &Redis, node: &RedisNode) -> RedisResult<ConnectionInfo> {
-    let host = match &node.host {
-        Host::Ip(address) => address.to_string(),
-        Host::Name(name) => name.to_string(),
-    };
+    let host = node.host.bare();
     let address = match settings.tls {
         Some(_) => ConnectionAddr::TcpTls { host, port: node.port, insecure: false, tls_params: None },
         None => ConnectionAddr::Tcp(host, node.port),

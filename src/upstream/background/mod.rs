@@ -14,6 +14,7 @@ pub mod tools;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::config::{self, Endpoints};
+use crate::net::network::Destination;
 use crate::runtime::{clock, task};
 use crate::telemetry::log::Level;
 
@@ -95,16 +96,19 @@ impl Upstream {
                 let found = latest.iter().flatten().filter_map(|latest| latest.found.as_ref()).flatten();
                 places.extend(found.map(|found| {
                     let authority = found.address.to_string().into();
-                    let key = EndpointKey { address: found.address, authority, by_name: found.by_name };
+                    let (address, by_name) = (found.address, found.by_name);
+                    let key = EndpointKey { address, authority, by_name, tls: self.tls.clone() };
                     Place { key, weight: found.weight }
                 }));
             }
             Endpoints::Fixed(list) => {
                 for (endpoint, latest) in list.iter().zip(&latest) {
                     match latest {
-                        None => places.extend(Place::written(&endpoint.url, endpoint.weight)),
+                        None => {
+                            places.extend(Place::written(&endpoint.url, endpoint.weight, self.tls.as_ref()))
+                        }
                         Some(latest) => {
-                            places.extend(meant(endpoint, latest.found.as_deref().unwrap_or(&[])))
+                            places.extend(self.meant(endpoint, latest.found.as_deref().unwrap_or(&[])))
                         }
                     }
                 }
@@ -217,19 +221,26 @@ impl Upstream {
                 }
             }
         });
-        let (work, guard) = probe((self.network.clone(), address), settings, known, report);
+        let secure = endpoint.secure().cloned();
+        let destination = Destination { network: self.network.clone(), address, secure };
+        let (work, guard) = probe(destination, settings, known, report);
         task::spawn_on(&tools.runtime, work);
         guard
     }
-}
 
-/// What the name of an endpoint means.
-fn meant<'a>(endpoint: &'a config::Endpoint, found: &'a [Found]) -> impl Iterator<Item = Place> + 'a {
-    let authority: Box<str> = endpoint.url.authority().into();
-    found.iter().map(move |found| Place {
-        key: EndpointKey { address: found.address, authority: authority.clone(), by_name: true },
-        weight: endpoint.weight,
-    })
+    /// What the name of an endpoint means.
+    fn meant<'a>(
+        &'a self,
+        endpoint: &'a config::Endpoint,
+        found: &'a [Found],
+    ) -> impl Iterator<Item = Place> + 'a {
+        let authority: Box<str> = endpoint.url.authority().into();
+        found.iter().map(move |found| {
+            let (authority, tls) = (authority.clone(), self.tls.clone());
+            let key = EndpointKey { address: found.address, authority, by_name: true, tls };
+            Place { key, weight: endpoint.weight }
+        })
+    }
 }
 
 fn settings(written: &config::Health, authority: &str) -> HealthSettings {

@@ -18,8 +18,8 @@ pub(in crate::upstream) enum SourceKey {
     Name(Arc<str>, u16),
     /// SRV records.
     Service(String),
-    /// A list in a file.
-    File(PathBuf),
+    /// A list in a file, whose URLs are `https://` or `http://`.
+    File(PathBuf, bool),
 }
 
 /// A source and what it has given last.
@@ -56,7 +56,9 @@ impl SourceKey {
                 })
                 .collect(),
             Endpoints::Discovered(Discover::DnsSrv(name)) => vec![Some(SourceKey::Service(name.clone()))],
-            Endpoints::Discovered(Discover::File(path)) => vec![Some(SourceKey::File(path.clone()))],
+            Endpoints::Discovered(Discover::File(path)) => {
+                vec![Some(SourceKey::File(path.clone(), settings.tls.is_some()))]
+            }
         }
     }
 }
@@ -112,8 +114,8 @@ fn start(key: &SourceKey, pace: Pace, sink: Sink, tools: &Tools) -> Following {
             task::spawn_on(&tools.runtime, work);
             following
         }
-        SourceKey::File(path) => {
-            let (work, following) = file::file(resolver, path, file::EVERY, pace, sink);
+        SourceKey::File(path, tls) => {
+            let (work, following) = file::file(resolver, (path, *tls), file::EVERY, pace, sink);
             task::spawn_on(&tools.runtime, work);
             following
         }
@@ -132,7 +134,7 @@ fn sink(source: Weak<EndpointSource>) -> Sink {
                     None
                 }
                 Err(why) => {
-                    latest.settled |= matches!(source.key, SourceKey::File(_));
+                    latest.settled |= matches!(source.key, SourceKey::File(..));
                     Some(why)
                 }
             }

@@ -14,7 +14,8 @@ use rustix::io::Errno;
 use smallvec::SmallVec;
 
 use crate::exchange::{CallPhase, Cause, Error, Failure, Party};
-use crate::net::network::Dialling;
+use crate::net::network::{Dialling, open};
+use crate::net::tls::client::Protocol;
 use crate::net::{Stream, Timer};
 use crate::runtime::clock;
 use crate::telemetry::metrics::Outcome as Counted;
@@ -98,7 +99,8 @@ impl<'a> Call<'a> {
 impl<'c> Race<'_, 'c> {
     fn start(&mut self, at: usize, now: Instant) {
         let call: &'c Call<'_> = self.call;
-        let dial = Box::pin(call.upstream.network.connect(call.seen.endpoints[at].address()));
+        let (network, endpoint) = (&call.upstream.network, &call.seen.endpoints[at]);
+        let dial = Box::pin(open(network, endpoint.address(), endpoint.secure(), Protocol::Http1));
         self.running.push(Runner { at, since: now, dial });
         call.attempts.at(call.seen.endpoints[at].address());
         self.next = now + self.stagger;

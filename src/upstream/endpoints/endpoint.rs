@@ -11,7 +11,9 @@ use super::balance::ramp::ramp;
 use super::liveness::Liveness;
 use super::outlier::Outlier;
 use super::reach::Reach;
+use crate::exchange::Authority;
 use crate::exchange::authority::host_address;
+use crate::net::tls::client::{ClientTls, Secure};
 use crate::upstream::transport::{Transport, address};
 
 /// How long an endpoint that comes back takes to get all of its share.
@@ -26,6 +28,8 @@ pub struct EndpointKey {
     pub authority: Box<str>,
     /// Whether the address is what a name means today.
     pub by_name: bool,
+    /// How TLS is spoken to it, if it is: connections that were made otherwise are none of its.
+    pub tls: Option<Arc<ClientTls>>,
 }
 
 /// What the health checks of an endpoint say.
@@ -43,6 +47,7 @@ pub enum HealthState {
 /// One address of a service.
 pub struct Endpoint {
     key: EndpointKey,
+    secure: Option<Secure>,
     /// What it speaks, with its idle connections.
     pub(in crate::upstream) transport: Transport,
     /// Its failures in a row.
@@ -67,6 +72,7 @@ impl Endpoint {
     pub(in crate::upstream) fn new(key: EndpointKey, cores: usize, since: Option<Instant>) -> Endpoint {
         Endpoint {
             hash: hash(&key),
+            secure: key.tls.as_ref().map(|tls| tls.to(bare_host(&key.authority))),
             key,
             transport: Transport::http1(cores),
             liveness: Liveness::default(),
@@ -92,6 +98,11 @@ impl Endpoint {
     /// The Host of its calls, where that is the upstream's own.
     pub fn authority(&self) -> &str {
         &self.key.authority
+    }
+
+    /// How TLS is spoken to it, if it is.
+    pub(in crate::upstream) fn secure(&self) -> Option<&Secure> {
+        self.secure.as_ref()
     }
 
     /// How long a new connection may live, where its address is only what a name means today.
@@ -178,6 +189,11 @@ impl Endpoint {
     }
 }
 
+/// The host of an authority without the brackets of an address.
+pub(in crate::upstream) fn bare_host(authority: &str) -> &str {
+    Authority::split(authority).host.trim_matches(['[', ']'])
+}
+
 impl Active {
     /// A call begins.
     pub(in crate::upstream) fn begin(endpoint: &Arc<Endpoint>) -> Active {
@@ -207,7 +223,7 @@ mod tests {
 
     fn hash_of(address: &str, authority: &str) -> u64 {
         let address = address.parse().unwrap();
-        hash(&EndpointKey { address, authority: authority.into(), by_name: false })
+        hash(&EndpointKey { address, authority: authority.into(), by_name: false, tls: None })
     }
 
     #[test]
@@ -226,7 +242,7 @@ mod tests {
     fn a_connection_to_an_address_of_a_name_has_an_end() {
         let endpoint = |by_name| {
             let (address, authority) = ("10.0.0.1:80".parse().unwrap(), "users".into());
-            Endpoint::new(EndpointKey { address, authority, by_name }, 1, None)
+            Endpoint::new(EndpointKey { address, authority, by_name, tls: None }, 1, None)
         };
         assert_eq!(endpoint(false).lifetime(), None);
         let lifetimes: Vec<_> = (0..20).filter_map(|_| endpoint(true).lifetime()).collect();
@@ -240,6 +256,7 @@ mod tests {
             address: "10.0.0.1:80".parse().unwrap(),
             authority: "10.0.0.1".into(),
             by_name: false,
+            tls: None,
         };
         let (endpoint, now) = (Endpoint::new(key, 1, None), Instant::now());
         assert_eq!(endpoint.health(), HealthState::Unknown);

@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use crate::config::{Balance, Endpoints, Host, UpstreamSettings, Url};
 use crate::exchange::authority::host_address;
 use crate::exchange::{Authority, CoreId};
+use crate::net::tls::client::ClientTls;
 use crate::runtime::{random, time};
 
 use super::balance::kinds::Kind;
@@ -34,13 +35,14 @@ pub struct Place {
 
 impl Place {
     /// The place of an endpoint that is written, where it is an address.
-    pub(in crate::upstream) fn written(url: &Url, weight: u32) -> Option<Place> {
+    pub(in crate::upstream) fn written(
+        url: &Url,
+        weight: u32,
+        tls: Option<&Arc<ClientTls>>,
+    ) -> Option<Place> {
         let Host::Ip(ip) = url.host else { return None };
-        let address = (ip, url.port).into();
-        Some(Place {
-            key: EndpointKey { address, authority: url.authority().into(), by_name: false },
-            weight,
-        })
+        let (address, authority) = ((ip, url.port).into(), url.authority().into());
+        Some(Place { key: EndpointKey { address, authority, by_name: false, tls: tls.cloned() }, weight })
     }
 }
 
@@ -107,6 +109,7 @@ impl Set {
     /// too is shared with it.
     pub(in crate::upstream) fn new(
         written: &UpstreamSettings,
+        tls: Option<&Arc<ClientTls>>,
         cores: usize,
         before: Option<&Set>,
         now: Instant,
@@ -121,7 +124,7 @@ impl Set {
             Endpoints::Discovered(_) => (1, Vec::new()),
             Endpoints::Fixed(list) => {
                 let place =
-                    |endpoint: &crate::config::Endpoint| Place::written(&endpoint.url, endpoint.weight);
+                    |endpoint: &crate::config::Endpoint| Place::written(&endpoint.url, endpoint.weight, tls);
                 (list.len(), list.iter().filter_map(place).collect())
             }
         };

@@ -19,6 +19,7 @@
 //! - [`redis::Redis`] is a real redis-server that may be stopped, killed and restarted; [`relay::Relay`] a wire before it
 //!   that may be cut. [`load::fleet`] starts several gateways, and [`load::Load`] never lets up on them.
 //! - [`parts`] reads what an answer says of the sources of an aggregate, and makes bodies in codings.
+//! - [`tls_origin`] makes certificates and a service behind TLS.
 //! - [`websocket`] opens WebSockets, writes and reads their frames, and has a service that echoes.
 //! - [`token`] signs HS256 tokens. [`until`] polls a condition with a bound: use it instead of sleeping.
 //!
@@ -36,6 +37,7 @@ pub(crate) mod parts;
 pub(crate) mod pki;
 pub(crate) mod redis;
 pub(crate) mod relay;
+pub(crate) mod tls_origin;
 pub(crate) mod token;
 pub(crate) mod websocket;
 

@@ -39,15 +39,16 @@ struct Entry {
     weight: u16,
 }
 
-/// Follows a file, looking at it so often ([`EVERY`]). Spawn the future once; it reads at once.
+/// Follows a file whose URLs are all `https://` or all `http://`, looking at it so often ([`EVERY`]). Spawn the future
+/// once; it reads at once.
 pub fn file(
     resolver: Resolver,
-    path: &Path,
+    (path, tls): (&Path, bool),
     every: Duration,
     pace: Pace,
     sink: Sink,
 ) -> (impl Future<Output = ()> + Send + 'static, Following) {
-    let reader = Reader { path: path.to_owned(), look: None, text: None, wrong: None };
+    let reader = Reader { path: path.to_owned(), tls, look: None, text: None, wrong: None };
     followed(move |again| follow(resolver, reader, every, pace, Teller::new(sink), again))
 }
 
@@ -129,6 +130,8 @@ struct Look {
 /// The file and what it said last.
 struct Reader {
     path: PathBuf,
+    /// Whether its URLs are to be `https://`.
+    tls: bool,
     /// How it looked when it was read; `None` where it has to be read again.
     look: Option<Look>,
     text: Option<String>,
@@ -145,7 +148,7 @@ impl Reader {
             Ok(None) => None,
             Ok(Some(text)) => {
                 self.wrong = None;
-                let entries = entries(&self.path, &text);
+                let entries = entries((&self.path, self.tls), &text);
                 self.text = Some(text);
                 Some(entries)
             }
@@ -188,7 +191,7 @@ fn weight_schema() -> crate::config::Schema {
 }
 
 /// Reads the list.
-fn entries(path: &Path, text: &str) -> Result<Vec<Entry>, String> {
+fn entries((path, tls): (&Path, bool), text: &str) -> Result<Vec<Entry>, String> {
     let document = tree_from_text(path, text);
     let out = &document.diagnostics;
     let mut all = Vec::new();
@@ -198,7 +201,7 @@ fn entries(path: &Path, text: &str) -> Result<Vec<Entry>, String> {
         Some(root) => {
             let field = Field::new("endpoints", root.span, root, out);
             for item in field.list().unwrap_or_default() {
-                all.extend(entry(item));
+                all.extend(entry(item, tls));
             }
         }
     }
@@ -215,32 +218,34 @@ fn entries(path: &Path, text: &str) -> Result<Vec<Entry>, String> {
     }
 }
 
-fn entry(field: Field<'_>) -> Option<Entry> {
-    let plain = |url: Url, weight| Entry { host: bare(&url), port: url.port, weight };
+fn entry(field: Field<'_>, tls: bool) -> Option<Entry> {
+    let plain = |url: Url, weight| Entry { host: url.host.bare(), port: url.port, weight };
     if !field.is_map() {
-        return Some(plain(endpoint(&field)?, 1));
+        return Some(plain(endpoint(&field, tls)?, 1));
     }
     let section = Section::open(field, ENDPOINT)?;
     let weight = section.read("weight", 1, |field| field.integer(1..=MAX_WEIGHT));
-    let url = endpoint(&section.get("url")?)?;
+    let url = endpoint(&section.get("url")?, tls)?;
     Some(plain(url, u16::try_from(weight).unwrap_or(u16::MAX)))
 }
 
-fn endpoint(field: &Field<'_>) -> Option<Url> {
+fn endpoint(field: &Field<'_>, tls: bool) -> Option<Url> {
     let url = field.url()?;
+    if url.tls != tls {
+        let (what, help) = match tls {
+            true => ("TLS is spoken to this upstream", "write `https://`"),
+            false => {
+                ("no TLS is spoken to this upstream", "write `http://`, or give the upstream a section `tls`")
+            }
+        };
+        field.error(what, help);
+        return None;
+    }
     if url.base.is_empty() {
         return Some(url);
     }
     field.error("an endpoint has no path", "write `http://host:port`; a base path belongs to the upstream");
     None
-}
-
-/// The host without the brackets of an authority.
-fn bare(url: &Url) -> String {
-    match &url.host {
-        crate::config::Host::Ip(address) => address.to_string(),
-        crate::config::Host::Name(name) => name.to_string(),
-    }
 }
 
 /// The first thing that is wrong, with its line.

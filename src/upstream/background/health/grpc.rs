@@ -20,10 +20,14 @@ const SERVING: u64 = 1;
 ///
 /// # Errors
 /// What is wrong with it, in words.
-pub(super) async fn check(stream: Stream, service: &str, authority: &str) -> Result<(), String> {
+pub(super) async fn check(
+    stream: Stream,
+    service: &str,
+    (scheme, authority): (&str, &str),
+) -> Result<(), String> {
     let handshake = h2::client::handshake(stream).await;
     let (sender, connection) = handshake.map_err(|error| format!("HTTP/2: {error}"))?;
-    let mut call = pin!(call(sender, service, authority));
+    let mut call = pin!(call(sender, service, (scheme, authority)));
     tokio::select! {
         outcome = &mut call => outcome,
         // All that came may have come with the end of the connection.
@@ -31,10 +35,14 @@ pub(super) async fn check(stream: Stream, service: &str, authority: &str) -> Res
     }
 }
 
-async fn call(sender: SendRequest<Bytes>, service: &str, authority: &str) -> Result<(), String> {
+async fn call(
+    sender: SendRequest<Bytes>,
+    service: &str,
+    (scheme, authority): (&str, &str),
+) -> Result<(), String> {
     let failed = |error: h2::Error| format!("HTTP/2: {error}");
     let mut sender = sender.ready().await.map_err(failed)?;
-    let (answer, mut body) = sender.send_request(request(authority)?, false).map_err(failed)?;
+    let (answer, mut body) = sender.send_request(request(scheme, authority)?, false).map_err(failed)?;
     body.send_data(message(service), true).map_err(failed)?;
     let (head, mut body) = answer.await.map_err(failed)?.into_parts();
     if !head.status.is_success() {
@@ -61,9 +69,9 @@ async fn call(sender: SendRequest<Bytes>, service: &str, authority: &str) -> Res
     }
 }
 
-fn request(authority: &str) -> Result<Request<()>, String> {
+fn request(scheme: &str, authority: &str) -> Result<Request<()>, String> {
     let uri =
-        Uri::builder().scheme("http").authority(authority).path_and_query("/grpc.health.v1.Health/Check");
+        Uri::builder().scheme(scheme).authority(authority).path_and_query("/grpc.health.v1.Health/Check");
     uri.build()
         .and_then(|uri| {
             Request::post(uri)

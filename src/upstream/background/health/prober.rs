@@ -1,7 +1,6 @@
 //! The task that asks one endpoint again and again.
 
 use std::future::Future;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use std::time::Duration;
@@ -9,7 +8,8 @@ use std::time::Duration;
 use super::settings::{HealthSettings, Kind};
 use super::state::Checked;
 use super::{grpc, http};
-use crate::net::Network;
+use crate::net::network::Destination;
+use crate::net::tls::client::Protocol;
 use crate::runtime::{clock, random, time};
 use crate::upstream::background::guard::{Guard, guarded};
 
@@ -31,28 +31,22 @@ const JITTER: u32 = 10;
 /// Asks an endpoint until the guard is dropped, and reports its first result and changes. `known`: whether it was
 /// healthy, where it has been checked before. Spawn the future once. The first probe comes at a random moment of `every`, so that many endpoints are not asked together.
 pub fn probe(
-    (network, address): (Network, SocketAddr),
+    destination: Destination,
     settings: Arc<HealthSettings>,
     known: Option<bool>,
     report: Report,
 ) -> (impl Future<Output = ()> + Send + 'static, Guard) {
-    guarded(run(network, address, settings, known, report))
+    guarded(run(destination, settings, known, report))
 }
 
-async fn run(
-    network: Network,
-    address: SocketAddr,
-    settings: Arc<HealthSettings>,
-    known: Option<bool>,
-    report: Report,
-) {
+async fn run(destination: Destination, settings: Arc<HealthSettings>, known: Option<bool>, report: Report) {
     let mut checked = Checked::new(settings.healthy, settings.unhealthy, known);
     let mut unreported = known.is_none();
     let mut next = clock::now() + first_pause(settings.every, random::u32(..));
     loop {
         time::sleep_until(next).await;
         let begun = clock::now();
-        let outcome = once(&network, address, &settings).await;
+        let outcome = once(&destination, &settings).await;
         let first = std::mem::replace(&mut unreported, false).then(|| outcome.is_ok());
         if let Some(healthy) = checked.seen(outcome.is_ok()).or(first) {
             report(Change { healthy, why: outcome.err() });
@@ -65,13 +59,20 @@ async fn run(
 ///
 /// # Errors
 /// What is wrong with the endpoint, in words.
-async fn once(network: &Network, address: SocketAddr, settings: &HealthSettings) -> Result<(), String> {
+async fn once(destination: &Destination, settings: &HealthSettings) -> Result<(), String> {
     let check = async {
-        let stream = network.connect(address).await.map_err(|error| format!("connect: {error}"))?;
+        let protocol = match &settings.kind {
+            Kind::Grpc { .. } => Protocol::Http2,
+            Kind::Tcp | Kind::Http(_) => Protocol::Http1,
+        };
+        let stream = destination.connect(protocol).await.map_err(|error| format!("connect: {error}"))?;
         match &settings.kind {
             Kind::Tcp => Ok(()),
             Kind::Http(probe) => http::check(stream, probe).await,
-            Kind::Grpc { service, authority } => grpc::check(stream, service, authority).await,
+            Kind::Grpc { service, authority } => {
+                let scheme = if destination.secure.is_some() { "https" } else { "http" };
+                grpc::check(stream, service, (scheme, authority)).await
+            }
         }
     };
     match time::timeout(settings.timeout, check).await {

@@ -33,7 +33,7 @@ impl HealthSettings {
 pub enum Kind {
     /// A GET over HTTP/1.1.
     Http(HttpProbe),
-    /// Whether a connection opens.
+    /// Whether a connection opens, its TLS handshake included.
     Tcp,
     /// `grpc.health.v1.Health/Check` over HTTP/2 without TLS.
     Grpc {

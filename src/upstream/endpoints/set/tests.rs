@@ -24,7 +24,7 @@ fn settings(yaml: &str) -> UpstreamSettings {
 
 fn named(last: u8, weight: u32) -> Place {
     let address = ([10, 0, 0, last], 80).into();
-    Place { key: EndpointKey { address, authority: "users".into(), by_name: true }, weight }
+    Place { key: EndpointKey { address, authority: "users".into(), by_name: true, tls: None }, weight }
 }
 
 fn weights(set: &Set) -> Vec<(String, u32)> {
@@ -36,8 +36,13 @@ fn weights(set: &Set) -> Vec<(String, u32)> {
 #[test]
 fn the_addresses_of_one_name_share_the_keys() {
     let now = Instant::now();
-    let set =
-        Set::new(&settings("url: http://users, balance: { consistent_hash: request.path }"), 1, None, now);
+    let set = Set::new(
+        &settings("url: http://users, balance: { consistent_hash: request.path }"),
+        None,
+        1,
+        None,
+        now,
+    );
     set.replace(&[named(1, 1), named(2, 1), named(3, 1)], true, &[], now);
     let mut counts: BTreeMap<usize, usize> = BTreeMap::new();
     for key in 0..300 {
@@ -50,7 +55,7 @@ fn the_addresses_of_one_name_share_the_keys() {
 #[test]
 fn an_endpoint_is_in_a_set_once_with_all_its_weight() {
     let now = Instant::now();
-    let set = Set::new(&settings("url: http://users"), 1, None, now);
+    let set = Set::new(&settings("url: http://users"), None, 1, None, now);
     set.replace(&[named(1, 2), named(2, 1), named(1, 3)], true, &[], now);
     assert_eq!(weights(&set), [("10.0.0.1".to_owned(), 5), ("10.0.0.2".to_owned(), 1)]);
 }
@@ -58,7 +63,7 @@ fn an_endpoint_is_in_a_set_once_with_all_its_weight() {
 #[test]
 fn another_weight_is_no_other_endpoint() {
     let now = Instant::now();
-    let set = Set::new(&settings("url: http://users"), 1, None, now);
+    let set = Set::new(&settings("url: http://users"), None, 1, None, now);
     set.replace(&[named(1, 1), named(2, 1)], true, &[], now);
     let [first, second] = &set.endpoints()[..] else { panic!("two") };
     assert!(first.checked(false, now));
@@ -75,17 +80,17 @@ fn another_weight_is_no_other_endpoint() {
 fn a_successor_has_the_endpoints_of_the_set_before() {
     let now = Instant::now();
     let two = "endpoints: [http://10.0.0.1, { url: http://10.0.0.2, weight: 2 }]";
-    let before = Set::new(&settings(two), 1, None, now);
+    let before = Set::new(&settings(two), None, 1, None, now);
     let _active = crate::upstream::endpoints::endpoint::Active::begin(&before.endpoints()[1]);
     let three = "endpoints: [http://10.0.0.2, http://10.0.0.3], balance: random";
-    let after = Set::new(&settings(three), 1, Some(&before), now).endpoints();
+    let after = Set::new(&settings(three), None, 1, Some(&before), now).endpoints();
     assert!(Arc::ptr_eq(&after[0], &before.endpoints()[1]));
     assert_eq!((after[0].active(), after[1].active()), (1, 0));
     assert!(after[1].candidate(1, now, false).ramp < 1.0, "it is new in a set that ran");
     // What is found replaces nothing that is known.
-    let found = Set::new(&settings("url: http://users"), 1, Some(&before), now);
+    let found = Set::new(&settings("url: http://users"), None, 1, Some(&before), now);
     assert_eq!(found.endpoints().len(), 0);
-    let place = Place::written(before_url(&settings(two)), 1).unwrap();
+    let place = Place::written(before_url(&settings(two)), 1, None).unwrap();
     found.replace(&[place], true, &before.endpoints(), now);
     assert!(Arc::ptr_eq(&found.endpoints()[0], &before.endpoints()[0]));
 }
@@ -97,7 +102,7 @@ fn before_url(settings: &UpstreamSettings) -> &Url {
 #[test]
 fn an_address_of_a_name_that_refuses_is_left_out_while_there_are_others() {
     let now = Instant::now();
-    let set = Set::new(&settings("url: http://users, balance: round_robin"), 1, None, now);
+    let set = Set::new(&settings("url: http://users, balance: round_robin"), None, 1, None, now);
     set.replace(&[named(1, 1), named(2, 1)], true, &[], now);
     set.endpoints()[0].reach.failed(now);
     let pick = |now| set.seen(CORE).pick(&Tried::new(), None, CORE, now).unwrap();
@@ -115,10 +120,10 @@ fn an_address_of_a_name_that_refuses_is_left_out_while_there_are_others() {
 async fn a_set_is_known_with_its_first_endpoint_or_when_all_sources_have_answered() {
     let now = Instant::now();
     let end = now + Duration::from_secs(60);
-    let fixed = Set::new(&settings("url: http://10.0.0.1"), 1, None, now);
+    let fixed = Set::new(&settings("url: http://10.0.0.1"), None, 1, None, now);
     assert!(fixed.known(now).await);
     for (places, settled) in [(vec![named(1, 1)], false), (Vec::new(), true)] {
-        let set = Set::new(&settings("url: http://users"), 1, None, now);
+        let set = Set::new(&settings("url: http://users"), None, 1, None, now);
         assert!(!set.known(now).await, "nothing is known yet");
         let mut known = std::pin::pin!(set.known(end));
         assert!(futures_poll(known.as_mut()).is_pending());
@@ -127,7 +132,7 @@ async fn a_set_is_known_with_its_first_endpoint_or_when_all_sources_have_answere
         set.replace(&places, settled, &[], now);
         assert!(known.await && set.known(now).await);
     }
-    let mixed = Set::new(&settings("endpoints: [http://users, http://10.0.0.1]"), 1, None, now);
+    let mixed = Set::new(&settings("endpoints: [http://users, http://10.0.0.1]"), None, 1, None, now);
     assert!(mixed.known(now).await, "one is enough");
 }
 
@@ -138,7 +143,7 @@ fn futures_poll<F: Future>(future: std::pin::Pin<&mut F>) -> std::task::Poll<F::
 #[test]
 fn a_set_knows_its_endpoints_by_name_and_by_address() {
     let list = "endpoints: [\"http://[::1]\", \"http://[::2]:81\", http://10.0.0.1:3001]";
-    let set = Set::new(&settings(list), 1, None, Instant::now());
+    let set = Set::new(&settings(list), None, 1, None, Instant::now());
     for named in ["[::1]", "[::1]:80", "::1", "[::2]:81", "[::2]", "10.0.0.1", "10.0.0.1:3001"] {
         assert!(set.is_named(named), "{named}");
     }

@@ -4,7 +4,7 @@ use super::*;
 const OFTEN: Duration = Duration::from_millis(10);
 
 fn read(text: &str) -> Result<Vec<(String, u16, u16)>, String> {
-    let all = entries(Path::new("list.yaml"), text)?;
+    let all = entries((Path::new("list.yaml"), false), text)?;
     Ok(all.into_iter().map(|entry| (entry.host, entry.port, entry.weight)).collect())
 }
 
@@ -46,7 +46,7 @@ async fn a_file_is_followed_and_a_broken_one_takes_nothing_away() {
     drop(std::fs::remove_file(&path));
     let (sink, mut news) = sink();
     let resolver = Resolver::with_nameserver(server.address);
-    let (work, guard) = file(resolver, &path, OFTEN, QUICK, sink);
+    let (work, guard) = file(resolver, (&path, false), OFTEN, QUICK, sink);
     let task = tokio::spawn(work);
     assert!(next_failure(&mut news).await.contains("No such file"));
     std::fs::write(&path, "- http://127.0.0.1:81\n").unwrap();

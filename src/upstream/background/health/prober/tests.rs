@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::sync::Mutex;
 
 use bytes::Bytes;
@@ -56,7 +57,7 @@ async fn an_endpoint_falls_and_comes_back() {
     let (address, answer, mut requests) = service(GOOD).await;
     let (told, mut changes) = mpsc::unbounded_channel();
     let report: Report = Arc::new(move |change| drop(told.send(change)));
-    let (work, guard) = probe((Network::default(), address), Arc::new(http(|_| {})), None, report);
+    let (work, guard) = probe(Destination::plain(address), Arc::new(http(|_| {})), None, report);
     let task = tokio::spawn(work);
     let request = requests.recv().await.unwrap();
     assert_eq!(
@@ -95,7 +96,7 @@ async fn answers_are_judged_by_status_and_body() {
         ("SSH-2.0-server\r\n", http(|_| {}), Err("not HTTP: ")),
     ] {
         let (address, _, _requests) = service(answer).await;
-        let result = once(&Network::default(), address, &settings).await;
+        let result = once(&Destination::plain(address), &settings).await;
         match outcome {
             Ok(()) => assert_eq!(result, Ok(()), "{answer:?}"),
             Err(why) => assert!(result.clone().unwrap_err().starts_with(why), "{answer:?} gives {result:?}"),
@@ -107,12 +108,12 @@ async fn answers_are_judged_by_status_and_body() {
 async fn a_connection_is_enough_where_nothing_else_is_asked() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
-    assert_eq!(once(&Network::default(), address, &settings(Kind::Tcp)).await, Ok(()));
+    assert_eq!(once(&Destination::plain(address), &settings(Kind::Tcp)).await, Ok(()));
     // Nobody reads or answers there.
     let silent = HealthSettings { timeout: OFTEN, ..http(|_| {}) };
-    assert_eq!(once(&Network::default(), address, &silent).await, Err("no answer within 10 ms".to_owned()));
+    assert_eq!(once(&Destination::plain(address), &silent).await, Err("no answer within 10 ms".to_owned()));
     drop(listener);
-    let refused = once(&Network::default(), address, &settings(Kind::Tcp)).await.unwrap_err();
+    let refused = once(&Destination::plain(address), &settings(Kind::Tcp)).await.unwrap_err();
     assert!(refused.starts_with("connect: "), "{refused}");
 }
 
@@ -154,13 +155,13 @@ async fn grpc_server() -> SocketAddr {
 #[tokio::test]
 async fn grpc_servers_are_asked_in_their_own_protocol() {
     let address = grpc_server().await;
-    assert_eq!(once(&Network::default(), address, &grpc("")).await, Ok(()));
-    assert_eq!(once(&Network::default(), address, &grpc("shop.Cart")).await, Ok(()));
-    assert_eq!(once(&Network::default(), address, &grpc("sick")).await, Err("NOT_SERVING".to_owned()));
-    assert_eq!(once(&Network::default(), address, &grpc("none")).await, Err("gRPC status 5".to_owned()));
-    assert_eq!(once(&Network::default(), address, &grpc("broken")).await, Err("gRPC status 13".to_owned()));
+    assert_eq!(once(&Destination::plain(address), &grpc("")).await, Ok(()));
+    assert_eq!(once(&Destination::plain(address), &grpc("shop.Cart")).await, Ok(()));
+    assert_eq!(once(&Destination::plain(address), &grpc("sick")).await, Err("NOT_SERVING".to_owned()));
+    assert_eq!(once(&Destination::plain(address), &grpc("none")).await, Err("gRPC status 5".to_owned()));
+    assert_eq!(once(&Destination::plain(address), &grpc("broken")).await, Err("gRPC status 13".to_owned()));
     let (http1, _, _requests) = service(BAD).await;
-    assert!(once(&Network::default(), http1, &grpc("")).await.unwrap_err().starts_with("HTTP/2: "));
+    assert!(once(&Destination::plain(http1), &grpc("")).await.unwrap_err().starts_with("HTTP/2: "));
 }
 
 #[test]

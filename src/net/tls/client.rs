@@ -1,0 +1,286 @@
+//! TLS towards services: whom they have to be certified by, and what the gateway shows of itself.
+//!
+//! A [`ClientTls`] is what one upstream is spoken to with; a [`Secure`] is that for one of its endpoints, which has to
+//! prove its name. Sessions are resumed within one upstream and never across two.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::io;
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+
+use super::failure::{explained, system_roots_failure};
+use super::pem::{PemError, certificates, private_key};
+use super::provider;
+use crate::net::Stream;
+
+/// How an upstream is spoken to over TLS.
+#[derive(Clone, Copy, Default)]
+pub struct ClientSettings<'a> {
+    /// The certificates (PEM) of those who may certify the service; the system's own list where there are none.
+    pub ca: Option<&'a [u8]>,
+    /// The gateway's own certificate with its chain, and the key (PEM).
+    pub identity: Option<(&'a [u8], &'a [u8])>,
+    /// The host that services have to prove to be, in place of that of their URL: a name, or an address without brackets.
+    pub server_name: Option<&'a str>,
+    /// Whether nothing is verified. Who is on the path can then read and change everything.
+    pub unverified: bool,
+}
+
+/// Which setting cannot be used.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// The certificates of those who certify.
+    Ca,
+    /// The gateway's own certificate.
+    Certificate,
+    /// Its key.
+    Key,
+    /// The name.
+    ServerName,
+    /// The list of the system, where none is written.
+    System,
+}
+
+/// A setting that cannot be used, and why.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Unusable {
+    /// Which.
+    pub part: Part,
+    /// Why, in words.
+    pub why: String,
+}
+
+/// The protocol that is spoken inside (ALPN, RFC 7301).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+}
+
+/// How the services of one upstream are spoken to over TLS. Each is equal to itself alone: what was agreed on with one
+/// is of no use to another.
+pub struct ClientTls {
+    http1: Arc<ClientConfig>,
+    http2: Arc<ClientConfig>,
+    name: Option<ServerName<'static>>,
+}
+
+impl PartialEq for ClientTls {
+    fn eq(&self, other: &ClientTls) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+impl Eq for ClientTls {}
+
+impl Hash for ClientTls {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        std::ptr::from_ref(self).hash(state);
+    }
+}
+
+impl fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientTls").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl ClientTls {
+    /// Reads the settings. May read the system's list of certificates from disk.
+    ///
+    /// # Errors
+    /// Every setting that cannot be used.
+    pub fn new(settings: ClientSettings<'_>) -> Result<ClientTls, Vec<Unusable>> {
+        let mut wrong = Vec::new();
+        let mut note = |part, why: String| wrong.push(Unusable { part, why });
+        let provider = provider();
+        let name = settings.server_name.and_then(|name| {
+            let read = server_name(name);
+            if read.is_none() {
+                note(Part::ServerName, "no certificate can be made for this name".to_owned());
+            }
+            read
+        });
+        let verifier = match verifier(settings, &provider) {
+            Ok(verifier) => Some(verifier),
+            Err((part, why)) => {
+                note(part, why);
+                None
+            }
+        };
+        let identity = settings.identity.map(|(certificate, key)| {
+            let certificate =
+                certificates(certificate).map_err(|why| note(Part::Certificate, why.to_string()));
+            let key = private_key(key).map_err(|why| note(Part::Key, why.to_string()));
+            (certificate, key)
+        });
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| vec![Unusable { part: Part::System, why: error.to_string() }])?;
+        let Some(verifier) = verifier else { return Err(wrong) };
+        let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+        let config = match identity {
+            None => builder.with_no_client_auth(),
+            Some((Ok(chain), Ok(key))) => match builder.with_client_auth_cert(chain, key) {
+                Ok(config) => config,
+                Err(error) => {
+                    wrong.push(unusable_identity(&error));
+                    return Err(wrong);
+                }
+            },
+            Some(_) => return Err(wrong),
+        };
+        if !wrong.is_empty() {
+            return Err(wrong);
+        }
+        let speaking = |protocol: &[u8]| {
+            let mut config = config.clone();
+            config.alpn_protocols = vec![protocol.to_vec()];
+            Arc::new(config)
+        };
+        Ok(ClientTls { http1: speaking(b"http/1.1"), http2: speaking(b"h2"), name })
+    }
+
+    /// The same for an endpoint whose URL names this host, without brackets.
+    pub fn to(self: &Arc<ClientTls>, host: &str) -> Secure {
+        let name = self.name.clone().or_else(|| server_name(host));
+        Secure { tls: Arc::clone(self), name }
+    }
+
+    /// Whether an endpoint whose URL names this host can prove to be what it has to be.
+    pub fn can_verify(&self, host: &str) -> bool {
+        self.name.is_some() || server_name(host).is_some()
+    }
+}
+
+/// How one endpoint is spoken to over TLS, and what it has to prove to be.
+#[derive(Clone, Debug)]
+pub struct Secure {
+    tls: Arc<ClientTls>,
+    /// None where no certificate can be made for the host: then nothing is sent there.
+    name: Option<ServerName<'static>>,
+}
+
+impl Secure {
+    /// Makes a connection one with TLS. It has no deadline of its own.
+    ///
+    /// # Errors
+    /// The handshake came to nothing; why stands in the error in words for the operator.
+    pub async fn over(&self, stream: Stream, protocol: Protocol) -> io::Result<Stream> {
+        let config = match protocol {
+            Protocol::Http1 => &self.tls.http1,
+            Protocol::Http2 => &self.tls.http2,
+        };
+        let Some(name) = &self.name else {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "TLS: no certificate can be made for its host",
+            ));
+        };
+        let connecting = stream.connect_tls(Arc::clone(config), name.clone());
+        connecting.await.map_err(|error| explained(error, name))
+    }
+}
+
+fn server_name(host: &str) -> Option<ServerName<'static>> {
+    ServerName::try_from(host.to_owned()).ok()
+}
+
+/// What judges the certificates of a service.
+fn verifier(
+    settings: ClientSettings<'_>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ServerCertVerifier>, (Part, String)> {
+    if settings.unverified {
+        return Ok(Arc::new(Unverified(Arc::clone(provider))));
+    }
+    let roots = match settings.ca {
+        Some(pem) => own_roots(pem).map_err(|why| (Part::Ca, why))?,
+        None => system_roots().map_err(|why| (Part::System, why))?,
+    };
+    let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
+    match built {
+        Ok(verifier) => Ok(verifier),
+        Err(error) => Err((Part::Ca, error.to_string())),
+    }
+}
+
+fn own_roots(pem: &[u8]) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for (at, certificate) in certificates(pem).map_err(|why| why.to_string())?.into_iter().enumerate() {
+        roots.add(certificate).map_err(|error| format!("certificate {} of it is broken: {error}", at + 1))?;
+    }
+    Ok(roots)
+}
+
+/// The certificates that the system trusts: those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, or of its own store.
+fn system_roots() -> Result<RootCertStore, String> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    // Stores hold some that no verifier can read, and need not hold any that matters here.
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() { Err(system_roots_failure(found.errors.first())) } else { Ok(roots) }
+}
+
+/// What is wrong with a certificate and a key that can be read.
+fn unusable_identity(error: &Error) -> Unusable {
+    match error {
+        Error::InconsistentKeys(_) => {
+            Unusable { part: Part::Key, why: "it is not the key of `certificate`".to_owned() }
+        }
+        Error::InvalidCertificate(_) => {
+            Unusable { part: Part::Certificate, why: PemError::Broken.to_string() }
+        }
+        other => Unusable { part: Part::Key, why: format!("it cannot be used: {other}") },
+    }
+}
+
+/// Takes every certificate. That the service has its key is still verified.
+#[derive(Debug)]
+struct Unverified(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests;
