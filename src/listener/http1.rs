@@ -44,8 +44,8 @@ enum Next {
     Close,
     /// Close, but let the client read the answer first.
     Linger(Linger),
-    /// It carries HTTP no more: the 101, and the tunnel.
-    Switch(Response, Box<Tunnel>),
+    /// It carries HTTP no more: the 101, and the tunnel. Boxed, as the others are small.
+    Switch(Box<(Response, Box<Tunnel>)>),
 }
 
 /// What became of a connection that was busy.
@@ -114,7 +114,8 @@ impl Connection {
                     // Made where it stays until its answer is out: it is too large to be moved.
                     let mut walk = self.admit(&pinned, head, lent, first_byte);
                     match self.exchange(&mut walk, peer, &pinned.plan.limits).await {
-                        Next::Switch(head, tunnel) => {
+                        Next::Switch(switch) => {
+                            let (head, tunnel) = *switch;
                             return Left::Tunnel(Box::new(Switched { walk, head, tunnel }));
                         }
                         next => next,
@@ -302,7 +303,7 @@ impl Connection {
         if matches!(answer.body, Body::Tunnel(_))
             && let Body::Tunnel(tunnel) = answer.body.take()
         {
-            return Next::Switch(answer, tunnel);
+            return Next::Switch(Box::new((answer, tunnel)));
         }
         self.answer(walk, answer, peer, limits).await
     }

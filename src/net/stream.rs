@@ -140,6 +140,7 @@ impl Stream {
     ///
     /// # Errors
     /// The socket's own.
+    #[inline]
     pub fn poll_read_buffer(
         &mut self,
         buffer: &mut BytesMut,
@@ -161,6 +162,7 @@ impl Stream {
     ///
     /// # Errors
     /// The socket's own.
+    #[inline]
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &self.0 {
             Kind::Tcp(stream) => stream.poll_read_ready(cx),
@@ -172,6 +174,7 @@ impl Stream {
 
     /// Whether there is nothing to read, neither bytes nor the end. Costs a system call only where the runtime already
     /// knows that something has happened on the socket.
+    #[inline]
     pub fn is_quiet(&self) -> bool {
         match &self.0 {
             Kind::Tcp(stream) => {
@@ -210,6 +213,7 @@ impl Stream {
     }
 
     /// How many bytes that count as written wait until the socket takes more: [`AsyncWrite::poll_flush`] waits for them.
+    #[inline]
     pub fn unsent(&self) -> usize {
         match &self.0 {
             Kind::Tls(session) => session.borrow_mut().unsent(),
@@ -279,6 +283,7 @@ impl fmt::Debug for Stream {
 }
 
 impl AsyncRead for Stream {
+    #[inline]
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -296,6 +301,7 @@ impl AsyncRead for Stream {
 }
 
 impl AsyncWrite for Stream {
+    #[inline]
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match &mut self.0 {
             Kind::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
@@ -304,6 +310,7 @@ impl AsyncWrite for Stream {
         }
     }
 
+    #[inline]
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match &mut self.0 {
             Kind::Tcp(stream) => Pin::new(stream).poll_flush(cx),
@@ -320,6 +327,7 @@ impl AsyncWrite for Stream {
         }
     }
 
+    #[inline]
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -170,6 +170,7 @@ impl Session {
 
     /// Reads into the sink as much as one read of the socket brings, and gives how much that is. `0` is the end of the
     /// stream, or that there is something to read and the sink takes nothing.
+    #[inline(never)]
     pub(in crate::net) fn poll_read(
         &mut self,
         sink: &mut impl Sink,
@@ -191,6 +192,7 @@ impl Session {
     }
 
     /// Whether there is nothing to read, neither bytes nor the end. What the engine takes for itself is not counted.
+    #[inline(never)]
     pub(in crate::net) fn is_quiet(&mut self) -> bool {
         loop {
             if !self.sealed.is_empty() {
@@ -221,6 +223,7 @@ impl Session {
 
     /// Seals as many bytes as may wait for the socket, and writes what it takes of them. Those that were sealed count
     /// as written: [`Session::poll_out`] waits for them.
+    #[inline(never)]
     pub(in crate::net) fn poll_write(
         &mut self,
         parts: &[IoSlice<'_>],
@@ -239,6 +242,7 @@ impl Session {
     }
 
     /// Ready once the socket has taken all that was sealed.
+    #[inline(never)]
     pub(in crate::net) fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.engine.wants_write() {
             match self.engine.write_tls(&mut Polled::new(&mut self.socket, cx)) {
@@ -255,6 +259,7 @@ impl Session {
     }
 
     /// How many bytes wait for the socket.
+    #[inline(never)]
     pub(in crate::net) fn unsent(&mut self) -> usize {
         if !self.engine.wants_write() {
             return 0;

@@ -19,7 +19,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::exchange::{Attempts, Body, CoreId, Error, ErrorKind, Request, Response, Tunnel};
+use crate::exchange::{Attempts, Body, CoreId, Error, ErrorKind, Request, Response};
 use crate::runtime::clock;
 use crate::telemetry::log::Level;
 use crate::telemetry::rfc3339;
@@ -124,15 +124,14 @@ impl Upstream {
         permit: Admitted<'_>,
         (core, now): (CoreId, Instant),
     ) -> Response {
-        let Answered { mut response, verdict, active, deferred, .. } = answered;
+        let Answered { response, verdict, active, deferred, .. } = answered;
         let observer = match deferred {
             Some(deferred) => Some(BodyObserver::new(self, core, deferred, pass)),
             None => {
                 self.record(pass, core, verdict, now);
-                if let Body::Tunnel(tunnel) = &mut response.body {
+                if matches!(response.body, Body::Tunnel(_)) {
                     // The permit goes back: a tunnel is no work of its service's that could be waited for.
-                    self.bound(tunnel, active);
-                    return response;
+                    return self.bound(response, active);
                 }
                 if !holds_on(&response) {
                     return response;
@@ -145,10 +144,14 @@ impl Upstream {
 
     /// Gives a tunnel its bounds, and has it count at its endpoint as long as it lasts.
     #[cold]
-    fn bound(&self, tunnel: &mut Tunnel, active: Option<Active>) {
-        tunnel.idle = self.settings.timeouts.tunnel_idle;
-        tunnel.total = self.settings.timeouts.tunnel;
-        tunnel.guard = active.map(|active| Box::new(active) as _);
+    #[inline(never)]
+    fn bound(&self, mut response: Response, active: Option<Active>) -> Response {
+        if let Body::Tunnel(tunnel) = &mut response.body {
+            tunnel.idle = self.settings.timeouts.tunnel_idle;
+            tunnel.total = self.settings.timeouts.tunnel;
+            tunnel.guard = active.map(|active| Box::new(active) as _);
+        }
+        response
     }
 
     /// Records what a call says about the service.
