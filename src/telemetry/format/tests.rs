@@ -1,6 +1,7 @@
 use std::time::UNIX_EPOCH;
 
 use super::*;
+use crate::exchange::EndedBy;
 
 fn entry() -> Entry<'static> {
     Entry {
@@ -116,6 +117,13 @@ fn colour_follows_the_class_and_is_off_without_a_terminal() {
 }
 
 #[test]
+fn both_formats_tell_how_a_tunnel_ended() {
+    let entry = Entry { status: 101, tunnel: Some(Ended { by: EndedBy::Client, how: "close" }), ..entry() };
+    assert!(line(Format::Json, &entry).contains(r#","ended_by":"client","ended":"close","identity":"#));
+    assert!(line(Format::Text { colour: false }, &entry).contains(" ended by client (close) as alice"));
+}
+
+#[test]
 fn no_format_lets_a_client_begin_a_line_or_steer_a_terminal() {
     let hostile: &[u8] = b"/api/\r\nFAKE: GET /admin 200\x1b[2J\xff";
     let text = std::str::from_utf8(&hostile[..hostile.len() - 1]).unwrap();
@@ -139,6 +147,7 @@ fn no_format_lets_a_client_begin_a_line_or_steer_a_terminal() {
 #[test]
 fn the_reference_lists_the_members_of_a_line_in_their_order() {
     let full = Entry {
+        tunnel: Some(Ended { by: EndedBy::Service, how: "reset" }),
         peer: Some("[::1]:9".parse().unwrap()),
         error: Some(ErrorKind::UpstreamFailure),
         reason: "connect",
