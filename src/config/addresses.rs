@@ -28,6 +28,7 @@ pub(super) fn check(config: &Config, out: &Diagnostics) {
             nameless(*address, sharing, out);
             hosts(sharing, out);
             others.iter().for_each(|other| early(first, other, out));
+            others.iter().for_each(|other| tls(first, other, out));
         }
     }
     if let Some(admin) = &config.admin
@@ -72,6 +73,23 @@ fn hosts(sharing: &[&Listener], out: &Diagnostics) {
     }
 }
 
+/// An address speaks TLS or does not. Which certificate is shown may depend on the name that the client asks for.
+fn tls(first: &Listener, other: &Listener, out: &Diagnostics) {
+    if first.tls.is_some() == other.tls.is_some() {
+        return;
+    }
+    let what = format!(
+        "the listeners {} and {} share an address, and only one of them has `tls`",
+        quoted(&first.name.value),
+        quoted(&other.name.value)
+    );
+    out.add(
+        Diagnostic::error(other.listen.span, what)
+            .help("write `tls` in both, or give each its own address")
+            .note(first.listen.span, "the other one"),
+    );
+}
+
 /// What is judged before the Host is known cannot depend on it.
 fn early(first: &Listener, other: &Listener, out: &Diagnostics) {
     let (a, b): (&Limits, &Limits) = (&first.limits, &other.limits);
@@ -83,6 +101,8 @@ fn early(first: &Listener, other: &Listener, out: &Diagnostics) {
         ("idle", a.idle != b.idle),
         ("streams", a.streams != b.streams),
         ("connections_per_client", a.connections_per_client != b.connections_per_client),
+        ("handshake_timeout", a.handshake_timeout != b.handshake_timeout),
+        ("handshakes", a.handshakes != b.handshakes),
     ];
     for (key, _) in differ.iter().filter(|(_, differs)| *differs) {
         let what = format!(

@@ -12,6 +12,7 @@ use super::route::{self, Route};
 use super::section::{Key, Schema, Section};
 use super::shape;
 use super::span::Spanned;
+use super::tls::{self, ListenerTls};
 use super::trusted::{self, TrustedHeaders};
 use super::url::HostPattern;
 
@@ -24,6 +25,8 @@ pub struct Listener {
     pub listen: Spanned<SocketAddr>,
     /// The hosts it answers for; empty means all.
     pub hosts: Vec<Spanned<HostPattern>>,
+    /// How it speaks TLS, if it does.
+    pub tls: Option<ListenerTls>,
     /// Peers whose word about the client is believed.
     pub trusted_proxies: Vec<Cidr>,
     /// The header fields of theirs that are believed.
@@ -67,6 +70,10 @@ pub struct Limits {
     pub streams: u64,
     /// Open connections of one client address; none is no bound.
     pub connections_per_client: Option<u32>,
+    /// For a TLS handshake, from accepting the connection.
+    pub handshake_timeout: Duration,
+    /// TLS handshakes of the process under way, beyond which new connections are closed.
+    pub handshakes: u64,
 }
 
 impl Default for Limits {
@@ -85,6 +92,8 @@ impl Default for Limits {
             linger_bytes: 32 << 20,
             streams: 128,
             connections_per_client: None,
+            handshake_timeout: Duration::from_secs(10),
+            handshakes: 4096,
         }
     }
 }
@@ -106,7 +115,7 @@ const LISTENER: &[Key] = &[
         || shape::defined("routes"),
         "Routes of this listener, which win over the file's",
     ),
-    Key::later("tls"),
+    Key::optional("tls", tls::schema, "Certificates: the listener speaks TLS with them, and nothing else"),
     Key::later("proxy_protocol"),
     Key::later("expose"),
 ];
@@ -149,6 +158,12 @@ const LIMITS: &[Key] = &[
         shape::integer,
         "Open connections of one client address, IPv6 by its /64; not of `trusted_proxies` (default: no bound)",
     ),
+    Key::optional("handshake_timeout", shape::duration, "Time for a TLS handshake (default 10s)"),
+    Key::optional(
+        "handshakes",
+        shape::integer,
+        "TLS handshakes under way in the whole process, beyond which new connections are closed (default 4096, 1 to 1000000)",
+    ),
 ];
 
 fn limits_schema() -> Schema {
@@ -176,6 +191,7 @@ pub(super) fn read(field: Field<'_>, vocabulary: Vocabulary<'_>, misplaced: bool
                 listen: Spanned::new(SocketAddr::from(([127, 0, 0, 1], 0)), name.span),
                 name,
                 hosts,
+                tls: section.read("tls", None, |f| tls::read(f).map(Some)),
                 trusted_proxies,
                 trusted_headers,
                 limits: section.read("limits", Limits::default(), limits),
@@ -197,6 +213,7 @@ pub(super) fn short(listen: Field<'_>, file: &Section<'_>) -> Option<Listener> {
         name: Spanned::new("default".into(), listen.label()),
         listen: address(listen)?,
         hosts: Vec::new(),
+        tls: None,
         trusted_proxies,
         trusted_headers,
         limits: Limits::default(),
@@ -230,6 +247,9 @@ fn limits(field: Field<'_>) -> Option<Limits> {
             .get("connections_per_client")
             .and_then(|field| field.integer(1..=u64::from(u32::MAX)))
             .and_then(|number| u32::try_from(number).ok()),
+        handshake_timeout: section
+            .read("handshake_timeout", default.handshake_timeout, |f| f.positive_duration()),
+        handshakes: section.read("handshakes", default.handshakes, |f| f.integer(1..=1_000_000)),
     })
 }
 

@@ -41,6 +41,7 @@ pub mod shape;
 mod span;
 mod suggest;
 mod text;
+mod tls;
 mod trusted;
 mod units;
 mod upstream;
@@ -76,6 +77,7 @@ pub use section::{Key, Presence, Schema, Section};
 pub use span::{FileId, Files, Span, Spanned};
 pub use suggest::nearest;
 pub use text::Text;
+pub use tls::{CertificateFiles, ClientCertificates, ListenerTls, TlsVersion};
 pub use trusted::{TrustedHeader, TrustedHeaders};
 pub use units::{duration, duration_text};
 pub use upstream::{

@@ -111,7 +111,6 @@ pub(super) const FILE: &[Key] = &[
     Key::optional("overload", overload::schema, "When the process takes no more"),
     Key::optional("admin", || shape::object(ADMIN), "The admin listener; absent = none"),
     Key::optional("telemetry", || shape::object(TELEMETRY), "What is logged"),
-    Key::later("tls"),
     Key::later("tests"),
 ];
 

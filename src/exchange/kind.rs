@@ -66,6 +66,8 @@ kinds! {
     UriTooLong = "uri_too_long", 414, Client, "The target is too long";
     /// An expectation other than `100-continue` (RFC 9110 section 10.1.1).
     ExpectationFailed = "expectation_failed", 417, Client, "The expectation cannot be met";
+    /// The connection is for a host with other certificates or other clients (RFC 9110 section 15.5.20).
+    Misdirected = "misdirected_request", 421, Client, "This connection is for another host";
     /// A rate limit has been spent (RFC 6585 section 4).
     RateLimited = "rate_limited", 429, Client, "Too many requests";
     /// The head is larger or has more lines than allowed (RFC 6585 section 5).

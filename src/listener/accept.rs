@@ -12,7 +12,7 @@ use bytes::BytesMut;
 
 use crate::exchange::{CoreId, Name};
 use crate::net::network::Queue;
-use crate::net::{Listener, Stream};
+use crate::net::{Facts, Listener, Stream};
 use crate::pipeline::Core;
 use crate::runtime::{clock, task, time};
 use crate::snapshot::Watcher;
@@ -24,6 +24,7 @@ use super::connections::{BoundReached, ConnectionBounds, ConnectionCounts, OpenC
 use super::handoff::{Counted, Handoff, Moved};
 use super::http1;
 use super::http2;
+use super::secure::Secure;
 use super::wire::Wire;
 
 /// The first bytes of a client that speaks HTTP/2 without asking (RFC 9113 section 3.4). The rest of its preface is judged
@@ -49,6 +50,8 @@ pub struct Door {
     pub metrics: Arc<ListenerMetrics>,
     /// The open connections of all cores.
     pub connections: Arc<ConnectionCounts>,
+    /// What a TLS handshake needs.
+    pub secure: Rc<Secure>,
     /// Where refused connections are reported.
     pub log: Arc<OperatorLog>,
 }
@@ -148,7 +151,8 @@ impl Door {
         self.metrics.opened(self.core.id);
         let opened = Opened { metrics: Arc::clone(&self.metrics), core: self.core.id };
         let guards = (balanced, counted, opened);
-        task::spawn_local(connection(stream, peer, Rc::clone(&self.core), Rc::clone(&self.watcher), guards));
+        let (core, watcher) = (Rc::clone(&self.core), Rc::clone(&self.watcher));
+        task::spawn_local(connection(stream, peer, core, watcher, Rc::clone(&self.secure), guards));
     }
 }
 
@@ -161,12 +165,13 @@ fn connection(
     peer: SocketAddr,
     core: Rc<Core>,
     watcher: Rc<Watcher>,
+    secure: Rc<Secure>,
     guards: Guards,
 ) -> impl Future<Output = ()> {
     async move {
         // Dropped in every case, also should serving panic: the gate goes on without this connection.
         let _entered = poll_fn(|cx| Poll::Ready(core.enter(cx.waker().clone()))).await;
-        serve(stream, peer, &core, watcher).await;
+        serve(stream, peer, &core, watcher, secure).await;
         drop(guards);
     }
 }
@@ -197,15 +202,33 @@ fn serve(
     peer: SocketAddr,
     core: &Rc<Core>,
     watcher: Rc<Watcher>,
+    secure: Rc<Secure>,
 ) -> impl Future<Output = ()> {
     async move {
         let _ = stream.send_at_once();
         // A silent connection holds no snapshot.
-        let Some(head_timeout) = watcher.pin().map(|pinned| pinned.plan.limits.head_timeout) else { return };
+        let pinned = watcher.pin().map(|pinned| (pinned.plan.limits.head_timeout, pinned.plan.tls.is_some()));
+        let Some((head_timeout, tls)) = pinned else { return };
+        let (stream, facts) = if tls {
+            // Boxed: a connection without TLS would carry its size, and one with it longer than it takes.
+            match Box::pin(secure.shake(stream, peer, core, &watcher)).await {
+                Some(secured) => secured,
+                None => return,
+            }
+        } else {
+            let facts = stream.facts(peer);
+            (stream, facts)
+        };
+        drop(secure);
         let head_by = clock::now() + head_timeout;
-        let facts = stream.facts(peer);
+        let agreed = Agreed::of(&facts);
         let wire = Rc::new(Wire::new(stream, facts, BytesMut::new()));
-        let speaks_h2 = poll_fn(|cx| poll_protocol(&wire, core, head_by, cx)).await;
+        let speaks_h2 = match agreed {
+            Agreed::Http2 => Some(true),
+            // A preface is no request of HTTP/1.
+            Agreed::Http1 => poll_fn(|cx| poll_protocol(&wire, core, head_by, cx)).await.map(|_| false),
+            Agreed::Nothing => poll_fn(|cx| poll_protocol(&wire, core, head_by, cx)).await,
+        };
         match speaks_h2 {
             Some(true) => {
                 let Ok(wire) = Rc::try_unwrap(wire) else { return };
@@ -218,6 +241,24 @@ fn serve(
                 connection.serve(head_by).await;
             }
             None => {}
+        }
+    }
+}
+
+/// What a client has agreed on before it speaks (ALPN, RFC 7301).
+enum Agreed {
+    Http1,
+    Http2,
+    /// Its first bytes show it.
+    Nothing,
+}
+
+impl Agreed {
+    fn of(facts: &Facts) -> Agreed {
+        match facts.tls.as_ref().and_then(|tls| tls.alpn.as_deref()) {
+            Some(b"h2") => Agreed::Http2,
+            Some(_) => Agreed::Http1,
+            None => Agreed::Nothing,
         }
     }
 }
@@ -259,14 +300,14 @@ fn poll_protocol(
 mod tests {
     use super::*;
 
-    fn size<F>(_: impl FnOnce(Stream, SocketAddr, Rc<Core>, Rc<Watcher>, Guards) -> F) -> usize {
+    fn size<F>(_: impl FnOnce(Stream, SocketAddr, Rc<Core>, Rc<Watcher>, Rc<Secure>, Guards) -> F) -> usize {
         size_of::<F>()
     }
 
     #[test]
     fn a_connection_takes_little_memory_while_it_rests() {
-        let task = size(|stream, peer, core, watcher, guards| {
-            task::polled(connection(stream, peer, core, watcher, guards))
+        let task = size(|stream, peer, core, watcher, secure, guards| {
+            task::polled(connection(stream, peer, core, watcher, secure, guards))
         });
         assert!(task + size_of::<Wire>() <= 1000, "{task} and {} bytes", size_of::<Wire>());
     }

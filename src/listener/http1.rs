@@ -10,7 +10,7 @@ use http::{Method, Version};
 
 use crate::exchange::target::authority_of;
 use crate::exchange::{Body, Error, ErrorKind, Frame, HeaderId, Headers, Response, Tunnel};
-use crate::http1::{ConnectionLine, Framing, HeadError, HeadLimits, RequestHead, encode, parse_request};
+use crate::http1::{ConnectionLine, Framing, HeadError, RequestHead, encode, parse_request};
 use crate::pipeline::{Arrived, Core, Walk};
 use crate::runtime::clock;
 use crate::snapshot::{Limits, Pinned, Watcher};
@@ -20,6 +20,7 @@ use super::linger::Linger;
 use super::pace::BodyBounds;
 use super::pump::{Peer, Pump, framing};
 use super::switched::Switched;
+use super::waits::{Awaited, Begun, Bounds, Rested, Started};
 use super::wire::{Lent, Wire};
 
 /// A connection that was answered just now may have its next request on the way: when the gate ends, it is awaited
@@ -53,59 +54,6 @@ enum Left {
     Rest(Instant),
     Tunnel(Box<Switched>),
     End,
-}
-
-/// When a request began.
-#[derive(Clone, Copy)]
-struct Started {
-    first_byte: Instant,
-    /// When its head must be complete.
-    head_by: Instant,
-}
-
-impl Started {
-    fn now(bounds: &Bounds) -> Started {
-        let first_byte = clock::now();
-        Started { first_byte, head_by: first_byte + bounds.head_timeout }
-    }
-}
-
-/// The bounds of the wait for a head: a connection that waits holds no snapshot.
-struct Bounds {
-    head: HeadLimits,
-    head_timeout: Duration,
-    idle: Duration,
-}
-
-/// The wait for a head.
-struct Awaited {
-    bounds: Bounds,
-    /// When the last request was answered, and until when the first byte of this one is awaited.
-    answered: Instant,
-    until: Instant,
-    /// Nothing before the first byte.
-    started: Option<Started>,
-}
-
-/// What the wait for a head came to.
-enum Begun<'a> {
-    Head(RequestHead, Lent<'a>),
-    /// It cannot be read, or not in time.
-    Broken(Error),
-    /// No byte of it came while it was awaited.
-    Silence,
-    /// The client closed the connection, or the gateway is ending.
-    Gone,
-}
-
-/// What the rest between two requests came to.
-enum Rested {
-    /// A further request began.
-    Begun(Started),
-    /// The connection has failed.
-    Gone,
-    /// No request came while one was awaited. One may be on its way, and the last answer may be unread still.
-    Over,
 }
 
 /// A connection whose first bytes spoke HTTP/1.

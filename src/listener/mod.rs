@@ -13,6 +13,8 @@ mod linger;
 mod pace;
 pub mod ports;
 mod pump;
+pub mod secure;
 mod streams;
 mod switched;
+mod waits;
 mod wire;

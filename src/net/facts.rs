@@ -1,6 +1,9 @@
 //! What is known of a connection before its first request.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::tls::serving::Terms;
 
 /// The facts of one connection; they stay the same as long as it is open.
 #[derive(Clone, Debug)]
@@ -22,6 +25,8 @@ pub struct TlsFacts {
     pub alpn: Option<Box<[u8]>>,
     /// The client's own certificate in DER, where it was asked for and verified.
     pub certificate: Option<Box<[u8]>>,
+    /// The terms of the listener that the handshake was made for.
+    pub terms: Option<Arc<Terms>>,
 }
 
 impl Facts {

@@ -69,14 +69,14 @@ impl Stream {
         TcpStream::connect(address).await.map(Stream::tcp)
     }
 
-    /// Takes a client in that speaks TLS. `choose` is given its first message and says how to go on. It has no deadline
-    /// of its own. Only for a socket.
+    /// Takes a client in that speaks TLS. `choose` is given its first message and says how to go on, if at
+    /// all. It has no deadline of its own. Only for a socket.
     ///
     /// # Errors
     /// Why the handshake came to nothing; the client has been told.
     pub async fn accept_tls(
         self,
-        choose: impl FnOnce(&ClientHello<'_>) -> Arc<ServerConfig>,
+        choose: impl FnOnce(&ClientHello<'_>) -> Option<Arc<ServerConfig>>,
     ) -> Result<Stream, HandshakeError> {
         let session = handshake::accept(self.into_socket()?, choose).await?;
         Ok(Stream(Kind::Tls(Box::new(RefCell::new(session)))))
@@ -189,6 +189,14 @@ impl Stream {
             Kind::Tcp(stream) => !matches!(stream.take_error(), Ok(None)),
             Kind::Tls(session) => session.borrow().has_failed(),
             Kind::Memory(stream) => stream.has_failed(),
+        }
+    }
+
+    /// Whether its TLS handshake took up an earlier one.
+    pub fn is_resumed(&self) -> bool {
+        match &self.0 {
+            Kind::Tls(session) => session.borrow().is_resumed(),
+            Kind::Tcp(_) | Kind::Memory(_) => false,
         }
     }
 

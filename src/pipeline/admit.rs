@@ -71,7 +71,9 @@ impl Walk {
         };
         let mut refused = refused;
         if refused.is_none() {
-            if arrived.body.length().is_some_and(|length| length > plan.limits.body) {
+            if is_misdirected(plan, arrived.connection) {
+                refused = Some(ErrorKind::Misdirected.into());
+            } else if arrived.body.length().is_some_and(|length| length > plan.limits.body) {
                 refused = Some(Error::new(ErrorKind::BodyTooLarge).closing());
             } else if headers.has_id(HeaderId::Expect) {
                 // `100-continue` has been taken out by the codec; any other expectation cannot be met here.
@@ -150,6 +152,12 @@ impl Walk {
         };
         Walk { exchange, core, pinned, refused, complete: false, switched: false, place }
     }
+}
+
+/// Whether the connection was made for a host with other terms.
+fn is_misdirected(plan: &ListenerPlan, connection: &Facts) -> bool {
+    let (Some(mine), Some(theirs)) = (&plan.tls, &connection.tls) else { return false };
+    !mine.takes(theirs)
 }
 
 /// What a trusted proxy has said of a request.

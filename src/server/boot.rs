@@ -21,12 +21,13 @@ use crate::upstream::Tools;
 
 use super::access;
 use super::background;
+use super::certificates;
 use super::control::{Control, Inner};
 use super::cores::{Cores, Shared};
 use super::fault::Fault;
 use super::files;
 use super::helpers;
-use super::options::{Options, Ready};
+use super::options::{Admin, Options, Ready};
 use super::report::{Request, tell};
 use super::sockets::{self, Listening, cannot_bind};
 use super::source::{Compiled, Source};
@@ -95,15 +96,18 @@ pub(super) fn boot(options: Options, tools: Tools) -> Result<Gate, Fault> {
     let access = access::start(snapshot.sources.config.access_log.as_ref(), stdout, &metrics, &log, count)?;
     files::check_max_connections(&snapshot.sources.config.overload, &connections, &log);
     metrics.loaded(snapshot.version, snapshot.made);
+    certificates::note(&snapshot, &metrics);
     background::begin(environment.tools.as_ref(), None, &snapshot).map_err(Fault::Environment)?;
     let live = Arc::new(Live::new(snapshot));
     let shed = Arc::new(Shed::default());
     task::spawn_local(helpers::watch_memory(Arc::clone(&live), Arc::clone(&shed)));
+    task::spawn_local(certificates::watch(Arc::clone(&live), Arc::clone(&log)));
     let shared = Shared {
         live: Arc::clone(&live),
         metrics: Arc::clone(&metrics),
         shed: Arc::clone(&shed),
         connections: Arc::clone(&connections),
+        handshakes: Arc::default(),
         access: access.clone(),
         log: Arc::clone(&log),
     };
@@ -132,15 +136,7 @@ pub(super) fn boot(options: Options, tools: Tools) -> Result<Gate, Fault> {
         draining: Cell::new(false),
         started: clock::wall(),
     });
-    let admin_address = match admin_socket {
-        Some((socket, address)) => {
-            let socket = crate::net::Listener::new(socket)
-                .map_err(|error| Fault::environment("the admin listener could not be started", &error))?;
-            task::spawn_local(admin(socket, control.clone()));
-            Some(address)
-        }
-        None => None,
-    };
+    let admin_address = admin_socket.map(|socket| serve_admin(socket, admin, &control)).transpose()?;
     task::spawn_local(helpers::tidy(Arc::clone(&control.inner().environment)));
     let listeners = open(&control, opened, &log);
     if let Some(address) = admin_address {
@@ -168,6 +164,18 @@ fn open(control: &Control, opened: Vec<sockets::Opened>, log: &OperatorLog) -> V
 /// The addresses that a snapshot wants open, and for which listener.
 pub(super) fn wanted(snapshot: &Snapshot) -> Vec<(Name, SocketAddr)> {
     snapshot.addresses().map(|listener| (Name::clone(&listener.name), listener.address)).collect()
+}
+
+/// Serves the admin listener. Gives its address.
+fn serve_admin(
+    (socket, address): (TcpListener, SocketAddr),
+    admin: Admin,
+    control: &Control,
+) -> Result<SocketAddr, Fault> {
+    let socket = crate::net::Listener::new(socket)
+        .map_err(|error| Fault::environment("the admin listener could not be started", &error))?;
+    task::spawn_local(admin(socket, control.clone()));
+    Ok(address)
 }
 
 fn bind_admin(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Fault> {

@@ -8,6 +8,7 @@
 mod access;
 mod background;
 mod boot;
+mod certificates;
 mod control;
 mod cores;
 mod drain;

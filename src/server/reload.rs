@@ -19,6 +19,7 @@ use crate::telemetry::metrics::Names;
 
 use super::background;
 use super::boot::wanted;
+use super::certificates;
 use super::control::{Control, Inner};
 use super::cores::BREATH;
 use super::files;
@@ -176,6 +177,7 @@ async fn apply(inner: &Inner, snapshot: Snapshot) -> Result<Closing, Failure> {
     }
     inner.environment.cache.resize(snapshot.sources.config.cache);
     files::check_max_connections(&snapshot.sources.config.overload, &inner.connections, &inner.log);
+    certificates::note(&snapshot, &inner.environment.metrics);
     inner.live.swap(snapshot);
     inner.environment.metrics.reloaded(version, made);
     inner.environment.metrics.retain(&names);

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::config::{self, Config, Diagnostics, Loaded};
+use crate::config::{self, Config, Diagnostics, ListenerTls, Loaded};
 use crate::runtime::clock;
 use crate::snapshot::Snapshot;
 use crate::snapshot::compile::{Environment, compile, vocabulary};
@@ -55,7 +55,11 @@ impl Source {
             Source::Path(path) => config::load(path, &variable, vocabulary()),
             Source::Text { path, text } => config::load_text(path, text, &variable, vocabulary()),
         };
-        let Loaded { config, diagnostics, watch, unreadable } = loaded;
+        let Loaded { config, diagnostics, mut watch, unreadable } = loaded;
+        let listeners = config.iter().flat_map(|config| &config.listeners);
+        watch.extend(
+            listeners.filter_map(|listener| listener.tls.as_ref()).flat_map(ListenerTls::files).cloned(),
+        );
         let config = config.map(Arc::new);
         let snapshot =
             config.as_ref().and_then(|config| compile(config, previous, environment, &diagnostics));

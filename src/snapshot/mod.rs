@@ -10,6 +10,7 @@ mod guard;
 pub mod live;
 pub mod reference;
 pub mod schema;
+pub mod tls;
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -60,6 +61,10 @@ pub struct Limits {
     pub streams: u32,
     /// Open connections of one client address; none is no bound.
     pub connections_per_client: Option<u32>,
+    /// For a TLS handshake.
+    pub handshake_timeout: Duration,
+    /// TLS handshakes of the process under way, beyond which new connections are closed.
+    pub handshakes: u64,
 }
 
 /// What a listener does with a request.
@@ -70,6 +75,8 @@ pub struct ListenerPlan {
     pub address: SocketAddr,
     /// The hosts it answers for; every host where none are named.
     pub hosts: Option<HostList>,
+    /// How it speaks TLS, if it does.
+    pub tls: Option<Arc<tls::ListenerTls>>,
     /// Its bounds.
     pub limits: Limits,
     /// How targets are read: as the most permissive of the routes wants it, the rules refuse the rest.
@@ -285,6 +292,20 @@ impl Pinned {
             }
         }
         Rc::clone(best.1)
+    }
+
+    /// The listener whose terms a TLS client is served by, among those on the same address: the one whose hosts fit the
+    /// name best that the client asks for. Where it names none, or none fits, it is this one.
+    pub fn for_server_name(&self, name: Option<&str>) -> &Pinned {
+        let Some(name) = name else { return self };
+        let mut best = (self.plan.closeness(name), self);
+        for other in &self.beside {
+            let closeness = other.plan.closeness(name);
+            if closeness > best.0 {
+                best = (closeness, other);
+            }
+        }
+        best.1
     }
 
     /// The rule with this number.

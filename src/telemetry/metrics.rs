@@ -7,6 +7,7 @@ mod aggregates;
 mod cells;
 pub mod exposition;
 mod render;
+mod tls;
 
 use crate::runtime::hash::{HashMap, HashSet};
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use aggregates::{AggregateMetrics, SOURCE_OUTCOMES, SourceMetrics};
 pub use cells::{LimitMetrics, ListenerMetrics, Outcome, RefusedBy, RouteMetrics, UpstreamMetrics, Verdict};
+pub use tls::{Expiry, HANDSHAKES, HandshakeMetrics};
 
 use crate::exchange::{CoreId, ErrorKind, Name};
 use cells::{ErrorCells, PerCore};
@@ -27,6 +29,8 @@ pub struct Metrics {
     cores: usize,
     routes: Mutex<Routes>,
     listeners: Mutex<BTreeMap<Name, Arc<ListenerMetrics>>>,
+    handshakes: Mutex<BTreeMap<Name, Arc<HandshakeMetrics>>>,
+    certificates: Mutex<Vec<Expiry>>,
     upstreams: Mutex<BTreeMap<Name, Arc<UpstreamMetrics>>>,
     limits: Mutex<BTreeMap<Name, Arc<LimitMetrics>>>,
     aggregates: aggregates::Aggregates,
@@ -60,6 +64,8 @@ impl Metrics {
             cores,
             routes: Mutex::default(),
             listeners: Mutex::default(),
+            handshakes: Mutex::default(),
+            certificates: Mutex::default(),
             upstreams: Mutex::default(),
             limits: Mutex::default(),
             aggregates: aggregates::Aggregates::default(),
@@ -80,6 +86,17 @@ impl Metrics {
     /// The numbers of a listener's connections. For load time.
     pub fn listener(&self, listener: &str) -> Arc<ListenerMetrics> {
         Arc::clone(entry(&mut lock(&self.listeners), listener, || Arc::new(ListenerMetrics::new(self.cores))))
+    }
+
+    /// The numbers of a listener's TLS handshakes. For load time.
+    pub fn handshakes(&self, listener: &str) -> Arc<HandshakeMetrics> {
+        let make = || Arc::new(HandshakeMetrics::new(self.cores));
+        Arc::clone(entry(&mut lock(&self.handshakes), listener, make))
+    }
+
+    /// Notes until when the certificates hold that are shown now.
+    pub fn set_certificates(&self, expiries: Vec<Expiry>) {
+        *lock(&self.certificates) = expiries;
     }
 
     /// The numbers of an upstream's attempts. For load time.
@@ -112,6 +129,7 @@ impl Metrics {
             true
         });
         lock(&self.listeners).retain(|listener, _| names.routes.contains_key(listener));
+        lock(&self.handshakes).retain(|listener, _| names.routes.contains_key(listener));
         lock(&self.upstreams).retain(|upstream, _| names.upstreams.contains(upstream));
         // A limit that only this map still holds is of no snapshot any more.
         lock(&self.limits).retain(|_, numbers| Arc::strong_count(numbers) > 1);

@@ -73,6 +73,8 @@ mod shape_model;
 mod shape_table;
 mod shutdown;
 mod support;
+mod tls;
+mod tls_files;
 mod tls_out;
 mod tls_out_peers;
 mod upgrades;

@@ -12,6 +12,7 @@ use portcullis::exchange::CoreId;
 use portcullis::listener::accept::Door;
 use portcullis::listener::connections::ConnectionCounts;
 use portcullis::listener::handoff::Handoff;
+use portcullis::listener::secure::Secure;
 use portcullis::net::{Network as Reachable, Stream};
 use portcullis::pipeline::Core;
 use portcullis::runtime::{clock, task};
@@ -135,6 +136,12 @@ impl Gateway {
             handoff,
             metrics: environment.metrics.listener("public"),
             connections: Arc::clone(&connections),
+            secure: Rc::new(Secure {
+                name: "public".into(),
+                handshakes: Arc::default(),
+                metrics: environment.metrics.handshakes("public"),
+                log: Arc::clone(&operator),
+            }),
             log: operator,
         });
         let (log, swept) = (log.clone(), Cell::default());

@@ -8,7 +8,7 @@ use rustls::Error;
 /// Why a handshake came to nothing.
 #[derive(Debug)]
 pub enum HandshakeError {
-    /// The other end closed or reset the connection before it was over.
+    /// The other end closed or reset the connection before it was over, or nobody takes it any more.
     Left,
     /// What it sent is no TLS.
     NotTls,

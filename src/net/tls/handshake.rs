@@ -13,7 +13,8 @@ use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::error::HandshakeError;
-use super::session::{Session, Tried};
+use super::session::Session;
+use super::socket::Tried;
 
 /// Room for the first message of most clients: with a post-quantum key it is about 2 KiB.
 const HELLO: usize = 4 * 1024;
@@ -21,18 +22,18 @@ const HELLO: usize = 4 * 1024;
 /// The type of a record of a handshake (RFC 8446 section 5.1).
 const HANDSHAKE: u8 = 22;
 
-/// Takes a client in. `choose` is given its first message and says how to go on with it.
+/// Takes a client in. `choose` is given its first message and says how to go on with it, if at all.
 ///
 /// # Errors
 /// Why the handshake came to nothing; the client has been told, as far as its socket took it.
 pub(in crate::net) async fn accept(
     mut socket: TcpStream,
-    choose: impl FnOnce(&ClientHello<'_>) -> Arc<ServerConfig>,
+    choose: impl FnOnce(&ClientHello<'_>) -> Option<Arc<ServerConfig>>,
 ) -> Result<Session, HandshakeError> {
     let (mut acceptor, mut begun) = (Acceptor::default(), false);
     let hello = poll_fn(|cx| poll_hello(&mut socket, &mut acceptor, &mut begun, cx));
     let (accepted, rest) = hello.await?;
-    let config = choose(&accepted.client_hello());
+    let Some(config) = choose(&accepted.client_hello()) else { return Err(HandshakeError::Left) };
     let engine = match accepted.into_connection(config) {
         Ok(engine) => engine,
         Err((error, mut alert)) => {

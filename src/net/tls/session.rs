@@ -12,11 +12,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rustls::{Connection, Error};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustls::{Connection, Error, HandshakeKind};
+use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::error::HandshakeError;
+use super::socket::{Polled, Tried};
 use crate::net::facts::TlsFacts;
 
 /// Room for two of the largest records that TLS 1.3 knows (RFC 8446 section 5.2).
@@ -118,7 +119,13 @@ impl Session {
             server_name: server_name.map(|name| name.to_ascii_lowercase().into()),
             alpn: self.engine.alpn_protocol().map(Into::into),
             certificate: certificate.map(|der| der.as_ref().into()),
+            terms: None,
         }
+    }
+
+    /// Whether the handshake took up an earlier one.
+    pub(in crate::net) fn is_resumed(&self) -> bool {
+        self.engine.handshake_kind() == Some(HandshakeKind::Resumed)
     }
 
     /// Ready once both ends have agreed. What a server says last may still wait: it leaves with the first bytes that
@@ -234,7 +241,7 @@ impl Session {
     /// Ready once the socket has taken all that was sealed.
     pub(in crate::net) fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.engine.wants_write() {
-            match self.engine.write_tls(&mut Polled { socket: &mut self.socket, cx }) {
+            match self.engine.write_tls(&mut Polled::new(&mut self.socket, cx)) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
@@ -385,50 +392,6 @@ impl Drop for Session {
             self.engine.send_close_notify();
             self.try_out();
         }
-    }
-}
-
-/// The socket as the engine writes to it, for a task.
-struct Polled<'a, 'b> {
-    socket: &'a mut TcpStream,
-    cx: &'a mut Context<'b>,
-}
-
-impl Write for Polled<'_, '_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        at_once(Pin::new(&mut *self.socket).poll_write(self.cx, bytes))
-    }
-
-    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        at_once(Pin::new(&mut *self.socket).poll_write_vectored(self.cx, parts))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// The same, for one who does not wait.
-pub(super) struct Tried<'a>(pub(super) &'a TcpStream);
-
-impl Write for Tried<'_> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.try_write(bytes)
-    }
-
-    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(parts)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-fn at_once(written: Poll<io::Result<usize>>) -> io::Result<usize> {
-    match written {
-        Poll::Ready(written) => written,
-        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }
 

@@ -93,7 +93,7 @@ fn sockets() -> (TcpStream, TcpStream) {
 async fn pair() -> (Stream, Stream) {
     let (near, far) = sockets();
     let connecting = attached(near).connect_tls(client(), name("localhost"));
-    let (near, far) = tokio::join!(connecting, attached(far).accept_tls(|_| server()));
+    let (near, far) = tokio::join!(connecting, attached(far).accept_tls(|_| Some(server())));
     (far.unwrap(), near.unwrap())
 }
 
@@ -254,7 +254,7 @@ fn an_end_without_close_notify_is_an_end_that_shows() {
             client.read_to_end(&mut rest).unwrap();
             rest
         });
-        let mut server = attached(far).accept_tls(|_| server()).await.unwrap();
+        let mut server = attached(far).accept_tls(|_| Some(server())).await.unwrap();
         let mut got = Vec::new();
         server.read_to_end(&mut got).await.unwrap();
         assert_eq!(got, b"all of it?");
@@ -287,7 +287,7 @@ fn what_is_no_tls_or_ends_early_is_told_apart() {
             let (mut near, far) = sockets();
             near.write_all(says).unwrap();
             near.shutdown(std::net::Shutdown::Write).unwrap();
-            attached(far).accept_tls(|_| server()).await.unwrap_err()
+            attached(far).accept_tls(|_| Some(server())).await.unwrap_err()
         };
         assert!(matches!(failed(b"GET / HTTP/1.1\r\n\r\n").await, HandshakeError::NotTls));
         assert!(matches!(failed(b"").await, HandshakeError::Left));
@@ -296,7 +296,7 @@ fn what_is_no_tls_or_ends_early_is_told_apart() {
 
         let (near, far) = sockets();
         let wrong = attached(near).connect_tls(client(), name("elsewhere"));
-        let (near, far) = tokio::join!(wrong, attached(far).accept_tls(|_| server()));
+        let (near, far) = tokio::join!(wrong, attached(far).accept_tls(|_| Some(server())));
         assert_eq!((near.unwrap_err().kind(), far.unwrap_err().kind()), ("certificate", "alert"));
     });
 }
@@ -324,7 +324,7 @@ fn a_handshake_in_the_smallest_pieces_is_one() {
             client.read_exact(&mut answer).unwrap();
             answer
         });
-        let mut server = attached(relayed).accept_tls(|_| server()).await.unwrap();
+        let mut server = attached(relayed).accept_tls(|_| Some(server())).await.unwrap();
         let mut got = [0; 4];
         server.read_exact(&mut got).await.unwrap();
         server.write_all(&got).await.unwrap();
@@ -347,7 +347,7 @@ fn a_forged_record_ends_the_connection_behind_what_was_good() {
             let mut rest = Vec::new();
             client.read_to_end(&mut rest)
         });
-        let mut server = attached(far).accept_tls(|_| server()).await.unwrap();
+        let mut server = attached(far).accept_tls(|_| Some(server())).await.unwrap();
         let mut got = [0; 4];
         server.read_exact(&mut got).await.unwrap();
         assert_eq!(&got, b"good");

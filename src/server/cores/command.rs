@@ -7,6 +7,7 @@ use tokio::sync::oneshot;
 
 use crate::exchange::Name;
 use crate::listener::connections::ConnectionCounts;
+use crate::listener::secure::Handshakes;
 use crate::pipeline::shed::Shed;
 use crate::snapshot::Live;
 use crate::telemetry::{AccessLog, Metrics, OperatorLog};
@@ -18,6 +19,7 @@ pub(in crate::server) struct Shared {
     pub(in crate::server) metrics: Arc<Metrics>,
     pub(in crate::server) shed: Arc<Shed>,
     pub(in crate::server) connections: Arc<ConnectionCounts>,
+    pub(in crate::server) handshakes: Arc<Handshakes>,
     pub(in crate::server) access: Option<Arc<AccessLog>>,
     pub(in crate::server) log: Arc<OperatorLog>,
 }

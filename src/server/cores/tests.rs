@@ -35,6 +35,7 @@ impl Running {
             connections: Arc::clone(&connections),
             live: Arc::new(Live::new(Arc::new(compiled.snapshot.unwrap()))),
             metrics: Arc::clone(&environment.metrics),
+            handshakes: Arc::default(),
             access: None,
             log: OperatorLog::start(false, crate::telemetry::log::Level::Error, |_| {}).unwrap(),
         };

@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::exchange::{CoreId, Name};
 use crate::listener::accept::Door;
 use crate::listener::handoff::{Exit, Handoff, Moved};
+use crate::listener::secure::Secure;
 use crate::net::Listener;
 use crate::pipeline::Core;
 use crate::snapshot::Watcher;
@@ -127,6 +128,12 @@ impl Work {
             handoff: Arc::clone(&self.handoff),
             metrics: self.shared.metrics.listener(&name),
             connections: Arc::clone(&self.shared.connections),
+            secure: Rc::new(Secure {
+                name: Name::clone(&name),
+                handshakes: Arc::clone(&self.shared.handshakes),
+                metrics: self.shared.metrics.handshakes(&name),
+                log: Arc::clone(&self.shared.log),
+            }),
             log: Arc::clone(&self.shared.log),
         });
         let task = {

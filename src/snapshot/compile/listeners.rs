@@ -9,15 +9,17 @@ use crate::exchange::target::PathRules;
 use crate::expression::Scope;
 use crate::http1::HeadLimits;
 use crate::route::{HostList, Layer, Methods, Pattern, TableBuilder};
-use crate::snapshot::{Limits, ListenerPlan, Rule, RuleAction, Trust};
+use crate::snapshot::{Limits, ListenerPlan, Rule, RuleAction, Snapshot, Trust};
 
 use super::environment::Environment;
 use super::policies::Definitions;
 use super::rules::{self, Rules};
+use super::tls;
 use super::upstreams::Upstreams;
 
 pub(super) fn compile(
     config: &Config,
+    previous: Option<&Snapshot>,
     upstreams: &mut Upstreams,
     definitions: &Definitions<'_>,
     environment: &Environment,
@@ -26,7 +28,10 @@ pub(super) fn compile(
     let mut list = Vec::new();
     for listener in &config.listeners {
         let mut rules = Rules { listener, upstreams, definitions, environment, out, list: Vec::new() };
-        list.push(Arc::new(plan(config, listener, &mut rules)));
+        let before = previous.and_then(|previous| previous.listener(&listener.name.value));
+        let before = before.and_then(|before| before.tls.as_deref());
+        let tls = tls::compile(listener, before, out);
+        list.push(Arc::new(ListenerPlan { tls, ..plan(config, listener, &mut rules) }));
     }
     list
 }
@@ -46,6 +51,7 @@ fn plan(config: &Config, listener: &Listener, rules: &mut Rules<'_, '_>) -> List
         name: Arc::clone(&listener.name.value),
         address: listener.listen.value,
         hosts: hosts(listener, rules.out),
+        tls: None,
         limits: limits(listener),
         path_rules: widest,
         trust: Trust { proxies: listener.trusted_proxies.clone(), headers: listener.trusted_headers },
@@ -141,5 +147,7 @@ fn limits(listener: &Listener) -> Limits {
         linger_bytes: written.linger_bytes,
         streams: u32::try_from(written.streams).unwrap_or(u32::MAX),
         connections_per_client: written.connections_per_client,
+        handshake_timeout: written.handshake_timeout,
+        handshakes: written.handshakes,
     }
 }

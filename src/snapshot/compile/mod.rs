@@ -8,6 +8,7 @@ mod listeners;
 mod policies;
 mod rules;
 mod tls;
+mod upstream_tls;
 mod upstreams;
 
 use std::sync::Arc;
@@ -36,7 +37,7 @@ pub fn compile(
 ) -> Option<Snapshot> {
     let mut upstreams = upstreams::Upstreams::declare(config, previous, environment, out);
     let definitions = policies::Definitions::build(config, previous, environment, out);
-    let listeners = listeners::compile(config, &mut upstreams, &definitions, environment, out);
+    let listeners = listeners::compile(config, previous, &mut upstreams, &definitions, environment, out);
     if out.has_errors() {
         return None;
     }

@@ -1,77 +1,150 @@
-//! How TLS is spoken to upstreams: the files are judged here, where their configuration is compiled.
+//! `tls` of a listener: its files are read, and judged against those that are in use.
 
+use std::path::Path;
 use std::sync::Arc;
+use std::time::UNIX_EPOCH;
 
-use crate::config::{Diagnostic, Diagnostics, Span, UpstreamSettings};
-use crate::net::tls::client::{ClientSettings, ClientTls, Part, Unusable};
-use crate::upstream::Upstream;
+use crate::config::{
+    CertificateFiles, ClientCertificates, Diagnostic, Diagnostics, Listener, Span, Spanned, TlsVersion,
+};
+use crate::net::tls::{ClientTerms, Pair, Part, Serving, Terms, Tickets};
+use crate::runtime::clock;
+use crate::snapshot::tls::{ListenerTls, Shown};
 
-/// How TLS is spoken to an upstream, if it is: as before where its settings say the same, so that its connections stay.
-/// What is wrong with them is reported at their place, or at that of the upstream (`at`).
-pub(super) fn client(
-    name: &str,
-    written: &UpstreamSettings,
-    at: Option<Span>,
-    before: Option<&Upstream>,
+/// No more is read of a file.
+const LARGEST: u64 = 1 << 20;
+
+/// Reads what `tls` of a listener names. `before` is what the listener shows now: where a file has been replaced by one
+/// that is of no use, what it held goes on, and a warning says so.
+pub(super) fn compile(
+    listener: &Listener,
+    before: Option<&ListenerTls>,
     out: &Diagnostics,
-) -> Option<Arc<ClientTls>> {
-    let tls = written.tls.as_ref()?;
-    let same = before.filter(|before| before.settings().written.tls.as_ref() == Some(tls));
-    let made = match same.and_then(Upstream::tls) {
-        Some(before) => Ok(Arc::clone(before)),
-        None => {
-            let server_name = tls.server_name.as_ref().map(|name| name.value.bare());
-            let identity = tls.identity.as_ref();
-            let settings = ClientSettings {
-                ca: tls.ca.as_ref().map(|ca| ca.pem.as_bytes()),
-                identity: identity.map(|(certificate, key)| (certificate.pem.as_bytes(), key.pem.as_bytes())),
-                server_name: server_name.as_deref(),
-                unverified: !tls.verify,
+) -> Option<Arc<ListenerTls>> {
+    let written = listener.tls.as_ref()?;
+    let shown: Vec<Option<Shown>> =
+        written.certificates.iter().map(|files| shown(files, before, out)).collect();
+    let client = written.client.as_ref().map(|client| clients(client, before, out));
+    let shown: Vec<Shown> = shown.into_iter().collect::<Option<_>>()?;
+    let client = match client {
+        Some(client) => Some(client?),
+        None => None,
+    };
+    let failed = |why: String| out.add(Diagnostic::error(written.at, format!("TLS cannot be set up: {why}")));
+    let tickets = match before.filter(|before| before.terms.client == client) {
+        Some(before) => before.tickets.clone(),
+        None => Tickets::new().map_err(failed).ok()?,
+    };
+    let pairs: Vec<Arc<Pair>> = shown.iter().map(|shown| Arc::clone(&shown.pair)).collect();
+    let only_13 = written.min == TlsVersion::Tls13;
+    let serving = Serving { pairs: &pairs, only_13, client: client.as_ref(), tickets: &tickets };
+    let config = serving.compile().map_err(failed).ok()?;
+    let terms = Terms {
+        listener: listener.name.value.to_string(),
+        certificates: shown.iter().map(|shown| shown.certificate.clone()).collect(),
+        client,
+    };
+    let client_ca = written.client.as_ref().map(|client| client.ca.value.clone());
+    Some(Arc::new(ListenerTls { config, terms: Arc::new(terms), shown, client_ca, tickets }))
+}
+
+/// One certificate with its key.
+fn shown(files: &CertificateFiles, before: Option<&ListenerTls>, out: &Diagnostics) -> Option<Shown> {
+    let CertificateFiles { certificate, key } = files;
+    let in_use = before.and_then(|before| {
+        before.shown.iter().find(|shown| shown.certificate == certificate.value && shown.key == key.value)
+    });
+    let keep = |span: Span, what: String, used: &Shown| {
+        let what = format!("{what}: the one that was read before stays in use");
+        out.add(Diagnostic::warning(span, what).help("replace it; it is read again when it changes"));
+        Some(Shown {
+            pair: Arc::clone(&used.pair),
+            certificate: certificate.value.clone(),
+            key: key.value.clone(),
+        })
+    };
+    let now = now();
+    match pair(certificate, key) {
+        Ok(pair) if pair.holds_at(now) => Some(Shown {
+            pair: Arc::new(pair),
+            certificate: certificate.value.clone(),
+            key: key.value.clone(),
+        }),
+        Ok(pair) => {
+            let what = if now > pair.not_after {
+                "this certificate has expired"
+            } else {
+                "this certificate does not hold yet"
             };
-            ClientTls::new(settings).map(Arc::new)
-        }
-    };
-    let add = |span: Option<Span>, what: String, help: &str| {
-        let diagnostic = match span.or(at) {
-            Some(span) => Diagnostic::error(span, what),
-            None => Diagnostic::placeless(format!("`{name}`: {what}")),
-        };
-        out.add(diagnostic.help(help));
-    };
-    let made = match made {
-        Ok(made) => made,
-        Err(wrong) => {
-            for Unusable { part, why } in wrong {
-                let identity = tls.identity.as_ref();
-                let (span, what) = match part {
-                    Part::Ca => (tls.ca.as_ref().map(|ca| ca.path.span), "this CA cannot be used"),
-                    Part::Certificate => {
-                        (identity.map(|(one, _)| one.path.span), "this certificate cannot be used")
-                    }
-                    Part::Key => (identity.map(|(_, key)| key.path.span), "this key cannot be used"),
-                    Part::ServerName => {
-                        (tls.server_name.as_ref().map(|name| name.span), "this name cannot be used")
-                    }
-                    Part::System => (None, "nobody is trusted to certify this service"),
-                };
-                let help = match part {
-                    Part::System => {
-                        "name the CA in `tls.ca`, or install the CAs of the system (`ca-certificates`)"
-                    }
-                    Part::ServerName => "write the host that the certificate is for",
-                    _ => "write the path of another PEM file",
-                };
-                add(span, format!("{what}: {why}"), help);
+            if let Some(used) = in_use.filter(|used| used.pair.holds_at(now)) {
+                return keep(certificate.span, what.to_owned(), used);
             }
-            return None;
+            let help = "replace the file: clients refuse it until then";
+            out.add(Diagnostic::warning(certificate.span, what).help(help));
+            Some(Shown {
+                pair: Arc::new(pair),
+                certificate: certificate.value.clone(),
+                key: key.value.clone(),
+            })
         }
-    };
-    for url in written.endpoints.urls() {
-        let host = url.host.bare();
-        if !made.can_verify(&host) {
-            let what = format!("no certificate can be made for the host `{host}`");
-            add(None, what, "write the host that the certificate is for as `tls.server_name`");
+        Err((span, what, help)) => match in_use {
+            Some(used) => keep(span, what, used),
+            None => {
+                out.add(Diagnostic::error(span, what).help(help));
+                None
+            }
+        },
+    }
+}
+
+fn pair(
+    certificate: &Spanned<std::path::PathBuf>,
+    key: &Spanned<std::path::PathBuf>,
+) -> Result<Pair, (Span, String, &'static str)> {
+    let read =
+        |file: &Spanned<std::path::PathBuf>| read(&file.value).map_err(|what| (file.span, what, READABLE));
+    let (chain, secret) = (read(certificate), read(key));
+    Pair::read(&chain?, &secret?).map_err(|bad| {
+        let span = if bad.part == Part::Key { key.span } else { certificate.span };
+        (span, bad.what, bad.help)
+    })
+}
+
+/// The authorities of clients.
+fn clients(
+    written: &ClientCertificates,
+    before: Option<&ListenerTls>,
+    out: &Diagnostics,
+) -> Option<ClientTerms> {
+    let ClientCertificates { ca, required } = written;
+    match read(&ca.value).and_then(|pem| ClientTerms::read(pem, *required)) {
+        Ok(terms) => Some(terms),
+        Err(what) => {
+            let same = before.filter(|before| before.client_ca.as_ref() == Some(&ca.value));
+            let Some(used) = same.and_then(|before| before.terms.client.as_ref()) else {
+                out.add(Diagnostic::error(ca.span, what).help(READABLE));
+                return None;
+            };
+            let what = format!("{what}: the authorities that were read before stay in use");
+            out.add(Diagnostic::warning(ca.span, what).help("replace it; it is read again when it changes"));
+            Some(ClientTerms { ca: used.ca.clone(), required: *required })
         }
     }
-    Some(made)
+}
+
+const READABLE: &str = "name a PEM file that the gateway may read; paths start at the file that names them";
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    let failed = |error: std::io::Error| format!("this file cannot be read: {error}");
+    let length = std::fs::metadata(path).map_err(failed)?.len();
+    if length > LARGEST {
+        return Err("this file is too large for certificates: more than 1 MiB".to_owned());
+    }
+    let bytes = std::fs::read(path).map_err(failed)?;
+    if bytes.is_empty() { Err("this file is empty".to_owned()) } else { Ok(bytes) }
+}
+
+/// In seconds since 1970.
+fn now() -> i64 {
+    clock::wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed())
 }

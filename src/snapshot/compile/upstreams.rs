@@ -12,7 +12,7 @@ use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 use crate::upstream::{Rules, Settings, Timeouts, Upstream};
 
-use super::{Environment, tls};
+use super::{Environment, upstream_tls};
 
 /// The upstreams of one snapshot.
 pub(super) struct Upstreams {
@@ -84,7 +84,7 @@ impl Upstreams {
             Some(kept) if *kept.settings() == settings => Arc::clone(kept),
             kept => {
                 let metrics = self.metrics.upstream(&name);
-                let tls = tls::client(&name, written, span, kept.map(|kept| &**kept), out);
+                let tls = upstream_tls::client(&name, written, span, kept.map(|kept| &**kept), out);
                 Arc::new(match kept {
                     Some(kept) => kept.successor(settings, rules, self.cores, metrics, tls),
                     None => Upstream::new(settings, rules, self.cores, metrics, (self.network.clone(), tls)),

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use super::aggregates::SOURCE_OUTCOMES;
 use super::cells::{BOUND_LABELS, CLASSES, OUTCOMES, REFUSALS, RouteSum, VERDICTS};
 use super::exposition::{family, label};
+use super::tls::HANDSHAKES;
 use super::{Metrics, lock};
 use crate::exchange::{ErrorKind, Name};
 
@@ -29,6 +30,7 @@ impl Metrics {
         routes(&mut page, &rows(self));
         errors(&mut page, self);
         listeners(&mut page, self);
+        tls(&mut page, self);
         upstreams(&mut page, self);
         limits(&mut page, self);
         aggregates(&mut page, self);
@@ -146,6 +148,28 @@ fn listeners(page: &mut Page, metrics: &Metrics) {
         for (reason, count) in REFUSALS.iter().zip(refusals) {
             page.sample(name, &[labels, ",reason=\"", reason, "\""], count);
         }
+    }
+}
+
+fn tls(page: &mut Page, metrics: &Metrics) {
+    let name = "portcullis_tls_handshakes_total";
+    page.family(name, "counter", "TLS handshakes of clients, by how they ended.");
+    for (listener, numbers) in &held(&metrics.handshakes) {
+        let Some(sums) = numbers.sum() else { continue };
+        for (outcome, count) in HANDSHAKES.iter().zip(sums) {
+            page.sample(name, &[&label("listener", listener), ",outcome=\"", outcome, "\""], count);
+        }
+    }
+    let name = "portcullis_tls_certificate_expiry_timestamp_seconds";
+    page.family(
+        name,
+        "gauge",
+        "Until when a certificate holds that clients are shown, in seconds since 1970.",
+    );
+    for expiry in &*lock(&metrics.certificates) {
+        let labels =
+            format!("{},{}", label("listener", &expiry.listener), label("certificate", &expiry.certificate));
+        page.sample(name, &[&labels], expiry.not_after);
     }
 }
 

@@ -1,6 +1,6 @@
 //! A client that sends exactly the bytes it is told to, and reads answers by their framing.
 
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use super::PATIENCE;
 use super::message::{Cut, Headers, Source};
 
 /// One connection to the gateway.
-pub(crate) struct Client {
-    source: Source<TcpStream>,
+pub(crate) struct Client<S = TcpStream> {
+    source: Source<S>,
 }
 
 /// One final answer.
@@ -70,8 +70,33 @@ impl Client {
         Self { source: Source::new(stream) }
     }
 
-    /// The socket itself, for what has no word here.
-    pub(crate) fn stream(&self) -> &TcpStream {
+    /// Says that nothing more will be sent (FIN), while answers can still be read.
+    pub(crate) fn finish_sending(&self) {
+        let _ = self.source.stream.shutdown(Shutdown::Write);
+    }
+
+    /// Whether bytes have come, or come within `wait`, that nobody has read yet.
+    pub(crate) fn has_bytes(&mut self, wait: Duration) -> bool {
+        self.source.stream.set_read_timeout(Some(wait)).unwrap();
+        let came = !self.source.buffer.is_empty() || self.source.more().is_ok();
+        self.source.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        came
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    /// One on a connection that is there already.
+    pub(crate) fn over(stream: S) -> Self {
+        Self { source: Source::new(stream) }
+    }
+
+    /// The connection itself, without what was read ahead.
+    pub(crate) fn into_stream(self) -> S {
+        self.source.stream
+    }
+
+    /// The connection itself, for what has no word here.
+    pub(crate) fn stream(&self) -> &S {
         &self.source.stream
     }
 
@@ -84,11 +109,6 @@ impl Client {
 
     pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.source.stream.write_all(bytes.as_ref())
-    }
-
-    /// Says that nothing more will be sent (FIN), while answers can still be read.
-    pub(crate) fn finish_sending(&self) {
-        let _ = self.source.stream.shutdown(Shutdown::Write);
     }
 
     /// Sends one request and reads its answer. `Host: gw.test` is added, and a length if there is a body.
@@ -199,14 +219,6 @@ impl Client {
         let mut bytes = Vec::new();
         let _ = self.source.take(length, &mut bytes);
         bytes
-    }
-
-    /// Whether bytes have come, or come within `wait`, that nobody has read yet.
-    pub(crate) fn has_bytes(&mut self, wait: Duration) -> bool {
-        self.source.stream.set_read_timeout(Some(wait)).unwrap();
-        let came = !self.source.buffer.is_empty() || self.source.more().is_ok();
-        self.source.stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        came
     }
 
     fn unread(&self) -> String {

@@ -34,6 +34,7 @@ pub(crate) mod load;
 mod message;
 mod origin;
 pub(crate) mod parts;
+pub(crate) mod pki;
 pub(crate) mod redis;
 pub(crate) mod relay;
 pub(crate) mod tls_origin;
