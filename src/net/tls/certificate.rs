@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use chrono::NaiveDate;
-use rustls::pki_types::SubjectPublicKeyInfoDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, SubjectPublicKeyInfoDer};
 use rustls::sign::CertifiedKey;
 use rustls::{Error, InconsistentKeys};
 use webpki::EndEntityCert;
 
-use super::pem::{self, PemError};
 use super::provider;
 
 /// The shortest RSA key that is taken, in bits.
@@ -64,11 +64,14 @@ impl Pair {
     /// # Errors
     /// What makes them unfit. That they are expired does not.
     pub fn read(certificate: &[u8], key: &[u8]) -> Result<Pair, BadPair> {
-        let chain = pem::certificates(certificate).map_err(|why| bad_pem(Part::Certificate, why))?;
-        let key = pem::private_key(key).map_err(|why| bad_pem(Part::Key, why));
-        // There is at least one.
+        let chain = chain(certificate)?;
         let Some(leaf) = chain.first() else {
-            return Err(bad_pem(Part::Certificate, PemError::NoCertificate));
+            let what = "this file holds no certificate";
+            return Err(BadPair::new(
+                Part::Certificate,
+                what,
+                "it begins with `-----BEGIN CERTIFICATE-----`",
+            ));
         };
         let unreadable = |why: String| {
             let what = format!("the first certificate of this file cannot be read: {why}");
@@ -82,7 +85,7 @@ impl Pair {
             return Err(BadPair::new(Part::Certificate, what, "make a new key, such as ECDSA P-256"));
         }
         let names = parsed.valid_dns_names().map(str::to_ascii_lowercase).collect();
-        let key = provider().key_provider.load_private_key(key?).map_err(|error| {
+        let key = provider().key_provider.load_private_key(private_key(key)?).map_err(|error| {
             let what = format!("this key is of a kind that TLS does not take here: {error}");
             BadPair::new(
                 Part::Key,
@@ -103,20 +106,31 @@ impl Pair {
     }
 }
 
-/// What is wrong with the PEM of a pair, in words for its owner.
-fn bad_pem(part: Part, why: PemError) -> BadPair {
-    let (what, help) = match why {
-        PemError::NoCertificate => {
-            ("this file holds no certificate", "it begins with `-----BEGIN CERTIFICATE-----`")
-        }
-        PemError::NoKey => ("this file holds no private key", "it begins with `-----BEGIN PRIVATE KEY-----`"),
-        PemError::Encrypted => (
-            "this key is encrypted",
-            "decrypt it (`openssl pkey -in KEY -out NEW`) and let only the gateway's user read the file",
-        ),
-        PemError::Broken => ("this file is not as PEM should be", "have it written anew"),
-    };
-    BadPair::new(part, what, help)
+/// The certificates of a PEM file, in its order.
+///
+/// # Errors
+/// One of them is no PEM.
+fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, BadPair> {
+    CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|error| {
+        let what = format!("this file is not as PEM should be: {error}");
+        BadPair::new(Part::Certificate, what, "have it written anew")
+    })
+}
+
+fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, BadPair> {
+    // PKCS #8 says so in its first line, the older form in a header (RFC 1421 section 4.6.1.1).
+    if memchr::memmem::find(pem, b"ENCRYPTED").is_some() {
+        let help =
+            "decrypt it (`openssl pkey -in KEY -out NEW`) and let only the gateway's user read the file";
+        return Err(BadPair::new(Part::Key, "this key is encrypted", help));
+    }
+    PrivateKeyDer::from_pem_slice(pem).map_err(|_| {
+        BadPair::new(
+            Part::Key,
+            "this file holds no private key",
+            "it begins with `-----BEGIN PRIVATE KEY-----`",
+        )
+    })
 }
 
 /// The authorities of a PEM file.
@@ -124,12 +138,13 @@ fn bad_pem(part: Part, why: PemError) -> BadPair {
 /// # Errors
 /// In words: there is none, or one cannot be read.
 pub(super) fn authorities(pem: &[u8]) -> Result<rustls::RootCertStore, String> {
-    let certificates = pem::certificates(pem).map_err(|why| bad_pem(Part::Certificate, why).what)?;
     let mut roots = rustls::RootCertStore::empty();
-    for certificate in certificates {
+    for certificate in CertificateDer::pem_slice_iter(pem) {
+        let certificate =
+            certificate.map_err(|error| format!("this file is not as PEM should be: {error}"))?;
         roots.add(certificate).map_err(|error| format!("a certificate of it cannot be read: {error}"))?;
     }
-    Ok(roots)
+    if roots.is_empty() { Err("this file holds no certificate".to_owned()) } else { Ok(roots) }
 }
 
 /// The next element of DER (X.690 section 8.1): its tag, its content, and what follows.

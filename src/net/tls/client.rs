@@ -12,10 +12,11 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 
+use super::certificate::{self, Pair, authorities};
 use super::failure::{explained, system_roots_failure};
-use super::pem::{PemError, certificates, private_key};
 use super::provider;
 use crate::net::Stream;
 
@@ -52,8 +53,10 @@ pub enum Part {
 pub struct Unusable {
     /// Which.
     pub part: Part,
-    /// Why, in words.
-    pub why: String,
+    /// What is wrong with it.
+    pub what: String,
+    /// What to do about it.
+    pub help: &'static str,
 }
 
 /// The protocol that is spoken inside (ALPN, RFC 7301).
@@ -100,47 +103,36 @@ impl ClientTls {
     /// Every setting that cannot be used.
     pub fn new(settings: ClientSettings<'_>) -> Result<ClientTls, Vec<Unusable>> {
         let mut wrong = Vec::new();
-        let mut note = |part, why: String| wrong.push(Unusable { part, why });
+        let mut note = |part, what: String, help| wrong.push(Unusable { part, what, help });
         let provider = provider();
         let name = settings.server_name.and_then(|name| {
             let read = server_name(name);
             if read.is_none() {
-                note(Part::ServerName, "no certificate can be made for this name".to_owned());
+                let what = "no certificate can be made for this name".to_owned();
+                note(Part::ServerName, what, "write the host that the certificate is for");
             }
             read
         });
-        let verifier = match verifier(settings, &provider) {
-            Ok(verifier) => Some(verifier),
-            Err((part, why)) => {
-                note(part, why);
-                None
-            }
-        };
-        let identity = settings.identity.map(|(certificate, key)| {
-            let certificate =
-                certificates(certificate).map_err(|why| note(Part::Certificate, why.to_string()));
-            let key = private_key(key).map_err(|why| note(Part::Key, why.to_string()));
-            (certificate, key)
+        let verifier = verifier(settings, &provider).map_err(|(part, what, help)| note(part, what, help));
+        let identity = settings.identity.map(|(certificate, key)| Pair::read(certificate, key)).transpose();
+        let identity = identity.map_err(|bad| {
+            let part = match bad.part {
+                certificate::Part::Certificate => Part::Certificate,
+                certificate::Part::Key => Part::Key,
+            };
+            note(part, bad.what, bad.help);
         });
+        let (Ok(verifier), Ok(identity), true) = (verifier, identity, wrong.is_empty()) else {
+            return Err(wrong);
+        };
         let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
-            .map_err(|error| vec![Unusable { part: Part::System, why: error.to_string() }])?;
-        let Some(verifier) = verifier else { return Err(wrong) };
+            .map_err(|error| vec![Unusable { part: Part::System, what: error.to_string(), help: "" }])?;
         let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
         let config = match identity {
             None => builder.with_no_client_auth(),
-            Some((Ok(chain), Ok(key))) => match builder.with_client_auth_cert(chain, key) {
-                Ok(config) => config,
-                Err(error) => {
-                    wrong.push(unusable_identity(&error));
-                    return Err(wrong);
-                }
-            },
-            Some(_) => return Err(wrong),
+            Some(pair) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair.certified))),
         };
-        if !wrong.is_empty() {
-            return Err(wrong);
-        }
         let speaking = |protocol: &[u8]| {
             let mut config = config.clone();
             config.alpn_protocols = vec![protocol.to_vec()];
@@ -194,31 +186,28 @@ fn server_name(host: &str) -> Option<ServerName<'static>> {
     ServerName::try_from(host.to_owned()).ok()
 }
 
-/// What judges the certificates of a service.
+/// What judges the certificates of a service; else what is wrong, and what to do about it.
 fn verifier(
     settings: ClientSettings<'_>,
     provider: &Arc<CryptoProvider>,
-) -> Result<Arc<dyn ServerCertVerifier>, (Part, String)> {
+) -> Result<Arc<dyn ServerCertVerifier>, (Part, String, &'static str)> {
     if settings.unverified {
         return Ok(Arc::new(Unverified(Arc::clone(provider))));
     }
     let roots = match settings.ca {
-        Some(pem) => own_roots(pem).map_err(|why| (Part::Ca, why))?,
-        None => system_roots().map_err(|why| (Part::System, why))?,
+        Some(pem) => authorities(pem).map_err(|what| {
+            (Part::Ca, what, "write the file of the CA that signs the services' certificates")
+        })?,
+        None => system_roots().map_err(|why| {
+            let help = "name the CA in `tls.ca`, or install the CAs of the system (`ca-certificates`)";
+            (Part::System, format!("nobody is trusted to certify this service: {why}"), help)
+        })?,
     };
     let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
     match built {
         Ok(verifier) => Ok(verifier),
-        Err(error) => Err((Part::Ca, error.to_string())),
+        Err(error) => Err((Part::Ca, error.to_string(), "write another file")),
     }
-}
-
-fn own_roots(pem: &[u8]) -> Result<RootCertStore, String> {
-    let mut roots = RootCertStore::empty();
-    for (at, certificate) in certificates(pem).map_err(|why| why.to_string())?.into_iter().enumerate() {
-        roots.add(certificate).map_err(|error| format!("certificate {} of it is broken: {error}", at + 1))?;
-    }
-    Ok(roots)
 }
 
 /// The certificates that the system trusts: those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, or of its own store.
@@ -228,19 +217,6 @@ fn system_roots() -> Result<RootCertStore, String> {
     // Stores hold some that no verifier can read, and need not hold any that matters here.
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() { Err(system_roots_failure(found.errors.first())) } else { Ok(roots) }
-}
-
-/// What is wrong with a certificate and a key that can be read.
-fn unusable_identity(error: &Error) -> Unusable {
-    match error {
-        Error::InconsistentKeys(_) => {
-            Unusable { part: Part::Key, why: "it is not the key of `certificate`".to_owned() }
-        }
-        Error::InvalidCertificate(_) => {
-            Unusable { part: Part::Certificate, why: PemError::Broken.to_string() }
-        }
-        other => Unusable { part: Part::Key, why: format!("it cannot be used: {other}") },
-    }
 }
 
 /// Takes every certificate. That the service has its key is still verified.

@@ -2,15 +2,14 @@
 //!
 //! Start with `session.rs`: it drives the engine, rustls, over a socket, and keeps what a [`super::Stream`] promises.
 //! `handshake.rs` makes a session of a socket, `error.rs` says why it could not. What a server shows is read in
-//! `certificate.rs` and compiled in `serving.rs`. `client.rs` holds what services are spoken to with, `failure.rs` says in
-//! words why one could not be.
+//! `certificate.rs` and compiled in `serving.rs`. `client.rs` holds what services are spoken to with, `failure.rs` says
+//! in words why one could not be.
 
 pub mod certificate;
 pub mod client;
 pub mod error;
 mod failure;
 pub(super) mod handshake;
-pub mod pem;
 pub mod serving;
 pub(super) mod session;
 mod socket;

@@ -41,27 +41,16 @@ pub(super) fn client(
     let made = match made {
         Ok(made) => made,
         Err(wrong) => {
-            for Unusable { part, why } in wrong {
+            for Unusable { part, what, help } in wrong {
                 let identity = tls.identity.as_ref();
-                let (span, what) = match part {
-                    Part::Ca => (tls.ca.as_ref().map(|ca| ca.path.span), "this CA cannot be used"),
-                    Part::Certificate => {
-                        (identity.map(|(one, _)| one.path.span), "this certificate cannot be used")
-                    }
-                    Part::Key => (identity.map(|(_, key)| key.path.span), "this key cannot be used"),
-                    Part::ServerName => {
-                        (tls.server_name.as_ref().map(|name| name.span), "this name cannot be used")
-                    }
-                    Part::System => (None, "nobody is trusted to certify this service"),
+                let span = match part {
+                    Part::Ca => tls.ca.as_ref().map(|ca| ca.path.span),
+                    Part::Certificate => identity.map(|(certificate, _)| certificate.path.span),
+                    Part::Key => identity.map(|(_, key)| key.path.span),
+                    Part::ServerName => tls.server_name.as_ref().map(|name| name.span),
+                    Part::System => None,
                 };
-                let help = match part {
-                    Part::System => {
-                        "name the CA in `tls.ca`, or install the CAs of the system (`ca-certificates`)"
-                    }
-                    Part::ServerName => "write the host that the certificate is for",
-                    _ => "write the path of another PEM file",
-                };
-                add(span, format!("{what}: {why}"), help);
+                add(span, what, help);
             }
             return None;
         }
