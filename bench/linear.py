@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What hostile but valid requests cost beside plain ones of as many bytes: CPU of the gateway for each, and its ratio.
+"""What hostile but valid requests cost in comparison with plain ones of as many bytes: CPU of the gateway for each, and its ratio.
 
 Each pair is asked in turns over one connection. `--instructions` counts user-space instructions under callgrind instead,
 which no other work on the machine disturbs. Exit code: 0 within the budget, 1 above it.

@@ -46,7 +46,7 @@ fn write(registry: &Registry, page: &mut String) -> std::fmt::Result {
     let Some(link) = registry.link() else { return Ok(()) };
     family(page, "portcullis_redis_up", "gauge", "Whether Redis answers.");
     writeln!(page, "portcullis_redis_up {}", u8::from(link.state == State::Up))?;
-    family(page, "portcullis_redis_replicas", "gauge", "Replicas of the gate that were seen last.");
+    family(page, "portcullis_redis_replicas", "gauge", "Replicas of the gateway that were seen last.");
     writeln!(page, "portcullis_redis_replicas {}", link.replicas)?;
     family(page, "portcullis_redis_trips_total", "counter", "Questions to Redis.");
     writeln!(page, "portcullis_redis_trips_total {}", link.trips)?;

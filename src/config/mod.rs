@@ -66,7 +66,7 @@ pub use open::{Loaded, load, load_text};
 pub use overload::Overload;
 pub use path_rules::PathRules;
 pub use pattern::{BadKey, Pattern, RouteKey, Segment, parse as parse_route_key};
-pub use pem::{PemFile, Secret};
+pub use pem::{PemFile, Secret, bytes as pem_bytes};
 pub use policies::{INHERITING, Policies, Policy, Vocabulary};
 pub use redis::{Node as RedisNode, Redis, Tls as RedisTls};
 pub use regex::{BadRegex, bytes_regex, regex};

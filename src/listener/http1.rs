@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use http::{Method, Version};
 
 use crate::exchange::target::authority_of;
-use crate::exchange::{Body, Error, ErrorKind, Frame, HeaderId, Headers, Response, Tunnel};
+use crate::exchange::{Body, Error, ErrorKind, Frame, HeaderId, Headers, Response};
 use crate::http1::{ConnectionLine, Framing, HeadError, RequestHead, encode, parse_request};
 use crate::pipeline::{Arrived, Core, Walk};
 use crate::runtime::clock;
@@ -45,14 +45,13 @@ enum Next {
     /// Close, but let the client read the answer first.
     Linger(Linger),
     /// It carries HTTP no more: the 101, and the tunnel. Boxed, as the others are small.
-    Switch(Box<(Response, Box<Tunnel>)>),
+    Switch(Box<Switched>),
 }
 
 /// What became of a connection that was busy.
 enum Left {
     /// No further request came for a while after the last answer, which was then.
     Rest(Instant),
-    Tunnel(Box<Switched>),
     End,
 }
 
@@ -71,7 +70,6 @@ impl Connection {
             // Boxed, so that a connection at rest takes little memory; once for many requests.
             let answered = match Box::pin(self.serve_busy(times)).await {
                 Left::Rest(answered) => answered,
-                Left::Tunnel(switched) => return Box::pin(switched.serve(&self.wire, &self.core)).await,
                 Left::End => return,
             };
             self.wire.release();
@@ -115,8 +113,9 @@ impl Connection {
                     let mut walk = self.admit(&pinned, head, lent, first_byte);
                     match self.exchange(&mut walk, peer, &pinned.plan.limits).await {
                         Next::Switch(switch) => {
-                            let (head, tunnel) = *switch;
-                            return Left::Tunnel(Box::new(Switched { walk, head, tunnel }));
+                            // Where it is: a walk that could leave its place would cost every request.
+                            Box::pin(switch.serve(&mut walk, &self.wire, &self.core)).await;
+                            return Left::End;
                         }
                         next => next,
                     }
@@ -260,10 +259,9 @@ impl Connection {
         // and thrown away (RFC 9110 section 9.3.6).
         self.wire.body_done.set(framing == Framing::None && head.method != Method::CONNECT);
         self.wire.owes_continue.set(head.expect_continue && framing != Framing::None);
-        if framing != Framing::None {
-            let through_proxy = PROXIES.iter().any(|line| head.headers.has_id(*line));
-            self.wire.through_proxy.set(through_proxy);
-        }
+        // Of this request: an earlier one of the connection says nothing of it.
+        let through_proxy = framing != Framing::None && PROXIES.iter().any(|line| head.headers.has_id(*line));
+        self.wire.through_proxy.set(through_proxy);
         let body = match framing {
             Framing::None => Body::Empty,
             framing => {
@@ -303,7 +301,7 @@ impl Connection {
         if matches!(answer.body, Body::Tunnel(_))
             && let Body::Tunnel(tunnel) = answer.body.take()
         {
-            return Next::Switch(Box::new((answer, tunnel)));
+            return Next::Switch(Box::new(Switched { head: answer, tunnel }));
         }
         self.answer(walk, answer, peer, limits).await
     }

@@ -56,7 +56,7 @@ pub struct Secure {
     pub handshakes: Arc<Handshakes>,
     /// The numbers of those of this listener.
     pub metrics: Arc<HandshakeMetrics>,
-    /// Where failures are told, at the level debug.
+    /// Where failures are logged, at the level debug.
     pub log: Arc<OperatorLog>,
 }
 

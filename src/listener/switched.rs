@@ -18,7 +18,6 @@ use super::wire::Wire;
 
 /// An exchange that goes on as a tunnel.
 pub(super) struct Switched {
-    pub(super) walk: Walk,
     /// The 101 without its tunnel.
     pub(super) head: Response,
     pub(super) tunnel: Box<Tunnel>,
@@ -26,18 +25,18 @@ pub(super) struct Switched {
 
 impl Switched {
     /// Serves it to its end.
-    pub(super) async fn serve(mut self, wire: &Wire, core: &Core) {
-        let limits = *self.walk.limits();
+    pub(super) async fn serve(self: Box<Self>, walk: &mut Walk, wire: &Wire, core: &Core) {
+        let limits = *walk.limits();
         let Response { status, headers, .. } = self.head;
         encode::response_head(wire.out().small(), status, &headers, Framing::None, ConnectionLine::None);
         drop(headers);
         // Before the client can know of it: what it asks for next finds the place free.
-        self.walk.switched();
+        walk.switched();
         let mut pump = Pump::new(wire, Framing::None);
         let sent = poll_fn(|cx| pump.poll(&mut Body::Empty, &limits, cx)).await;
         if let Err(error) = sent {
-            self.walk.broke(&error);
-            self.walk.tunnel_ended(Ended { by: EndedBy::Client, how: "reset" });
+            walk.broke(&error);
+            walk.tunnel_ended(Ended { by: EndedBy::Client, how: "reset" });
             return;
         }
         // Until an end of it is said, its end is a reset: neither side then takes what it got for all there was.
@@ -48,7 +47,6 @@ impl Switched {
         wire.release();
         let bounds = Bounds { idle, until: total.map(|total| clock::now() + total) };
         let mut relay = Relay::new([ahead, early], websocket, bounds);
-        let walk = &mut self.walk;
         let ended = poll_fn(|cx| {
             let mut with = Moment {
                 client: &mut ClientSide(wire),

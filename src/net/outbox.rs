@@ -94,7 +94,25 @@ impl Outbox {
     /// # Errors
     /// The socket's own; `WriteZero` where it takes no more.
     pub fn poll_flush(&mut self, stream: &mut Stream, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = self.poll_pass(stream, cx);
+        let mut flushed = self.poll_pass(stream, cx);
+        if stream.holds_back() {
+            flushed = self.poll_held_back(flushed, stream, cx);
+        }
+        flushed
+    }
+
+    /// What the connection has taken may wait in it.
+    #[cold]
+    fn poll_held_back(
+        &mut self,
+        passed: Poll<io::Result<()>>,
+        stream: &mut Stream,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
+        let flushed = match passed {
+            Poll::Ready(Ok(())) => Pin::new(&mut *stream).poll_flush(cx),
+            passed => passed,
+        };
         self.unsent = if flushed.is_pending() { stream.unsent() } else { 0 };
         flushed
     }
@@ -121,7 +139,7 @@ impl Outbox {
         }
         self.small.clear();
         self.at = 0;
-        Pin::new(stream).poll_flush(cx)
+        Poll::Ready(Ok(()))
     }
 
     fn advance(&mut self, mut wrote: usize) {

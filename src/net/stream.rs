@@ -73,7 +73,7 @@ impl Stream {
     /// all. It has no deadline of its own. Only for a socket.
     ///
     /// # Errors
-    /// Why the handshake came to nothing; the client has been told.
+    /// Why the handshake came to nothing; the client has been sent an alert.
     pub async fn accept_tls(
         self,
         choose: impl FnOnce(&ClientHello<'_>) -> Option<Arc<ServerConfig>>,
@@ -210,6 +210,12 @@ impl Stream {
             Kind::Tls(session) => session.borrow_mut().was_cut_off(),
             Kind::Tcp(_) | Kind::Memory(_) => false,
         }
+    }
+
+    /// Whether bytes that count as written may wait until the socket takes more.
+    #[inline]
+    pub fn holds_back(&self) -> bool {
+        matches!(self.0, Kind::Tls(_))
     }
 
     /// How many bytes that count as written wait until the socket takes more: [`AsyncWrite::poll_flush`] waits for them.

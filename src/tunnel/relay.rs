@@ -11,7 +11,7 @@ use crate::exchange::{Channel, Ended, EndedBy};
 use crate::net::ReadBuffer;
 use crate::runtime::{clock, random};
 
-/// A side that was told goodbye has this long to answer it, and the client of a WebSocket whose service has gone may pause
+/// A side that was sent a Close frame has this long to answer it, and the client of a WebSocket whose service has gone may pause
 /// for so long.
 const PARTING: Duration = Duration::from_secs(2);
 
@@ -52,6 +52,8 @@ pub struct Relay {
     leaves: bool,
     /// When it is over, whatever is still under way.
     over: Option<Instant>,
+    /// When the service ended its side.
+    down_ended: Option<Instant>,
 }
 
 impl Relay {
@@ -67,6 +69,7 @@ impl Relay {
             ended: None,
             leaves: false,
             over: None,
+            down_ended: None,
         }
     }
 
@@ -93,6 +96,9 @@ impl Relay {
                 self.last = clock::now();
             }
             self.note();
+            if self.down.is_ended() {
+                self.down_ended.get_or_insert_with(clock::now);
+            }
             match (up, down) {
                 // What breaks one direction ends both: neither side learns otherwise that it is not whole.
                 (Poll::Ready(Err(broken)), _) => return Poll::Ready(self.broke(broken, EndedBy::Client)),
@@ -105,7 +111,7 @@ impl Relay {
             ready!(timer(at, cx));
             match why {
                 "over" => {
-                    // Both were told; what one of them still sends is of no interest.
+                    // Both have been sent a Close frame; what one of them still sends is of no interest.
                     for side in [&mut *with.client, &mut *with.service] {
                         let _ = Pin::new(side).poll_shutdown(cx);
                     }
@@ -142,7 +148,7 @@ impl Relay {
         self.ended = Some(Ended { by, how: "close" });
     }
 
-    /// Sides that were told goodbye by the gateway are not waited for as long as `idle`.
+    /// Sides that the gateway has sent a Close frame are not waited for as long as `idle`.
     fn bound_the_end(&mut self) {
         if self.over.is_none() && self.leaves && self.up.is_parted() && self.down.is_parted() {
             self.over = Some(clock::now() + PARTING);
@@ -153,7 +159,8 @@ impl Relay {
     fn deadline(&self) -> (Instant, &'static str) {
         let idle = (self.last + self.bounds.idle, "idle");
         // A WebSocket whose service has ended its side has nothing more to say to its client, which has to end its own.
-        let gone = (self.websocket && self.down.is_ended()).then(|| (self.last + PARTING, "over"));
+        let gone = self.down_ended.filter(|_| self.websocket);
+        let gone = gone.map(|ended| (self.last.max(ended) + PARTING, "over"));
         let until = self.bounds.until.map(|until| (until, "total"));
         match self.over {
             Some(over) => (over, "over"),

@@ -138,7 +138,7 @@ fn a_tunnel_without_bytes_ends_after_its_time() {
             ),
         );
         let how = if timeouts.starts_with("tunnel:") { "total" } else { "idle" };
-        // Whoever can be told is told.
+        // Each side that still reads gets a Close frame.
         let mut client = open(gateway.address(), "/ws/x");
         assert_eq!(client.hear(), Some((CLOSE, code(1001))));
         client.say(CLOSE, code(1001));
@@ -290,7 +290,7 @@ fn a_close_that_is_under_way_is_not_said_twice() {
     client.say(CLOSE, code(4000));
     until("the service has it", || origin.raw(0).len() > 200);
     process.signal("TERM");
-    // The service has been told by its client, and the client is told by the gateway.
+    // The service has the Close frame of its client, and the client one of the gateway.
     assert_eq!(client.hear(), Some((CLOSE, code(1001))));
     gate.open();
     assert!(process.wait_exit().success());

@@ -43,7 +43,7 @@ pub struct BadPair {
     pub part: Part,
     /// What it is.
     pub what: String,
-    /// What mends it.
+    /// What corrects it.
     pub help: &'static str,
 }
 
@@ -119,7 +119,8 @@ fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, BadPair> {
 
 fn private_key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, BadPair> {
     // PKCS #8 says so in its first line, the older form in a header (RFC 1421 section 4.6.1.1).
-    if memchr::memmem::find(pem, b"ENCRYPTED").is_some() {
+    let holds = |text: &[u8]| memchr::memmem::find(pem, text).is_some();
+    if holds(b"BEGIN ENCRYPTED PRIVATE KEY") || holds(b"4,ENCRYPTED") {
         let help =
             "decrypt it (`openssl pkey -in KEY -out NEW`) and let only the gateway's user read the file";
         return Err(BadPair::new(Part::Key, "this key is encrypted", help));

@@ -25,7 +25,7 @@ const HANDSHAKE: u8 = 22;
 /// Takes a client in. `choose` is given its first message and says how to go on with it, if at all.
 ///
 /// # Errors
-/// Why the handshake came to nothing; the client has been told, as far as its socket took it.
+/// Why the handshake came to nothing; the client has been sent an alert, as far as its socket took it.
 pub(in crate::net) async fn accept(
     mut socket: TcpStream,
     choose: impl FnOnce(&ClientHello<'_>) -> Option<Arc<ServerConfig>>,

@@ -24,6 +24,8 @@ pub struct Terms {
     pub certificates: Vec<PathBuf>,
     /// Which clients are known.
     pub client: Option<ClientTerms>,
+    /// Whether no older version than TLS 1.3 is spoken.
+    pub only_13: bool,
 }
 
 /// Which clients are known.
@@ -131,7 +133,7 @@ impl ByName {
 impl ResolvesServerCert for ByName {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let named = hello.server_name().and_then(|name| self.named(name)).unwrap_or(&[0]);
-        // A name may have an RSA certificate for old clients beside one that is cheaper to use.
+        // A name may have an RSA certificate for old clients and one that is cheaper to use.
         let fits = |at: &&usize| self.certified[**at].key.choose_scheme(hello.signature_schemes()).is_some();
         let chosen = named.iter().find(fits).or(named.first())?;
         self.certified.get(*chosen).cloned()

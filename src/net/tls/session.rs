@@ -23,6 +23,9 @@ use crate::net::facts::TlsFacts;
 /// Room for two of the largest records that TLS 1.3 knows (RFC 8446 section 5.2).
 const ROOM: usize = 2 * (5 + 16 * 1024 + 256);
 
+/// How often a resting connection is read to find out whether it is quiet.
+const QUIET_READS: usize = 4;
+
 /// What is read while nobody waits: session tickets, mostly.
 const LOOK: usize = 2 * 1024;
 
@@ -132,7 +135,7 @@ impl Session {
     /// are written, or as soon as the client is waited for.
     ///
     /// # Errors
-    /// Why they have not; the other end has been told, as far as the socket took it.
+    /// Why they have not; the other end has been sent an alert, as far as the socket took it.
     pub(super) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), HandshakeError>> {
         loop {
             if let Some(error) = self.broken.clone() {
@@ -194,7 +197,8 @@ impl Session {
     /// Whether there is nothing to read, neither bytes nor the end. What the engine takes for itself is not counted.
     #[inline(never)]
     pub(in crate::net) fn is_quiet(&mut self) -> bool {
-        loop {
+        // Who sends more records without content than that is not quiet.
+        for _ in 0..QUIET_READS {
             if !self.sealed.is_empty() {
                 self.open_sealed(&mut Nothing);
             }
@@ -208,6 +212,7 @@ impl Session {
                 Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
             };
         }
+        false
     }
 
     /// Whether the connection has failed, found without reading from it.

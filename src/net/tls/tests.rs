@@ -281,7 +281,7 @@ fn an_end_that_is_to_be_a_reset_says_no_goodbye() {
 }
 
 #[test]
-fn what_is_no_tls_or_ends_early_is_told_apart() {
+fn what_is_no_tls_and_what_ends_early_differ() {
     in_runtime(async {
         let failed = async |says: &[u8]| {
             let (mut near, far) = sockets();
@@ -354,7 +354,7 @@ fn a_forged_record_ends_the_connection_behind_what_was_good() {
         let error = server.read_u8().await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidData);
         assert!(server.has_failed() && !server.is_quiet());
-        assert!(client.join().unwrap().is_err(), "the client is told");
+        assert!(client.join().unwrap().is_err(), "the client gets an alert");
     });
 }
 

@@ -1,18 +1,15 @@
 //! `tls` of a listener: its files are read, and judged against those that are in use.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use crate::config::{
     CertificateFiles, ClientCertificates, Diagnostic, Diagnostics, Listener, Span, Spanned, TlsVersion,
+    pem_bytes,
 };
 use crate::net::tls::{ClientTerms, Pair, Part, Serving, Terms, Tickets};
 use crate::runtime::clock;
 use crate::snapshot::tls::{ListenerTls, Shown};
-
-/// No more is read of a file.
-const LARGEST: u64 = 1 << 20;
 
 /// Reads what `tls` of a listener names. `before` is what the listener shows now: where a file has been replaced by one
 /// that is of no use, what it held goes on, and a warning says so.
@@ -43,6 +40,7 @@ pub(super) fn compile(
         listener: listener.name.value.to_string(),
         certificates: shown.iter().map(|shown| shown.certificate.clone()).collect(),
         client,
+        only_13,
     };
     let client_ca = written.client.as_ref().map(|client| client.ca.value.clone());
     Some(Arc::new(ListenerTls { config, terms: Arc::new(terms), shown, client_ca, tickets }))
@@ -101,8 +99,9 @@ fn pair(
     certificate: &Spanned<std::path::PathBuf>,
     key: &Spanned<std::path::PathBuf>,
 ) -> Result<Pair, (Span, String, &'static str)> {
-    let read =
-        |file: &Spanned<std::path::PathBuf>| read(&file.value).map_err(|what| (file.span, what, READABLE));
+    let read = |file: &Spanned<std::path::PathBuf>| {
+        pem_bytes(&file.value).map_err(|what| (file.span, what, READABLE))
+    };
     let (chain, secret) = (read(certificate), read(key));
     Pair::read(&chain?, &secret?).map_err(|bad| {
         let span = if bad.part == Part::Key { key.span } else { certificate.span };
@@ -117,7 +116,7 @@ fn clients(
     out: &Diagnostics,
 ) -> Option<ClientTerms> {
     let ClientCertificates { ca, required } = written;
-    match read(&ca.value).and_then(|pem| ClientTerms::read(pem, *required)) {
+    match pem_bytes(&ca.value).and_then(|pem| ClientTerms::read(pem, *required)) {
         Ok(terms) => Some(terms),
         Err(what) => {
             let same = before.filter(|before| before.client_ca.as_ref() == Some(&ca.value));
@@ -133,16 +132,6 @@ fn clients(
 }
 
 const READABLE: &str = "name a PEM file that the gateway may read; paths start at the file that names them";
-
-fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let failed = |error: std::io::Error| format!("this file cannot be read: {error}");
-    let length = std::fs::metadata(path).map_err(failed)?.len();
-    if length > LARGEST {
-        return Err("this file is too large for certificates: more than 1 MiB".to_owned());
-    }
-    let bytes = std::fs::read(path).map_err(failed)?;
-    if bytes.is_empty() { Err("this file is empty".to_owned()) } else { Ok(bytes) }
-}
 
 /// In seconds since 1970.
 fn now() -> i64 {

@@ -137,7 +137,7 @@ impl RouteMetrics {
         cells.bytes_out.add(bytes_out);
     }
 
-    /// A request has become a tunnel; its own numbers have been told by [`RouteMetrics::finished`].
+    /// A request has become a tunnel; its own numbers have been counted by [`RouteMetrics::finished`].
     pub fn tunnel_opened(&self, core: CoreId) {
         if let Some(cells) = self.0.get(core) {
             cells.tunnels.add(1);

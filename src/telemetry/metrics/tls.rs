@@ -5,7 +5,7 @@ use std::path::Path;
 use super::cells::{Count, PerCore};
 use crate::exchange::{CoreId, Name};
 
-/// How a handshake ended, as the label `outcome` tells it: the first two came to a connection.
+/// How a handshake ended, as in the label `outcome`: the first two came to a connection.
 pub const HANDSHAKES: [&str; 11] = [
     "full",
     "resumed",
@@ -61,7 +61,7 @@ impl HandshakeMetrics {
 pub struct Expiry {
     /// The listener that shows it.
     pub listener: Name,
-    /// Its file, as the label `certificate` tells it.
+    /// Its file, as in the label `certificate`.
     pub certificate: String,
     /// In seconds since 1970.
     pub not_after: i64,

@@ -35,7 +35,7 @@ pub enum Kind {
     Http(HttpProbe),
     /// Whether a connection opens, its TLS handshake included.
     Tcp,
-    /// `grpc.health.v1.Health/Check` over HTTP/2 without TLS.
+    /// `grpc.health.v1.Health/Check` over HTTP/2, with TLS where the upstream has it.
     Grpc {
         /// The service that is asked about; empty for the server as a whole.
         service: String,

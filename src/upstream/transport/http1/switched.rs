@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -35,7 +35,13 @@ impl AsyncRead for Switched {
         cx: &mut Context<'_>,
         room: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, room)
+        let before = room.filled().len();
+        ready!(Pin::new(&mut self.0).poll_read(cx, room))?;
+        // An end that nobody has vouched for is no end (RFC 8446 section 6.1).
+        if room.filled().len() == before && room.remaining() > 0 && self.0.was_cut_off() {
+            return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
