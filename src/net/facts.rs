@@ -21,6 +21,8 @@ pub struct Facts {
 pub struct TlsFacts {
     /// The name that the client asked for (SNI, RFC 6066 section 3), in lower case.
     pub server_name: Option<Box<str>>,
+    /// Whether it agreed on TLS 1.3, and not on an older version.
+    pub is_13: bool,
     /// The protocol that both ends chose (ALPN, RFC 7301).
     pub alpn: Option<Box<[u8]>>,
     /// The client's own certificate in DER, where it was asked for and verified.

@@ -34,13 +34,13 @@ pub struct Shown {
 
 impl ListenerTls {
     /// Whether a request that came in over a TLS connection may be served here. It may not where the handshake was made
-    /// for another listener of the address that shows other certificates, knows other clients or speaks older versions
-    /// (RFC 9110 section 7.4). A client that has named no host has not been promised one: its certificates do not count.
+    /// for another listener of the address that shows other certificates, knows other clients, or agreed on a version that is
+    /// too old here (RFC 9110 section 7.4). A client that has named no host has not been promised one: its certificates do not count.
     pub fn takes(&self, connection: &TlsFacts) -> bool {
         let (mine, Some(theirs)) = (&self.terms, &connection.terms) else { return true };
         mine.listener == theirs.listener
             || (mine.client == theirs.client
-                && mine.only_13 == theirs.only_13
+                && (connection.is_13 || !mine.only_13)
                 && (connection.server_name.is_none() || mine.certificates == theirs.certificates))
     }
 }

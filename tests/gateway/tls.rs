@@ -216,15 +216,16 @@ fn a_client_comes_back_by_its_ticket() {
     assert_eq!(handshakes(&gateway, "full"), 2);
 }
 
-/// Three listeners on one address: two certificates, and one that knows its clients.
+/// Listeners on one address: two certificates, one that knows its clients, and one that speaks no TLS 1.2.
 fn three(pki: &Pki, address: SocketAddr) -> String {
     let dir = pki.dir();
     let tls =
         |name: &str| format!("certificates: [{{ certificate: {dir}/{name}.pem, key: {dir}/{name}.key }}]");
     format!(
-        "listeners:\n  a: {{ listen: '{address}', hosts: [a.test], tls: {{ {} }} }}\n  b: {{ listen: '{address}', hosts: [b.test], tls: {{ {} }} }}\n  c: {{ listen: '{address}', hosts: [c.test], tls: {{ {}, client_ca: {dir}/ca.pem }} }}\nroutes: {{ /: {{ respond: {{ body: {{ is: '{{listener}}' }} }} }} }}\n",
+        "listeners:\n  a: {{ listen: '{address}', hosts: [a.test], tls: {{ {} }} }}\n  b: {{ listen: '{address}', hosts: [b.test], tls: {{ {} }} }}\n  c: {{ listen: '{address}', hosts: [c.test], tls: {{ {}, client_ca: {dir}/ca.pem }} }}\n  d: {{ listen: '{address}', hosts: [d.test], tls: {{ {}, min: tls1.3 }} }}\nroutes: {{ /: {{ respond: {{ body: {{ is: '{{listener}}' }} }} }} }}\n",
         tls("web"),
         tls("other"),
+        tls("web"),
         tls("web"),
     )
 }
@@ -248,6 +249,15 @@ fn a_request_for_a_host_with_other_terms_is_misdirected() {
     assert_eq!(is(ask(&mut client, "a.test")), "a");
     assert_eq!(is(ask(&mut client, "b.test")), "b");
     assert_eq!(ask(&mut client, "c.test").problem(421), "misdirected request");
+    let mut client = connect(address, "a.test", &any).unwrap();
+    assert_eq!(is(ask(&mut client, "d.test")), "d", "the version is new enough, the certificate the same");
+    // An older version is no way round the one that a host asks for.
+    let old = Arc::new(taking_any(&[&rustls::version::TLS12]));
+    for name in ["a.test", "127.0.0.1"] {
+        let mut client = connect(address, name, &old).unwrap();
+        assert_eq!(is(ask(&mut client, "a.test")), "a");
+        assert_eq!(ask(&mut client, "d.test").problem(421), "misdirected request");
+    }
     // Who has proven who he is may not pass for nobody, either.
     pki.issue("me", "DNS:me.test");
     let known = Arc::new(pki.trusting(Some("me")));

@@ -406,6 +406,17 @@ fn what_follows_a_refused_connect_is_no_request() {
         assert!(client.closed(), "{target}");
     }
     assert_eq!(origin.count(), 0);
+    // Nor behind the upload of a proxy on the same connection.
+    let mut client = gateway.client();
+    client.send("POST /x HTTP/1.1\r\nHost: gw.test\r\nVia: 1.1 front\r\nContent-Length: 2\r\n\r\nab");
+    assert_eq!(client.read().status, 200);
+    client
+        .send("CONNECT /x HTTP/1.1\r\nHost: gw.test\r\n\r\nGET /smuggled HTTP/1.1\r\nHost: gw.test\r\n\r\n");
+    let answer = client.read();
+    assert!([400, 405].contains(&answer.status));
+    client.finish_sending();
+    assert!(client.closed());
+    assert_eq!(origin.count(), 1);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
-use rustls::{Connection, Error, HandshakeKind};
+use rustls::{Connection, Error, HandshakeKind, ProtocolVersion};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -120,6 +120,7 @@ impl Session {
         let certificate = self.engine.peer_certificates().and_then(|chain| chain.first());
         TlsFacts {
             server_name: server_name.map(|name| name.to_ascii_lowercase().into()),
+            is_13: self.engine.protocol_version() == Some(ProtocolVersion::TLSv1_3),
             alpn: self.engine.alpn_protocol().map(Into::into),
             certificate: certificate.map(|der| der.as_ref().into()),
             terms: None,
