@@ -64,6 +64,7 @@ impl<'a> Pump<'a> {
     ///
     /// # Errors
     /// What broke it: the service's body, or a client that left or takes nothing more.
+    #[inline(always)]
     pub(super) fn poll(
         &mut self,
         body: &mut Body,

@@ -53,6 +53,7 @@ impl Stream {
     ///
     /// # Errors
     /// The socket's own.
+    #[inline]
     pub fn poll_read_lent(&mut self, buffer: &mut ReadBuffer, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         buffer.poll_fill(Pin::new(self), cx)
     }

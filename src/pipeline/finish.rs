@@ -35,8 +35,7 @@ impl Walk {
         let (core, record) = (self.exchange.core, &self.exchange.record);
         let duration = clock::now().saturating_duration_since(record.started);
         if let Some(rule) = self.rule() {
-            rule.metrics.finished(core, record.status, duration, 0, 0);
-            rule.metrics.tunnel_opened(core);
+            rule.metrics.tunnel_opened(core, record.status, duration);
         }
     }
 

@@ -123,6 +123,7 @@ impl RouteMetrics {
     }
 
     /// A request has ended: its status (0 for none), how long it took, and the bytes of its bodies.
+    #[inline]
     pub fn finished(&self, core: CoreId, status: u16, duration: Duration, bytes_in: u64, bytes_out: u64) {
         let Some(cells) = self.0.get(core) else { return };
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
@@ -138,7 +139,9 @@ impl RouteMetrics {
     }
 
     /// A request has become a tunnel; its own numbers have been counted by [`RouteMetrics::finished`].
-    pub fn tunnel_opened(&self, core: CoreId) {
+    #[cold]
+    pub fn tunnel_opened(&self, core: CoreId, status: u16, duration: Duration) {
+        self.finished(core, status, duration, 0, 0);
         if let Some(cells) = self.0.get(core) {
             cells.tunnels.add(1);
             cells.tunnels_open.add(1);
