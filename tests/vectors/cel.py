@@ -75,6 +75,8 @@ DURATIONS = [
 ZONES = ["", "'UTC'", "'America/New_York'", "'Asia/Kolkata'", "'+02:00'", "'-08:30'", "'05:30'", "'Europe/Berlin'"]
 FIELDS = ["getFullYear", "getMonth", "getDayOfYear", "getDayOfMonth", "getDate", "getDayOfWeek", "getHours", "getMinutes",
           "getSeconds", "getMilliseconds"]
+# The most loops within each other.
+LOOPS = 3
 TYPES = ["int", "uint", "double", "string", "bytes", "bool", "ints", "strings", "map", "time", "duration"]
 
 
@@ -84,6 +86,7 @@ class Generator:
     def __init__(self, seed):
         self.random = random.Random(seed)
         self.names = []
+        self.deepest = 0
 
     def one(self, items):
         return self.random.choice(items)
@@ -120,6 +123,7 @@ class Generator:
         name = "xyz"[len(self.names) % 3]
         over = self.make(kind, depth)
         self.names.append((name, of))
+        self.deepest = max(self.deepest, len(self.names))
         inner = self.make(body, depth)
         self.names.pop()
         return f"{over}.{macro}({name}, {inner})"
@@ -251,6 +255,7 @@ class Generator:
 
     def whole(self):
         """An expression of a type that JSON can say."""
+        self.deepest = 0
         kind = self.one(TYPES[:9] + ["bool", "string", "int"])
         return self.make(kind, self.random.randint(1, 4))
 
@@ -263,7 +268,8 @@ def vectors(seed, count):
     errors = 0
     while len(seen) < count:
         text = generator.whole()
-        if text in seen or len(text) > 300:
+        # More loops within each other are refused at load, like what is longer than any expression needs to be.
+        if text in seen or len(text) > 300 or generator.deepest > LOOPS:
             continue
         result = came_to(text)
         # What fails has its place, but what evaluates says more.
