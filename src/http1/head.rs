@@ -21,7 +21,7 @@ pub struct RequestHead {
     pub version: Version,
     /// The lines that travel: none about framing, the connection or an expectation, none that Connection names.
     /// HTTP/1.1 has exactly one valid Host, HTTP/1.0 at most one; an empty port has been taken off it. `upgrade` stands
-    /// among them where the client offers protocols that may pass, one line with those ([`upgrade`](super::upgrade)).
+    /// among them where the client offers protocols that may pass, one line with those ([`super::upgrade`]).
     pub headers: Headers,
     /// How the body ends; never [`Framing::UntilClose`].
     pub framing: Framing,

@@ -35,7 +35,7 @@ fn may_pass(protocol: &[u8], method: &Method) -> bool {
 
 /// Whether a service may have switched to these protocols: it names at least one, and none that it was not offered.
 ///
-/// `offered` is the line that [`offer`] has made, `taken` the lines of its 101. A version that only one side names is no
+/// `offered` is the line that `offer` has made, `taken` the lines of its 101. A version that only one side names is no
 /// difference.
 pub fn is_granted<'a>(offered: &[u8], taken: impl Iterator<Item = &'a [u8]>) -> bool {
     let mut some = false;

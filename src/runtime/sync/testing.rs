@@ -94,6 +94,15 @@ pub mod atomic {
                     self.0.fetch_max(value, Ordering::AcqRel)
                 }
 
+                pub fn fetch_update(
+                    &self,
+                    _: Ordering,
+                    _: Ordering,
+                    next: impl FnMut($number) -> Option<$number>,
+                ) -> Result<$number, $number> {
+                    self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, next)
+                }
+
                 pub fn compare_exchange_weak(
                     &self,
                     from: $number,
