@@ -116,6 +116,7 @@ impl Linger {
         is_ending: impl Fn() -> bool,
     ) {
         stream.borrow().finish_writing();
+        stream.borrow().discard_rest();
         let mut timer = Timer::new();
         let read = |cx: &mut Context<'_>| {
             let mut buffer = core.read_buffer.borrow_mut();

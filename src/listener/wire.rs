@@ -224,9 +224,12 @@ impl Wire {
         self.stream.borrow().reset_at_end(reset);
     }
 
-    /// Says that nothing more will be sent, so that the client can read the last answer to its end.
+    /// Says that nothing more will be sent, so that the client can read the last answer to its end. What it still sends is
+    /// thrown away by those who read it.
     pub(super) fn finish_writing(&self) {
-        self.stream.borrow().finish_writing();
+        let stream = self.stream.borrow();
+        stream.finish_writing();
+        stream.discard_rest();
     }
 
     /// Takes the connection apart, for a protocol that reads it in its own way.

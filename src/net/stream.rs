@@ -250,6 +250,14 @@ impl Stream {
         }
     }
 
+    /// What still comes will be thrown away, after [`Stream::finish_writing`]: on a connection with TLS it is not opened
+    /// any more, and reads give it as it is.
+    pub fn discard_rest(&self) {
+        if let Kind::Tls(session) = &self.0 {
+            session.borrow_mut().discard();
+        }
+    }
+
     /// Takes it from its runtime, for another thread.
     ///
     /// # Errors

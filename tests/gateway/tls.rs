@@ -266,6 +266,25 @@ fn a_request_for_a_host_with_other_terms_is_misdirected() {
 }
 
 #[test]
+fn junk_behind_a_refusal_is_thrown_away() {
+    let pki = pki();
+    let gateway = Gateway::start(&[], &one(&pki, "", "routes: { /x: { respond: { body: x } } }"));
+    let any = Arc::new(taking_any(rustls::ALL_VERSIONS));
+    let mut client = connect(gateway.address(), "a.test", &any).unwrap();
+    client.send("PUT /nope HTTP/1.1\r\nHost: a.test\r\nContent-Length: 1000\r\n\r\nabc");
+    assert_eq!(client.read().status, 404);
+    // A record that nobody can open, behind the end that the gateway has announced.
+    let junk = [&[0x17, 3, 3, 0, 64][..], &[7; 64][..]].concat();
+    let mut socket = &client.stream().sock;
+    socket.write_all(&junk).unwrap();
+    socket.shutdown(std::net::Shutdown::Write).unwrap();
+    let ended = socket.read_to_end(&mut Vec::new());
+    assert!(ended.is_ok(), "not reset");
+    assert_eq!(connect(gateway.address(), "a.test", &any).unwrap().get("/x").text(), "x");
+    assert!(!gateway.stderr().contains("panicked"), "{}", gateway.stderr());
+}
+
+#[test]
 fn clients_are_asked_for_a_certificate() {
     let pki = pki();
     pki.issue("me", "DNS:me.test");

@@ -23,6 +23,9 @@ use crate::net::facts::TlsFacts;
 /// Room for two of the largest records that TLS 1.3 knows (RFC 8446 section 5.2).
 const ROOM: usize = 2 * (5 + 16 * 1024 + 256);
 
+/// Room for what is read to be thrown away.
+const DISCARDED: usize = 8 * 1024;
+
 /// How often a resting connection is read to find out whether it is quiet.
 const QUIET_READS: usize = 4;
 
@@ -98,12 +101,14 @@ pub(in crate::net) struct Session {
     ending: Ending,
     /// Whether the end is to show that what was sent is not whole.
     reset: bool,
+    /// Whether what comes is not opened any more.
+    discards: bool,
 }
 
 impl Session {
     /// A connection before its handshake, or in the midst of it; `sealed` was read already and is to be opened first.
     pub(super) fn new(socket: TcpStream, engine: Connection, sealed: Vec<u8>) -> Session {
-        Session { socket, engine, sealed, broken: None, ending: Ending::Open, reset: false }
+        Session { socket, engine, sealed, broken: None, ending: Ending::Open, reset: false, discards: false }
     }
 
     /// The socket below.
@@ -180,6 +185,9 @@ impl Session {
         sink: &mut impl Sink,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
+        if self.discards {
+            return self.poll_discard(sink, cx);
+        }
         let mut taken = self.take(sink);
         loop {
             if taken == 0 && !self.sealed.is_empty() {
@@ -193,6 +201,26 @@ impl Session {
             }
             taken = ready!(self.poll_socket(sink, cx))?;
         }
+    }
+
+    /// What comes from here on is thrown away by those who read it, and not opened: the engine would answer a record
+    /// that it cannot open with an alert, which has no place behind its `close_notify`.
+    pub(in crate::net) fn discard(&mut self) {
+        self.discards = true;
+    }
+
+    /// Reads bytes as they come, for those who throw them away. What is still to be sent leaves meanwhile.
+    #[cold]
+    fn poll_discard(&mut self, sink: &mut impl Sink, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Err(error)) = self.poll_out(cx) {
+            return Poll::Ready(Err(error));
+        }
+        let mut space = [MaybeUninit::uninit(); DISCARDED];
+        let mut room = ReadBuf::uninit(&mut space);
+        ready!(Pin::new(&mut self.socket).poll_read(cx, &mut room))?;
+        let taken = room.filled().len().min(sink.room());
+        sink.put(&room.filled()[..taken]);
+        Poll::Ready(Ok(taken))
     }
 
     /// Whether there is nothing to read, neither bytes nor the end. What the engine takes for itself is not counted.
