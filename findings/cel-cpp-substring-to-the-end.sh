@@ -3,7 +3,7 @@
 #
 # The end of `substring(start, end)` in the strings extension of CEL is exclusive, so the size of the string is the end that
 # takes everything behind the start. cel-expr-python takes that end only where the start is the same, and else fails with
-# INVALID_ARGUMENT, "greater than <string>.size()"; one less is taken. npm @bufbuild/cel 0.4.0 takes it. Whoever writes
+# INVALID_ARGUMENT, "greater than <string>.size()"; one less is taken. npm @bufbuild/cel 0.4.0 takes it. Anybody who writes
 # `s.substring(3, s.size())` has to write `s.substring(3)` to have it run on both.
 #
 # Needs python3 with venv, node and npm. Prints what was seen, and fails where that is no longer so.

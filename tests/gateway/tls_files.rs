@@ -84,11 +84,11 @@ fn files_that_are_of_no_use_are_refused_with_the_reason() {
             "listeners:\n  default:\n    listen: 127.0.0.1:0\n    tls: {{ certificates: [{{ certificate: {dir}/{certificate}, key: {dir}/{key} }}] }}\nroutes: {{ /: {{ respond: {{ body: x }} }} }}\n"
         );
         let done = Gateway::prepare(&[]).run(&["check", "-c", "CONFIG"], &config);
-        let told = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
-        assert_eq!(done.status.code(), Some(1), "{certificate} {key}: {told}");
-        assert!(told.contains(why), "{certificate} {key}: {told}");
+        let said = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
+        assert_eq!(done.status.code(), Some(1), "{certificate} {key}: {said}");
+        assert!(said.contains(why), "{certificate} {key}: {said}");
         let wrong = if why.contains("key") && !why.contains("RSA") { key } else { certificate };
-        assert!(told.contains(wrong), "the file is named: {told}");
+        assert!(said.contains(wrong), "the file is named: {said}");
     }
     let done = Gateway::prepare(&[])
         .run(&["check", "-c", "CONFIG"], &one(&pki, &format!(", client_ca: {dir}/none.pem"), ROUTES));
