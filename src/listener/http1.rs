@@ -48,13 +48,6 @@ enum Next {
     Switch(Box<Switched>),
 }
 
-/// What became of a connection that was busy.
-enum Left {
-    /// No further request came for a while after the last answer, which was then.
-    Rest(Instant),
-    End,
-}
-
 /// A connection whose first bytes spoke HTTP/1.
 pub(super) struct Connection {
     pub(super) wire: Rc<Wire>,
@@ -68,10 +61,7 @@ impl Connection {
         let mut started = Some(Started { first_byte: clock::now(), head_by });
         while let Some(times) = started {
             // Boxed, so that a connection at rest takes little memory; once for many requests.
-            let answered = match Box::pin(self.serve_busy(times)).await {
-                Left::Rest(answered) => answered,
-                Left::End => return,
-            };
+            let Some(answered) = Box::pin(self.serve_busy(times)).await else { return };
             self.wire.release();
             started = match self.rest(answered).await {
                 Rested::Begun(times) => Some(times),
@@ -87,17 +77,18 @@ impl Connection {
         }
     }
 
-    /// Serves requests as long as one follows the other.
+    /// Serves requests as long as one follows the other. Gives the moment of the last answer where none came for a
+    /// while, and nothing where the connection has ended.
     #[allow(clippy::await_holding_invalid_type, reason = "`admit` has used up what is lent before the wait")]
-    async fn serve_busy(&self, started: Started) -> Left {
+    async fn serve_busy(&self, started: Started) -> Option<Instant> {
         let (mut answered, mut until) = (started.first_byte, started.first_byte);
         let mut started = Some(started);
         loop {
-            let Some(bounds) = self.bounds() else { return Left::End };
+            let bounds = self.bounds()?;
             let idle = bounds.idle;
             let warm = self.core.keep_warm();
             if started.is_none() && warm.is_none() {
-                return Left::Rest(answered);
+                return Some(answered);
             }
             let mut awaited = Awaited { bounds, answered, until, started };
             let begun = poll_fn(|cx| self.poll_head(&mut awaited, cx)).await;
@@ -106,7 +97,7 @@ impl Connection {
             let next = match begun {
                 Begun::Head(head, lent) => {
                     // Only now: a reload may have come while nothing was asked, and a silent connection holds no snapshot.
-                    let Some(pinned) = self.watcher.pin() else { return Left::End };
+                    let pinned = self.watcher.pin()?;
                     let pinned = self.chosen(pinned, &head, &lent);
                     let peer = Peer::of(&head);
                     // Made where it stays until its answer is out: it is too large to be moved.
@@ -115,25 +106,25 @@ impl Connection {
                         Next::Switch(switch) => {
                             // Where it is: a walk that could leave its place would cost every request.
                             Box::pin(switch.serve(&mut walk, &self.wire, &self.core)).await;
-                            return Left::End;
+                            return None;
                         }
                         next => next,
                     }
                 }
                 Begun::Broken(error) => {
-                    let Some(pinned) = self.watcher.pin() else { return Left::End };
+                    let pinned = self.watcher.pin()?;
                     self.refuse(pinned, first_byte, error).await
                 }
-                Begun::Silence => return Left::Rest(answered),
-                Begun::Gone => return Left::End,
+                Begun::Silence => return Some(answered),
+                Begun::Gone => return None,
             };
             match next {
                 Next::Request => {}
                 Next::Linger(bounds) => {
                     bounds.discard(&self.wire, &self.core, || self.is_ending()).await;
-                    return Left::End;
+                    return None;
                 }
-                Next::Close | Next::Switch(..) => return Left::End,
+                Next::Close | Next::Switch(..) => return None,
             }
             answered = clock::now();
             until = answered + REST.min(idle);

@@ -1,7 +1,7 @@
 //! The certificates that clients are shown: how long they hold, in the metrics and, in good time, in the log.
 
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use crate::runtime::hash::HashMap;
 use crate::runtime::{clock, time};
@@ -28,7 +28,7 @@ pub(super) async fn watch(live: Arc<Live>, log: Arc<OperatorLog>) {
     let mut warned = Warned::default();
     loop {
         beat.tick().await;
-        let now = clock::wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed());
+        let now = clock::since_epoch().as_secs().cast_signed();
         for warning in warned.look(&expiries(&live.get()), now) {
             log.warn(warning);
         }

@@ -1,7 +1,6 @@
 //! `tls` of a listener: its files are read, and judged against those that are in use.
 
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use crate::config::{
     CertificateFiles, ClientCertificates, Diagnostic, Diagnostics, Listener, Span, Spanned, TlsVersion,
@@ -135,5 +134,5 @@ const READABLE: &str = "name a PEM file that the gateway may read; paths start a
 
 /// In seconds since 1970.
 fn now() -> i64 {
-    clock::wall().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs().cast_signed())
+    clock::since_epoch().as_secs().cast_signed()
 }
