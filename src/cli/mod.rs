@@ -21,7 +21,7 @@ use crate::server::Fault;
 
 use failure::{Failure, exit_code};
 
-/// An API gateway: the one gate in front of a fleet of services.
+/// An API gateway: the single entry point in front of a fleet of services.
 #[derive(Parser)]
 #[command(name = "portcullis", version, arg_required_else_help = true)]
 struct Arguments {
@@ -31,19 +31,19 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serve; reloads when a file changes and on SIGHUP, ends gracefully on SIGTERM and Ctrl-C.
+    /// Start the gateway; it reloads when a file changes and on SIGHUP, and shuts down gracefully on SIGTERM and Ctrl-C.
     Run(run::Arguments),
-    /// Tell everything that is wrong with a configuration.
+    /// Report every error and warning of a configuration, without starting anything.
     Check(check::Arguments),
-    /// List the routes of a configuration with what guards them.
+    /// List the routes of a configuration with their policies.
     Routes(routes::Arguments),
-    /// Tell what a request would meet: route, policies, action. Nothing is sent.
+    /// Show how a request would be handled: route, policies, action. Nothing is sent.
     Explain(explain::Arguments),
     /// Print the JSON Schema of the configuration, for editors.
     Schema,
-    /// Sign a token (JWT, HS256) to try a gateway with.
+    /// Sign a JWT (HS256) for tests.
     Token(token::Arguments),
-    /// Start three small services and a gateway before them, until Ctrl-C.
+    /// Start three small services and a gateway in front of them, until Ctrl-C.
     Demo(demo::Arguments),
 }
 

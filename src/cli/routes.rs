@@ -9,7 +9,7 @@ use crate::admin::routes::listing;
 use crate::server::Source;
 use crate::snapshot::compile::Environment;
 
-use super::arguments::{ConfigPath, Format};
+use super::arguments::{Format, NamedPath};
 use super::explain::unknown_listener;
 use super::failure::Failure;
 use super::output;
@@ -17,17 +17,17 @@ use super::output;
 #[derive(Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    path: ConfigPath,
+    path: NamedPath,
     /// Only the routes of this listener.
     #[arg(long, value_name = "NAME")]
     listener: Option<String>,
-    /// How the routes are written.
+    /// The format of the list.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 }
 
 pub(super) fn routes(arguments: &Arguments) -> Result<(), Failure> {
-    let compiled = Source::Path(arguments.path.config.clone()).compile(None, &Environment::new(1));
+    let compiled = Source::Path(arguments.path.path().to_owned()).compile(None, &Environment::new(1));
     output::diagnostics(&compiled.diagnostics);
     let Some(snapshot) = compiled.snapshot else {
         return Err(if compiled.unreadable { Failure::Unreadable } else { Failure::Configuration });

@@ -9,22 +9,22 @@ use crate::admin;
 use crate::server::{self, Options, Source};
 use crate::telemetry::log::Level;
 
-use super::arguments::{ConfigPath, duration};
+use super::arguments::{NamedPath, duration};
 use super::failure::Failure;
 use super::output;
 
 #[derive(Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
-    path: ConfigPath,
-    /// How long everything is still accepted and served after SIGTERM, while `/readyz` is 503 already. For load
-    /// balancers that need time to notice.
+    path: NamedPath,
+    /// After SIGTERM, keep accepting and serving for this long while `/readyz` answers 503, so that load balancers
+    /// take the instance out of rotation first.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     drain_delay: Duration,
-    /// How long running requests may take once the listeners are closed.
+    /// How long requests in progress may take after the listeners are closed.
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = duration)]
     grace: Duration,
-    /// Also log what is of use only while something is looked for, such as why a `match` cannot be evaluated.
+    /// Also write debug lines, such as why a `match` cannot be evaluated.
     #[arg(long)]
     debug: bool,
 }
@@ -32,7 +32,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: Arguments) -> Result<(), Failure> {
     let log = output::operator_log(if arguments.debug { Level::Debug } else { Level::Info })?;
     let outcome = server::run(Options {
-        source: Source::Path(arguments.path.config),
+        source: Source::Path(arguments.path.path().to_owned()),
         drain_delay: arguments.drain_delay,
         grace: arguments.grace,
         log: Arc::clone(&log),

@@ -1,4 +1,4 @@
-//! `token`: signs a token to try a gateway with. Nobody but an identity provider should sign those that matter.
+//! `token`: signs a token for tests. Tokens of production come from an identity provider.
 
 use std::env::VarError;
 use std::time::Duration;
@@ -23,15 +23,35 @@ pub(super) struct Arguments {
     /// The environment variable that holds the secret.
     #[arg(long, value_name = "NAME")]
     secret_env: String,
-    /// Whom the token is for.
+    /// The subject (`sub`).
     #[arg(long, value_name = "SUBJECT")]
     sub: Option<String>,
-    /// How long it is valid.
+    /// The audience (`aud`); several make an array.
+    #[arg(long, value_name = "AUDIENCE")]
+    aud: Vec<String>,
+    /// The issuer (`iss`).
+    #[arg(long, value_name = "ISSUER")]
+    iss: Option<String>,
+    /// The lifetime of the token.
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = duration)]
     ttl: Duration,
-    /// A further claim, its value as JSON (or text, where it is no JSON); may be given more than once.
+    /// A further claim; the value is JSON, or else text; may be repeated.
     #[arg(long, value_name = "NAME=VALUE", value_parser = claim)]
     claim: Vec<(String, Value)>,
+}
+
+impl Arguments {
+    /// The claims that are given by options of their own, then those that are given by name.
+    fn named(&self) -> Vec<(String, Value)> {
+        let audience = match &self.aud[..] {
+            [] => None,
+            [one] => Some(json!(one)),
+            several => Some(json!(several)),
+        };
+        let own = [("aud", audience), ("iss", self.iss.as_ref().map(|issuer| json!(issuer)))];
+        let own = own.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+        own.chain(self.claim.iter().cloned()).collect()
+    }
 }
 
 pub(super) fn token(arguments: &Arguments) -> Result<(), Failure> {
@@ -41,26 +61,29 @@ pub(super) fn token(arguments: &Arguments) -> Result<(), Failure> {
     if secret.is_empty() {
         return Err(Failure::Environment(format!(
             "the environment variable `{name}` is empty; {}",
-            mend(name)
+            help(name)
         )));
     }
     if secret.len() < SHORT {
-        output::tell(&format!("warning: the secret is shorter than {SHORT} bytes: it can be guessed\n"));
+        output::tell(&format!(
+            "warning: the secret has {} bytes; `run` refuses a secret below {SHORT} bytes, which can be guessed\n",
+            secret.len()
+        ));
     }
-    let token = sign(&secret, claims(arguments.sub.as_deref(), arguments.ttl, &arguments.claim));
+    let token = sign(&secret, claims(arguments.sub.as_deref(), arguments.ttl, &arguments.named()));
     output::print(&format!("{}\n", token?));
     Ok(())
 }
 
-/// What is wrong with the variable, and the mend.
+/// What is wrong with the variable, and how to correct it.
 pub(super) fn unusable(name: &str, error: &VarError) -> String {
     match error {
-        VarError::NotPresent => format!("the environment variable `{name}` is not set; {}", mend(name)),
+        VarError::NotPresent => format!("the environment variable `{name}` is not set; {}", help(name)),
         VarError::NotUnicode(_) => format!("the environment variable `{name}` is no UTF-8 text"),
     }
 }
 
-fn mend(name: &str) -> String {
+fn help(name: &str) -> String {
     format!("set it to the secret that the gateway checks tokens with: `export {name}=...`")
 }
 

@@ -101,6 +101,10 @@ struct Loader<'a> {
     watch: Vec<PathBuf>,
 }
 
+/// How a configuration that does not exist can be given.
+const MISSING: &str =
+    "give the path of a file or folder (`-c PATH`); `portcullis demo --save FILE` writes an example";
+
 impl Loader<'_> {
     fn read(&mut self, path: &Path) -> Option<Node> {
         if self.watch.first().is_none_or(|first| first != path) {
@@ -109,7 +113,11 @@ impl Loader<'_> {
         match read_text(path, MAX_FILE) {
             Ok(text) => self.text(path, text),
             Err(why) => {
-                self.problems.push(Diagnostic::placeless(format!("the file {} {why}", shown(path))));
+                let problem = Diagnostic::placeless(format!("the file {} {why}", shown(path)));
+                self.problems.push(match path.try_exists() {
+                    Ok(false) => problem.help(MISSING),
+                    _ => problem,
+                });
                 None
             }
         }

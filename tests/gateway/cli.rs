@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::process::{Folder, Process, command};
@@ -57,6 +59,7 @@ fn check_tells_everything_and_its_exit_code_the_rest() {
     let missing = run(&["check", "-c", "/no/such/file.yaml"], GOOD);
     assert_eq!(missing.status.code(), Some(2));
     assert!(text(&missing.stderr).contains("/no/such/file.yaml"));
+    assert!(text(&missing.stderr).contains("-c PATH"), "{}", text(&missing.stderr));
     for slip in [&["check", "--nonsense"][..], &["chek"], &[], &["check", "--output", "xml"]] {
         let out = run(slip, GOOD);
         assert_eq!((out.status.code(), text(&out.stdout).as_str()), (Some(2), ""), "{slip:?}");
@@ -250,6 +253,54 @@ fn references(schema: &Schema, part: &Value) {
 }
 
 #[test]
+fn the_path_may_stand_without_an_option() {
+    for command in ["check", "routes"] {
+        let good = run(&[command, "CONFIG"], GOOD);
+        assert_eq!(good.status.code(), Some(0), "{command}: {}", text(&good.stderr));
+        let bad = run(&[command, "CONFIG"], BAD);
+        assert_eq!(bad.status.code(), Some(1), "{command}");
+        assert_eq!(run(&[command, "CONFIG", "-c", "CONFIG"], GOOD).status.code(), Some(2), "one of both");
+    }
+    let missing = run(&["run", "/no/such/file.yaml"], GOOD);
+    assert_eq!(missing.status.code(), Some(2));
+    assert!(text(&missing.stderr).contains("/no/such/file.yaml"));
+}
+
+#[test]
+fn strict_fails_on_warnings() {
+    let warned = "
+        upstreams: { users: { url: 'http://127.0.0.1:3001' }, spare: { url: 'http://127.0.0.1:3002' } }
+        policies: { rate_limit: none }
+        routes: { /x: { upstream: users } }
+        ";
+    let lax = run(&["check", "CONFIG"], warned);
+    assert_eq!(lax.status.code(), Some(0));
+    assert!(text(&lax.stderr).contains("warning"), "{}", text(&lax.stderr));
+    let strict = run(&["check", "--strict", "CONFIG"], warned);
+    assert_eq!((strict.status.code(), text(&strict.stdout).as_str()), (Some(1), ""));
+    assert!(text(&strict.stderr).contains("--strict"), "{}", text(&strict.stderr));
+    assert_eq!(run(&["check", "--strict", "--output", "json", "CONFIG"], warned).status.code(), Some(1));
+    assert_eq!(run(&["check", "--strict", "CONFIG"], GOOD).status.code(), Some(0));
+}
+
+#[test]
+fn demo_saves_its_configuration() {
+    let folder = Folder::new();
+    let arguments = ["demo", "--port", "0", "--admin-port", "0", "--save", "demo.yaml"];
+    let process = Process::spawn(command(folder.path(), &arguments));
+    until("it is ready, or ends", || process.stdout().contains("Ctrl-C ends it") || process.exited());
+    assert!(!process.exited(), "{}", process.stderr());
+    let checked = command(folder.path(), &["check", "--strict", "demo.yaml"]).output().unwrap();
+    assert_eq!(checked.status.code(), Some(0), "{}", text(&checked.stderr));
+    process.signal("INT");
+    assert_eq!(process.wait_exit().code(), Some(0), "{}", process.stderr());
+    // A file that exists is not overwritten.
+    let again = command(folder.path(), &arguments).output().unwrap();
+    assert_eq!(again.status.code(), Some(2));
+    assert!(text(&again.stderr).contains("demo.yaml"), "{}", text(&again.stderr));
+}
+
+#[test]
 fn token_signs_what_the_gateway_takes() {
     let origin = Origin::echo();
     let gateway = Gateway::prepare(&[&origin]).env("SECRET", SECRET).start(
@@ -270,6 +321,10 @@ fn token_signs_what_the_gateway_takes() {
     assert_eq!(origin.last().header("x-user-id"), Some("alice"));
     assert_eq!(origin.last().header("x-roles"), Some("a,b"));
     assert_eq!(ask(&sign(&["--sub", "alice", "--ttl", "10m"])).status, 200);
+    let named = sign(&["--sub", "alice", "--aud", "shop", "--aud", "bank", "--iss", "https://id.test"]);
+    let claims: Value =
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(named.split('.').nth(1).unwrap()).unwrap()).unwrap();
+    assert_eq!((&claims["aud"], &claims["iss"]), (&json!(["shop", "bank"]), &json!("https://id.test")));
     assert_eq!(ask(&sign(&["--sub", "alice", "--claim", "exp=1"])).problem(401), "invalid token");
     assert_eq!(ask(&sign(&[])).problem(401), "invalid token", "no subject, no identity");
     let out = Gateway::prepare(&[])

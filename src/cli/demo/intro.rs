@@ -41,6 +41,6 @@ pub(super) fn intro(ready: &Ready, token: &str, user: &str) -> String {
             "# the gateway about itself\ncurl -s http://{admin}/metrics\ncurl -s http://{admin}/routes"
         );
     }
-    out.push_str("\nCtrl-C ends it. Requests as they come:\n");
+    out.push_str("\n`portcullis demo --save demo.yaml` writes the configuration to a file.\nCtrl-C ends it. Requests as they come:\n");
     out
 }

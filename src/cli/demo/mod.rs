@@ -1,11 +1,12 @@
-//! `demo`: three small services and a gateway before them in one process, to see what a gate does.
+//! `demo`: three small services and a gateway in front of them in one process.
 
 mod intro;
 mod services;
 
-use std::io;
+use std::io::{self, Write};
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::PathBuf;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,13 +26,15 @@ use services::Services;
 
 /// Where the admin listener stands, if the port is free.
 const ADMIN_PORT: u16 = 9901;
+/// The first port for a service, if it is free.
+const SERVICE_PORT: u16 = 3001;
 /// How many ports after the wanted one are tried.
 const TRIED: u16 = 100;
-/// Whoever ends a demonstration does not want to wait long.
+/// The time for requests in progress at the end.
 const GRACE: Duration = Duration::from_secs(2);
 /// For how long the printed token is valid.
 const TOKEN: Duration = Duration::from_secs(12 * 3600);
-/// Whom the printed token is for.
+/// The subject of the printed token.
 const USER: &str = "42";
 
 #[derive(Args)]
@@ -39,19 +42,31 @@ pub(super) struct Arguments {
     /// The gateway's port on 127.0.0.1; the next free one where it is taken.
     #[arg(long, value_name = "PORT", default_value = "8080")]
     port: u16,
+    /// The port of the admin listener on 127.0.0.1; the next free one where it is taken.
+    #[arg(long, value_name = "PORT", default_value_t = ADMIN_PORT)]
+    admin_port: u16,
+    /// Write the configuration to this new file, to read it and to go on from it.
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
 }
 
 pub(super) fn demo(arguments: &Arguments) -> Result<(), Failure> {
-    let services = Services::start().map_err(|error| failed("the services could not be started", &error))?;
+    let services =
+        Services::start(SERVICE_PORT).map_err(|error| failed("the services could not be started", &error))?;
     // Nobody can take a port from us that the system chooses as the gateway binds it.
     let port = if arguments.port == 0 { 0 } else { free_port(arguments.port, None)? };
-    let admin_port = free_port(ADMIN_PORT, Some(port))?;
+    let admin_port = if arguments.admin_port == 0 { 0 } else { free_port(arguments.admin_port, Some(port))? };
     if port != arguments.port {
         output::print(&format!("Port {} is taken: the gateway is on port {port}.\n\n", arguments.port));
     }
     let secret = secret().map_err(|error| failed("no secret could be made", &error))?;
     let token = sign(&secret, claims(Some(USER), TOKEN, &[]))?;
     let text = configuration(port, admin_port, &secret, &services);
+    if let Some(path) = &arguments.save {
+        save(path, &text)
+            .map_err(|error| failed(&format!("{} could not be written", path.display()), &error))?;
+        output::print(&format!("The configuration is in {}.\n\n", path.display()));
+    }
 
     let log = output::operator_log(Level::Warn)?;
     let told = Arc::clone(&log);
@@ -71,6 +86,19 @@ pub(super) fn demo(arguments: &Arguments) -> Result<(), Failure> {
 fn failed(what: &str, error: &dyn std::fmt::Display) -> Failure {
     Failure::Environment(format!("{what}: {error}"))
 }
+
+/// Writes the configuration to a file that does not exist yet. It holds the secret, so only its owner may read it.
+fn save(path: &Path, text: &str) -> io::Result<()> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true).mode(0o600);
+    options.open(path)?.write_all(format!("{SAVED}{text}").as_bytes())
+}
+
+/// The comment at the start of a saved file.
+const SAVED: &str = "\
+# The configuration of `portcullis demo`. Its services run only while the demonstration does: replace their URLs.
+# The secret is one of this demonstration: for your own, write secret: \"${JWT_SECRET}\".
+";
 
 /// The first free port from `wanted` on. It is bound again a moment later: should somebody else be faster, the
 /// gateway says so.

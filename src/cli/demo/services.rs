@@ -22,9 +22,10 @@ pub(super) struct Services {
 }
 
 impl Services {
-    /// Starts the services on a thread of their own, for the life of the process.
-    pub(super) fn start() -> io::Result<Services> {
-        let (users, orders, catalog) = (bind()?, bind()?, bind()?);
+    /// Starts the services on a thread of their own, for the life of the process: on the ports from `first` on where they
+    /// are free.
+    pub(super) fn start(first: u16) -> io::Result<Services> {
+        let (users, orders, catalog) = (bind(first)?, bind(first + 1)?, bind(first + 2)?);
         let services = Services {
             users: users.local_addr()?,
             orders: orders.local_addr()?,
@@ -56,8 +57,9 @@ impl Services {
     }
 }
 
-fn bind() -> io::Result<TcpListener> {
-    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+fn bind(wanted: u16) -> io::Result<TcpListener> {
+    let on = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    let socket = on(wanted).or_else(|_| on(0))?;
     socket.set_nonblocking(true)?;
     Ok(socket)
 }

@@ -34,7 +34,7 @@ pub(super) struct Arguments {
     path: ConfigPath,
     /// The method.
     method: String,
-    /// The path with its query, or a whole URL whose host and port tell the listener.
+    /// The path with its query, or a whole URL whose host and port select the listener.
     #[arg(value_name = "URL")]
     url: String,
     /// A header line of the request; may be given several times.
@@ -46,14 +46,14 @@ pub(super) struct Arguments {
     /// The address that the request comes from.
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     client_ip: IpAddr,
-    /// How the explanation is written.
+    /// The format of the explanation.
     #[arg(long, value_name = "FORMAT", default_value = "text")]
     output: Format,
 }
 
 pub(super) fn explain_request(arguments: &Arguments) -> Result<(), Failure> {
     let environment = Environment::new(1);
-    let compiled = Source::Path(arguments.path.config.clone()).compile(None, &environment);
+    let compiled = Source::Path(arguments.path.path().to_owned()).compile(None, &environment);
     let Some(snapshot) = compiled.snapshot else {
         output::diagnostics(&compiled.diagnostics);
         return Err(if compiled.unreadable { Failure::Unreadable } else { Failure::Configuration });
