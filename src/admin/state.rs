@@ -23,6 +23,7 @@ pub(super) fn status(control: &Control) -> Work {
     Box::new(move || {
         Reply::json(&json!({
             "version": snapshot.version,
+            "build": env!("CARGO_PKG_VERSION"),
             "compiled_at": seconds(snapshot.made),
             "started_at": seconds(started),
             "ready": ready,
@@ -55,6 +56,11 @@ fn document(report: &Report) -> Value {
         "cause": report.cause.as_str(),
         "took_ms": report.took.as_millis() as u64,
         "needs_restart": report.restart,
+        "changes": {
+            "added": report.changes.added,
+            "changed": report.changes.changed,
+            "removed": report.changes.removed,
+        },
     });
     for key in ["errors", "warnings", "diagnostics"] {
         document[key] = report.diagnostics[key].clone();

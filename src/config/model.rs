@@ -10,6 +10,7 @@ use super::document::Node;
 use super::field::Field;
 use super::listener::{self, Listener};
 use super::names::{Name, named};
+use super::outline::Outline;
 use super::overload::{self, Overload};
 use super::policies::{Policies, Vocabulary};
 use super::redis::{self, Redis};
@@ -46,6 +47,8 @@ pub struct Config {
     pub admin: Option<Spanned<SocketAddr>>,
     /// The access log; `None` where it is turned off.
     pub access_log: Option<AccessLog>,
+    /// Its parts, to be compared with those of another one.
+    pub outline: Outline,
     /// The files that spans point into.
     pub files: Arc<Files>,
 }
@@ -147,6 +150,7 @@ pub(super) fn read(root: &Node, vocabulary: Vocabulary<'_>, out: &Diagnostics) -
         overload: section.read("overload", Overload::default(), overload::read),
         admin: section.get("admin").and_then(admin),
         access_log: section.read("telemetry", Some(AccessLog::default()), telemetry),
+        outline: Outline::of(root),
         files: Arc::clone(out.files()),
     })
 }

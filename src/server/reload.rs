@@ -12,7 +12,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
-use crate::config::{Config, Severity};
+use crate::config::{Changes, Config, Severity};
 use crate::exchange::Name;
 use crate::snapshot::{ListenerPlan, Snapshot};
 use crate::telemetry::metrics::Names;
@@ -78,13 +78,15 @@ async fn reload(
         task::spawn_blocking(compile).await
     };
     let mut diagnostics = json!({ "errors": 0, "warnings": 0, "diagnostics": [] });
-    let mut restart = Vec::new();
+    let (mut restart, mut changes) = (Vec::new(), Changes::default());
     let outcome = match compiled {
         Ok((before, compiled)) => {
             diagnostics = judge(inner, &compiled, before);
             match compiled.snapshot {
                 Some(snapshot) => {
-                    restart = needs_restart(started, &snapshot.sources.config);
+                    let config = &snapshot.sources.config;
+                    restart = needs_restart(started, config);
+                    changes = config.outline.changes_since(&previous.sources.config.outline);
                     apply(inner, snapshot).await
                 }
                 None if compiled.unreadable => Err(Failure::Environment("it cannot be read".to_owned())),
@@ -98,7 +100,10 @@ async fn reload(
     let failure = match outcome {
         Ok(Closing { numbers, overlap }) => {
             retired.keep(previous);
-            inner.log.info(format_args!("reloaded: version {version} ({}, {took:.0?})", cause.as_str()));
+            inner.log.info(format_args!(
+                "reloaded: version {version} ({}, {took:.0?}): {changes}",
+                cause.as_str()
+            ));
             for key in &restart {
                 inner
                     .log
@@ -124,7 +129,7 @@ async fn reload(
             Some(failure)
         }
     };
-    Report { version, at: clock::wall(), cause, took, failure, diagnostics, restart }
+    Report { version, at: clock::wall(), cause, took, failure, diagnostics, restart, changes }
 }
 
 /// Tells what was found, and has the files watched that the configuration is made of now.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use tokio::sync::oneshot;
 
-use crate::config::{Diagnostic, Diagnostics, Severity};
+use crate::config::{Changes, Diagnostic, Diagnostics, Severity};
 use crate::runtime::clock;
 use crate::telemetry::OperatorLog;
 use crate::telemetry::log::Level;
@@ -79,6 +79,8 @@ pub struct Report {
     pub diagnostics: Value,
     /// Keys whose change takes a restart and was left out.
     pub restart: Vec<&'static str>,
+    /// What the new configuration says otherwise; nothing where it is not in force.
+    pub changes: Changes,
 }
 
 impl Report {
@@ -92,6 +94,7 @@ impl Report {
             failure: Some(Failure::Ending),
             diagnostics: json!({ "errors": 0, "warnings": 0, "diagnostics": [] }),
             restart: Vec::new(),
+            changes: Changes::default(),
         }
     }
 }

@@ -113,6 +113,7 @@ fn a_file_that_is_only_touched_changes_nothing() {
     gateway.replace_config(&version("two"));
     serves(&gateway, "two");
     gateway.wait_stderr("reloaded: version 2 (file change");
+    gateway.wait_stderr(": changed routes./version");
     assert_eq!(gateway.stderr().matches("reloaded: version").count(), 1, "{}", gateway.stderr());
 }
 
