@@ -26,9 +26,13 @@ pub(super) fn start(
         LogFormat::Auto if watched => text,
         LogFormat::Auto | LogFormat::Json => Format::Json,
     };
+    let place =
+        wanted.file.as_ref().map_or("standard output".to_owned(), |file| format!("`{}`", file.display()));
     let report = {
-        let log = Arc::clone(log);
-        Box::new(move |what: &str| log.warn(format_args!("{what}")))
+        let (log, place) = (Arc::clone(log), place.clone());
+        Box::new(move |level, what: &str| {
+            log.write(level, format_args!("access log to {place}: {what}"), &[])
+        })
     };
     let settings = AccessLogSettings {
         target: wanted.file.clone().map_or(Target::Stdout, Target::File),
@@ -38,8 +42,6 @@ pub(super) fn start(
         report,
     };
     let told = |error: io::Error| {
-        let place =
-            wanted.file.as_ref().map_or("standard output".to_owned(), |file| format!("`{}`", file.display()));
         Fault::Environment(format!(
             "the access log cannot be written to {place}: {error}; choose another `telemetry.access_log.file`"
         ))

@@ -14,7 +14,7 @@ use super::format::{Entry, Format, Formatter};
 use super::worker::{Sender, Worker};
 use super::writer::{Message, Output, Shared, Writer};
 
-pub use super::writer::Target;
+pub use super::writer::{Report, Target};
 
 /// A buffer that has reached this size is handed over, in bytes.
 const HAND_OVER: usize = 32 * 1024;
@@ -33,8 +33,9 @@ pub struct AccessLogSettings {
     pub prompt: bool,
     /// Counts the lines that were dropped; handed in, so that the count outlives a reload.
     pub dropped: Arc<AtomicU64>,
-    /// Told, on the writer's thread, that lines were dropped or a file could not be opened again.
-    pub report: Box<dyn Fn(&str) + Send>,
+    /// Called on the writer's thread when lines were dropped, when they are written again, and when a file could not be
+    /// opened again.
+    pub report: Report,
 }
 
 /// A running access log.

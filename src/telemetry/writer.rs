@@ -11,6 +11,7 @@ use std::sync::mpsc::SyncSender;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::log::Level;
 use super::worker::Job;
 use crate::runtime::clock;
 
@@ -30,6 +31,9 @@ pub enum Target {
     /// A file that is appended to, made with mode 0640 where it is not there.
     File(PathBuf),
 }
+
+/// Takes what the operator should know of the log itself, and how serious it is.
+pub type Report = Box<dyn Fn(Level, &str) + Send>;
 
 /// What stands in the queue.
 pub(super) enum Message {
@@ -104,20 +108,26 @@ pub(super) struct Writer {
     output: Output,
     /// The output ends in the middle of a line, for a write broke off there.
     torn: bool,
+    /// Since the first write that failed, until the operator knows that writes succeed again.
+    failing: Option<Failing>,
     shared: Arc<Shared>,
     drops: Drops,
-    report: Box<dyn Fn(&str) + Send>,
+    report: Report,
+}
+
+/// A time in which writes failed.
+#[derive(Clone, Copy)]
+struct Failing {
+    /// The lines that had been dropped before.
+    before: u64,
+    /// Whether the last write succeeded.
+    over: bool,
 }
 
 impl Writer {
-    pub(super) fn new(
-        target: Target,
-        output: Output,
-        shared: Arc<Shared>,
-        report: Box<dyn Fn(&str) + Send>,
-    ) -> Writer {
+    pub(super) fn new(target: Target, output: Output, shared: Arc<Shared>, report: Report) -> Writer {
         let drops = Drops { told: shared.dropped.load(Ordering::Relaxed), last: None, cause: None };
-        Writer { target, output, torn: false, shared, drops, report }
+        Writer { target, output, torn: false, failing: None, shared, drops, report }
     }
 
     fn lines(&mut self, bytes: &[u8]) {
@@ -129,13 +139,17 @@ impl Writer {
         }
         if let Err((written, error)) = self.output.write(bytes) {
             self.torn = written > 0 && bytes[written - 1] != b'\n';
-            self.lost(&bytes[written..], error);
+            return self.lost(&bytes[written..], error);
+        }
+        if let Some(failing) = &mut self.failing {
+            failing.over = true;
         }
     }
 
     fn lost(&mut self, bytes: &[u8], error: io::Error) {
         let lines = memchr::memchr_iter(b'\n', bytes).count() as u64;
-        self.shared.dropped.fetch_add(lines, Ordering::Relaxed);
+        let before = self.shared.dropped.fetch_add(lines, Ordering::Relaxed);
+        self.failing.get_or_insert(Failing { before, over: false }).over = false;
         self.drops.cause = Some(error);
     }
 
@@ -148,14 +162,21 @@ impl Writer {
                 self.output = output;
                 self.torn = false;
             }
-            Err(error) => (self.report)(&format!("the file cannot be opened again: {error}")),
+            Err(error) => (self.report)(Level::Warn, &format!("the file cannot be opened again: {error}")),
         }
     }
 
     fn tell(&mut self, now: Instant, last_chance: bool) {
         let dropped = self.shared.dropped.load(Ordering::Relaxed);
         if let Some(text) = self.drops.due(dropped, now, last_chance) {
-            (self.report)(&text);
+            (self.report)(Level::Warn, &text);
+        }
+        // Not before every loss was reported: a target that comes and goes is reported as seldom as its losses.
+        if let Some(Failing { before, over: true }) = self.failing
+            && self.drops.told == dropped
+        {
+            self.failing = None;
+            (self.report)(Level::Info, &format!("written again, {} lines were lost", dropped - before));
         }
     }
 }

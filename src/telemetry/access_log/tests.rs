@@ -43,7 +43,7 @@ fn settings(target: Target, prompt: bool) -> (AccessLogSettings, Reports) {
         format: Format::Json,
         prompt,
         dropped: Arc::default(),
-        report: Box::new(move |text| told.lock().unwrap().push(text.to_owned())),
+        report: Box::new(move |_, text| told.lock().unwrap().push(text.to_owned())),
     };
     (settings, reports)
 }
@@ -286,7 +286,9 @@ fn a_failing_target_is_counted_and_a_torn_line_is_ended() {
     let (torn, kept) = text.split_once('\n').unwrap();
     assert_eq!((torn, ids(kept)), ("{", vec!["kept".to_owned()]));
     assert_eq!(rig.log.dropped(), 3);
-    assert_eq!(rig.reports.lock().unwrap()[0], "1 line dropped: broken pipe");
+    let reports = rig.reports.lock().unwrap().clone();
+    assert_eq!(reports[0], "1 line dropped: broken pipe");
+    assert_eq!(reports.last().map(String::as_str), Some("written again, 3 lines were lost"), "{reports:?}");
 }
 
 #[test]
