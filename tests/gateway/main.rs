@@ -37,6 +37,7 @@ mod expressions;
 mod finding;
 mod frontends;
 mod h2;
+mod h2_end;
 mod h2_frames;
 mod h2_reset;
 mod h2_stall;
