@@ -38,6 +38,7 @@ mod finding;
 mod frontends;
 mod h2;
 mod h2_frames;
+mod h2_out;
 mod h2_reset;
 mod h2_stall;
 mod headers;
