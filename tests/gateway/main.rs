@@ -39,6 +39,7 @@ mod frontends;
 mod h2;
 mod h2_end;
 mod h2_frames;
+mod h2_out;
 mod h2_reset;
 mod h2_stall;
 mod headers;
