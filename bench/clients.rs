@@ -74,7 +74,8 @@ fn on_one_thread(work: impl Future<Output = Outcome>) -> Outcome {
 /// Prints the line of numbers: how many were done in how many microseconds, and the percentiles of their time.
 fn report(mut seen: Seen, elapsed: Duration) {
     seen.took.sort_unstable();
-    let part = |of: usize| seen.took.get(seen.took.len() * of / 100).map_or(0, |nanoseconds| nanoseconds / 1000);
+    let part =
+        |of: usize| seen.took.get(seen.took.len() * of / 100).map_or(0, |nanoseconds| nanoseconds / 1000);
     println!(
         r#"RESULT {{"requests":{},"micros":{},"p50":{},"p99":{},"broken":{}}}"#,
         seen.took.len(),
@@ -92,7 +93,8 @@ fn nanoseconds(since: Instant) -> u64 {
 // ---- handshakes
 
 fn handshakes(port: &str, seconds: &str, connections: &str, group: &str) -> Outcome {
-    let (port, seconds, connections): (u16, f64, u32) = (port.parse()?, seconds.parse()?, connections.parse()?);
+    let (port, seconds, connections): (u16, f64, u32) =
+        (port.parse()?, seconds.parse()?, connections.parse()?);
     let config = Arc::new(config(group)?);
     let begun = Instant::now();
     let end = begun + Duration::from_secs_f64(seconds);
