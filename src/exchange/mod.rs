@@ -10,6 +10,7 @@ pub mod body;
 pub mod date;
 pub mod error;
 pub mod failure;
+pub mod grpc;
 pub mod headers;
 pub mod identity;
 pub mod kind;
@@ -21,6 +22,7 @@ pub mod syntax;
 pub mod target;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod trailers;
 pub mod tunnel;
 pub mod value;
 pub mod via;
@@ -45,6 +47,7 @@ pub use number::JsonNumber;
 pub use quota::{Permit, Quota};
 pub use record::Record;
 pub use target::Target;
+pub use trailers::Passing;
 pub use tunnel::{Channel, Ended, EndedBy, Tunnel};
 pub use value::{JsonValue, Members};
 pub use via::Pseudonym;
@@ -235,6 +238,12 @@ pub trait Place {
     fn pseudonym(&self) -> Option<&Pseudonym> {
         None
     }
+    /// Whether services are told by a header of this name who the client is, in any spelling that they could fold into
+    /// it. The name is in lower case.
+    fn names_identity(&self, name: &[u8]) -> bool {
+        let _ = name;
+        false
+    }
     /// The methods that a path takes, as the value of `Allow` (RFC 9110 section 10.2.1).
     fn allow(&self, path: &str) -> &str {
         let _ = path;
@@ -254,6 +263,8 @@ pub struct Exchange {
     pub deadline: Instant,
     /// The request; what a client may not say has been taken out.
     pub request: Request,
+    /// Whether it is a call of gRPC.
+    pub grpc: bool,
     /// Who the client is, once authentication has run.
     pub identity: Option<std::sync::Arc<Identity>>,
     /// The path parameters of the matched rule, in the order of its pattern.

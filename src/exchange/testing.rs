@@ -68,6 +68,7 @@ impl Builder {
                     headers,
                     body: Body::Empty,
                 },
+                grpc: false,
                 identity: None,
                 params: smallvec::SmallVec::new(),
                 rule: Some(0),

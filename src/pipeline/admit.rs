@@ -9,6 +9,7 @@ use http::{Method, Version};
 use smallvec::SmallVec;
 
 use crate::exchange::authority::without_empty_port;
+use crate::exchange::grpc;
 use crate::exchange::headers::same_folded;
 use crate::exchange::target::TargetError;
 use crate::exchange::via::MOST_PASSES;
@@ -140,6 +141,7 @@ impl Walk {
             client,
             deadline: started,
             rest: request.target.path().len() as u32,
+            grpc: grpc::is_call(&request.method, &request.headers),
             request,
             identity: None,
             params: SmallVec::new(),

@@ -57,6 +57,7 @@ pub(super) fn exchange_from(ip: &str, lines: &[(&str, &str)]) -> Exchange {
             headers,
             body: Body::Empty,
         },
+        grpc: false,
         identity: None,
         params: SmallVec::new(),
         rest: 0,

@@ -22,6 +22,7 @@ use crate::action::Action;
 use crate::action::describe::Description;
 use crate::action::proxy::Proxy;
 use crate::config::Span;
+use crate::exchange::headers::same_folded;
 use crate::exchange::target::PathRules;
 use crate::exchange::{Error, Exchange, Headers, Name, Place, Pseudonym, Response};
 use crate::http1::HeadLimits;
@@ -337,6 +338,10 @@ impl Place for Pinned {
 
     fn pseudonym(&self) -> Option<&Pseudonym> {
         Some(&self.snapshot.pseudonym)
+    }
+
+    fn names_identity(&self, name: &[u8]) -> bool {
+        self.snapshot.identity_headers.iter().any(|header| same_folded(header.as_bytes(), name))
     }
 
     fn allow(&self, path: &str) -> &str {

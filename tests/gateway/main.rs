@@ -59,6 +59,7 @@ mod redis;
 mod redis_away;
 mod reload;
 mod reload_addresses;
+mod request_trailers;
 mod resilience_breaker;
 mod resilience_budget;
 mod resilience_gate;

@@ -8,11 +8,13 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::RecvStream;
 
-use crate::exchange::{Body, BodyStream, Error, ErrorKind, Frame};
+use crate::exchange::{Body, BodyStream, Error, ErrorKind, Frame, Passing};
 use crate::listener::linger::Linger;
 use crate::listener::pace::{BodyBounds, Pace};
 use crate::net::Timer;
 use crate::runtime::clock;
+
+use super::head;
 
 /// What a stream and the body of its request share.
 #[derive(Default)]
@@ -62,11 +64,28 @@ pub(super) struct ClientBody {
     pub(super) upload: Rc<Upload>,
     pub(super) timer: Timer,
     pub(super) pace: Pace,
+    /// Which trailer fields go on; none unless the route's action asks for some.
+    pub(super) trailers: Option<Passing>,
 }
 
 impl ClientBody {
     fn broke(error: h2::Error) -> Error {
         Error::new(ErrorKind::ClientClosed).reason("body").source(error)
+    }
+
+    /// What follows the content: those trailer fields that pass, once.
+    fn poll_trailers(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
+        let Some(passing) = &self.trailers else { return Poll::Ready(None) };
+        let trailers = match ready!(self.body.poll_trailers(cx)) {
+            Ok(trailers) => trailers.map(|trailers| head::trailers(&trailers)),
+            Err(error) => return Poll::Ready(Some(Err(Self::broke(error)))),
+        };
+        let trailers = match trailers.transpose() {
+            Ok(trailers) => trailers.and_then(|trailers| passing.filtered(trailers)),
+            Err(error) => return Poll::Ready(Some(Err(error))),
+        };
+        self.trailers = None;
+        Poll::Ready(trailers.map(|trailers| Ok(Frame::Trailers(trailers))))
     }
 
     fn take(&mut self, data: Bytes) -> Result<Frame, Error> {
@@ -92,8 +111,7 @@ impl BodyStream for ClientBody {
                 Poll::Ready(Some(Ok(data))) => return Poll::Ready(Some(self.take(data))),
                 // Also one that the client has cancelled: it is no end.
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(Self::broke(error)))),
-                // Trailers of requests end here, as in HTTP/1.
-                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(None) => return self.poll_trailers(cx),
                 Poll::Pending => {
                     if self.upload.expects.take() {
                         self.upload.owes_continue.set(true);
@@ -108,5 +126,13 @@ impl BodyStream for ClientBody {
 
     fn remaining(&self) -> Option<u64> {
         self.left
+    }
+
+    fn pass_trailers(&mut self, which: Passing, announced: bool) {
+        self.trailers = Some(which);
+        if announced {
+            // Behind content of a length that is known, HTTP/1 has no place for them.
+            self.left = None;
+        }
     }
 }

@@ -79,6 +79,7 @@ impl Streaming {
                 upload: Rc::clone(upload),
                 timer: Timer::new(),
                 pace: Pace::default(),
+                trailers: None,
             }))
         };
         let arrived = Arrived {
