@@ -13,6 +13,7 @@ pub mod failure;
 pub mod grpc;
 pub mod headers;
 pub mod identity;
+pub mod interim;
 pub mod kind;
 pub mod number;
 pub mod problem;
@@ -42,6 +43,7 @@ pub use error::Error;
 pub use failure::{CallPhase, Cause, Extent, Failure, Party};
 pub use headers::{HeaderId, Headers};
 pub use identity::Identity;
+pub use interim::Interims;
 pub use kind::{Blame, ErrorKind};
 pub use number::JsonNumber;
 pub use quota::{Permit, Quota};
@@ -265,6 +267,8 @@ pub struct Exchange {
     pub request: Request,
     /// Whether it is a call of gRPC.
     pub grpc: bool,
+    /// Takes interim answers to the client, where it gets any.
+    pub interims: Option<Rc<dyn Interims>>,
     /// Who the client is, once authentication has run.
     pub identity: Option<std::sync::Arc<Identity>>,
     /// The path parameters of the matched rule, in the order of its pattern.

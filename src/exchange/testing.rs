@@ -69,6 +69,7 @@ impl Builder {
                     body: Body::Empty,
                 },
                 grpc: false,
+                interims: None,
                 identity: None,
                 params: smallvec::SmallVec::new(),
                 rule: Some(0),

@@ -14,7 +14,7 @@ use crate::exchange::headers::same_folded;
 use crate::exchange::target::TargetError;
 use crate::exchange::via::MOST_PASSES;
 use crate::exchange::{
-    Body, Client, Error, ErrorKind, Exchange, HeaderId, Headers, Record, Request, RequestId, Target,
+    Body, Client, Error, ErrorKind, Exchange, HeaderId, Headers, Interims, Record, Request, RequestId, Target,
 };
 use crate::net::Facts;
 use crate::snapshot::forwarded::{Reported, direct};
@@ -38,6 +38,8 @@ pub struct Arrived<'a> {
     pub headers: Headers,
     /// The content.
     pub body: Body,
+    /// Takes interim answers to the client, where it may get any.
+    pub interims: Option<Rc<dyn Interims>>,
 }
 
 impl Walk {
@@ -95,7 +97,7 @@ impl Walk {
         }
         let request =
             Request { method: arrived.method, target, version: arrived.version, headers, body: arrived.body };
-        Walk::new(core, pinned, client, id, request, arrived.started, refused)
+        Walk::new(core, pinned, client, (id, arrived.interims), request, arrived.started, refused)
     }
 
     /// A walk for a head that could not be read: nothing is known but who sent it.
@@ -119,14 +121,14 @@ impl Walk {
             body: Body::Empty,
         };
         let id = core.request_id();
-        Walk::new(core, pinned, client, id, request, started, Some(error))
+        Walk::new(core, pinned, client, (id, None), request, started, Some(error))
     }
 
     fn new(
         core: Rc<Core>,
         pinned: Rc<Pinned>,
         client: Client,
-        id: RequestId,
+        (id, interims): (RequestId, Option<Rc<dyn Interims>>),
         request: Request,
         started: Instant,
         refused: Option<Error>,
@@ -142,6 +144,7 @@ impl Walk {
             deadline: started,
             rest: request.target.path().len() as u32,
             grpc: grpc::is_call(&request.method, &request.headers),
+            interims,
             request,
             identity: None,
             params: SmallVec::new(),

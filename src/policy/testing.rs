@@ -58,6 +58,7 @@ pub(super) fn exchange_from(ip: &str, lines: &[(&str, &str)]) -> Exchange {
             body: Body::Empty,
         },
         grpc: false,
+        interims: None,
         identity: None,
         params: SmallVec::new(),
         rest: 0,

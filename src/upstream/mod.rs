@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::{self, Host, UpstreamSettings};
 use crate::exchange::authority::is_below;
-use crate::exchange::{CoreId, Name};
+use crate::exchange::{CoreId, Interims, Name};
 use crate::expression::Ground;
 use crate::net::Network;
 use crate::net::tls::client::ClientTls;
@@ -105,6 +105,8 @@ pub struct Caller<'a> {
     /// The header that has the milliseconds left until the deadline, set for each attempt; none where the service is not
     /// to know them.
     pub deadline_header: Option<&'a str>,
+    /// Takes interim answers; none where nobody waits for them.
+    pub interims: Option<&'a dyn Interims>,
 }
 
 /// A named service with its connections, and what keeps it from hurting others.

@@ -44,6 +44,7 @@ mod headers;
 mod hosts;
 mod http1_forward;
 mod http1_probe;
+mod interim;
 mod jwt;
 mod limit;
 mod limit_changes;

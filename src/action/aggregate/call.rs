@@ -153,6 +153,7 @@ impl Line<'_> {
             ground: Some(Ground::from(self.exchange)),
             upgrades: false,
             deadline_header: self.source.ask.deadline_header.as_deref(),
+            interims: None,
         };
         let deadline = Deadline { at: self.end, lifted: self.source.lifted, whole: true };
         let attempts = &self.exchange.record.attempts;

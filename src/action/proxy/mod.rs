@@ -1,9 +1,11 @@
 //! Forwards a request to a service and its answer back, body by body.
 //!
 //! `run.rs` is the call; `request.rs` builds the outgoing head, `response.rs` hides the inside of the house in the
-//! answer, with `public.rs` for what points there. `connection.rs` has what a request says of its connection.
+//! answer, with `public.rs` for what points there. `connection.rs` has what a request says of its connection,
+//! `interim.rs` passes interim answers on.
 
 mod connection;
+mod interim;
 pub mod public;
 mod request;
 mod response;

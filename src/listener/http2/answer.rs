@@ -6,6 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use h2::{Reason, SendStream};
+use http::StatusCode;
 
 use crate::exchange::{Body, Error, ErrorKind, Frame, HeaderId, Headers};
 use crate::listener::streams::Guard;
@@ -31,6 +32,14 @@ pub(super) struct Answer {
     pub(super) walk: Box<Walk>,
     pub(super) upload: Rc<Upload>,
     pub(super) guard: Guard,
+}
+
+/// A head as the library writes it.
+pub(super) fn head(status: StatusCode, lines: http::HeaderMap) -> http::Response<()> {
+    let mut head = http::Response::new(());
+    *head.status_mut() = status;
+    *head.headers_mut() = lines;
+    head
 }
 
 /// The lines of a head or a trailer section as the library writes them. What speaks of one connection has no place in

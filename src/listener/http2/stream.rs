@@ -11,7 +11,8 @@ use h2::{Reason, RecvStream};
 use http::header::{CONTENT_LENGTH, EXPECT};
 use http::{Method, StatusCode};
 
-use crate::exchange::{Body, Error, ErrorKind, HeaderId, Response};
+use crate::config::InterimAnswers;
+use crate::exchange::{Body, Error, ErrorKind, HeaderId, Interims, Response};
 use crate::listener::linger::Linger;
 use crate::listener::pace::{BodyBounds, Pace};
 use crate::listener::streams::{Guard, Streams};
@@ -72,8 +73,8 @@ impl Streaming {
             upload.expects.set(waits);
             // The library holds the body to it.
             let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+            upload.begin(body);
             Body::Stream(Box::new(ClientBody {
-                body,
                 left: length.and_then(|length| length.parse().ok()),
                 bounds: BodyBounds { max: limits.body, timeout: limits.body_timeout, rate: limits.body_rate },
                 upload: Rc::clone(upload),
@@ -82,6 +83,8 @@ impl Streaming {
                 trailers: None,
             }))
         };
+        let passes = pinned.plan.interim != InterimAnswers::None;
+        let interims = passes.then(|| Rc::clone(upload) as Rc<dyn Interims>);
         let arrived = Arrived {
             connection: &self.facts,
             started,
@@ -90,6 +93,7 @@ impl Streaming {
             version: head.version,
             headers,
             body,
+            interims,
         };
         Walk::admit(core, pinned, arrived)
     }
@@ -107,13 +111,15 @@ async fn serve(
         // Boxed: its memory is free again while the answer waits for the client.
         let mut served = Box::pin(walk.serve());
         poll_fn(|cx| {
-            if let Poll::Ready(answer) = served.as_mut().poll(cx) {
+            let served = served.as_mut().poll(cx);
+            upload.say_interims(&mut reply);
+            if let Poll::Ready(answer) = served {
                 return Poll::Ready(Some(answer));
             }
             // A body was asked for whose client waits for that (RFC 9110 section 10.1.1). Where it cannot be said, the
             // stream has ended, which shows next.
             if upload.owes_continue.take() {
-                let _ = reply.send_informational(interim(StatusCode::CONTINUE));
+                let _ = reply.send_informational(answer::head(StatusCode::CONTINUE, http::HeaderMap::new()));
             }
             reply.poll_reset(cx).map(|_| None)
         })
@@ -125,7 +131,6 @@ async fn serve(
     let head = head_of(status, answer::lines(&headers), &body);
     let body = if was_head { Body::Empty } else { body };
     let ends = body.is_empty();
-    let unread = walk.exchange.request.body.take();
     let linger = Linger::within_request(walk.limits());
     match reply.send_response(head, ends) {
         Ok(_) if ends => {
@@ -151,20 +156,13 @@ async fn serve(
         }
     }
     // The stream is reset as `reply` is dropped, unless its client has ended it.
-    if matches!(unread, Body::Stream(_)) {
-        Box::pin(body::discard(unread, &upload, linger)).await;
+    if upload.is_unread() {
+        Box::pin(body::discard(&upload, linger)).await;
     }
 }
 
-fn interim(status: StatusCode) -> http::Response<()> {
-    let mut head = http::Response::new(());
-    *head.status_mut() = status;
-    head
-}
-
 fn head_of(status: StatusCode, lines: http::HeaderMap, body: &Body) -> http::Response<()> {
-    let mut head = interim(status);
-    *head.headers_mut() = lines;
+    let mut head = answer::head(status, lines);
     if let (false, Some(length @ 1..)) = (head.headers().contains_key(CONTENT_LENGTH), body.length()) {
         head.headers_mut().insert(CONTENT_LENGTH, length.into());
     }

@@ -14,7 +14,7 @@ pub mod upload;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use crate::exchange::{CoreId, Error, Request};
+use crate::exchange::{CoreId, Error, Interims, Request};
 use crate::net::Stream;
 
 pub use exchange::{Exchanged, Waits};
@@ -83,7 +83,8 @@ impl Lease<'_> {
         }
     }
 
-    /// Sends a request and waits for the head of the response. The connection goes back by itself.
+    /// Sends a request and waits for the head of the response. The connection goes back by itself. Interim answers but 100
+    /// go where `interims` says.
     ///
     /// # Errors
     /// An error with its [`Failure`](crate::exchange::Failure).
@@ -92,9 +93,10 @@ impl Lease<'_> {
         request: &Request,
         upload: &mut Upload,
         waits: Waits,
+        interims: Option<&dyn Interims>,
     ) -> Result<Exchanged, Error> {
         match self {
-            Lease::Http1(lease) => lease.exchange(request, upload, waits).await,
+            Lease::Http1(lease) => lease.exchange(request, upload, waits, interims).await,
         }
     }
 }
