@@ -193,6 +193,9 @@ impl Request {
     }
 }
 
+/// The media type of a stream of events.
+const EVENTS: &[u8] = b"text/event-stream";
+
 /// An answer, before it is framed for the client.
 #[derive(Debug)]
 pub struct Response {
@@ -208,6 +211,15 @@ impl Response {
     /// An answer without lines or content.
     pub fn new(status: StatusCode) -> Response {
         Response { status, headers: Headers::new(), body: Body::Empty }
+    }
+
+    /// Whether it is a stream of events (`text/event-stream`), which may go on for ever.
+    pub fn is_events(&self) -> bool {
+        let events = |media: &[u8]| {
+            let (start, rest) = media.split_at_checked(EVENTS.len()).unwrap_or((media, b"-"));
+            start.eq_ignore_ascii_case(EVENTS) && matches!(rest, [] | [b';' | b' ' | b'\t', ..])
+        };
+        self.headers.get_id(HeaderId::ContentType).is_some_and(events)
     }
 }
 
@@ -253,6 +265,19 @@ pub trait Place {
     }
 }
 
+/// What the end of an exchange's time bounds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Term {
+    /// The wait for the answer's head, put off while an upload moves at a rate.
+    #[default]
+    Head,
+    /// The wait for the head once the request is whole. A request that is a stream itself takes as long as it takes:
+    /// only its gaps are bounded.
+    Stream,
+    /// The whole call, by the client's own word: that it ends says nothing about the service.
+    Client,
+}
+
 /// One request on its walk through the gate, and the facts its log line will tell.
 pub struct Exchange {
     /// The request id: sent to upstreams, to the client and to the log.
@@ -267,6 +292,8 @@ pub struct Exchange {
     pub request: Request,
     /// Whether it is a call of gRPC.
     pub grpc: bool,
+    /// What the deadline bounds.
+    pub term: Term,
     /// Takes interim answers to the client, where it gets any.
     pub interims: Option<Rc<dyn Interims>>,
     /// Who the client is, once authentication has run.

@@ -69,6 +69,7 @@ impl Builder {
                     body: Body::Empty,
                 },
                 grpc: false,
+                term: super::Term::Head,
                 interims: None,
                 identity: None,
                 params: smallvec::SmallVec::new(),

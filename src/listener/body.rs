@@ -189,7 +189,7 @@ mod tests {
         let wire = Rc::new(Wire::new(stream, facts, BytesMut::new()));
         wire.body_done.set(false);
         wire.owes_continue.set(true);
-        let bounds = BodyBounds { max: 100, timeout: Duration::from_secs(60), rate: 1 };
+        let bounds = BodyBounds { max: 100, timeout: Duration::from_secs(60), rate: 1, unpaced: false };
         let body = RefCell::new(ClientBody::new(Rc::clone(&wire), Framing::Length(2), bounds));
         let asks = || body.borrow_mut().poll_frame(&mut Context::from_waker(Waker::noop())).is_pending();
         assert!(asks() && client.lock().unwrap().bytes.is_empty());

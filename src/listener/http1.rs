@@ -257,8 +257,12 @@ impl Connection {
         let body = match framing {
             Framing::None => Body::Empty,
             framing => {
-                let bounds =
-                    BodyBounds { max: limits.body, timeout: limits.body_timeout, rate: limits.body_rate };
+                let bounds = BodyBounds {
+                    max: limits.body,
+                    timeout: limits.body_timeout,
+                    rate: limits.body_rate,
+                    unpaced: false,
+                };
                 Body::Stream(Box::new(ClientBody::new(Rc::clone(&self.wire), framing, bounds)))
             }
         };

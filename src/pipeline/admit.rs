@@ -14,7 +14,8 @@ use crate::exchange::headers::same_folded;
 use crate::exchange::target::TargetError;
 use crate::exchange::via::MOST_PASSES;
 use crate::exchange::{
-    Body, Client, Error, ErrorKind, Exchange, HeaderId, Headers, Interims, Record, Request, RequestId, Target,
+    Body, Client, Error, ErrorKind, Exchange, HeaderId, Headers, Interims, Record, Request, RequestId,
+    Target, Term,
 };
 use crate::net::Facts;
 use crate::snapshot::forwarded::{Reported, direct};
@@ -144,6 +145,7 @@ impl Walk {
             deadline: started,
             rest: request.target.path().len() as u32,
             grpc: grpc::is_call(&request.method, &request.headers),
+            term: Term::Head,
             interims,
             request,
             identity: None,

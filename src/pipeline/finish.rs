@@ -81,6 +81,9 @@ impl Walk {
         if let Some(error) = record.error {
             self.core.metrics.error(exchange.core, error);
         }
+        if let Some(status) = record.grpc {
+            self.core.metrics.grpc(exchange.core, status);
+        }
         if let Some(rule) = self.rule() {
             if self.switched {
                 rule.metrics.tunnel_closed(exchange.core, record.bytes_in, record.bytes_out);

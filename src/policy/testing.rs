@@ -58,6 +58,7 @@ pub(super) fn exchange_from(ip: &str, lines: &[(&str, &str)]) -> Exchange {
             body: Body::Empty,
         },
         grpc: false,
+        term: crate::exchange::Term::Head,
         interims: None,
         identity: None,
         params: SmallVec::new(),

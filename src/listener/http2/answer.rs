@@ -106,14 +106,18 @@ impl Answer {
                     self.guard.progress().offered(clock::now());
                 }
                 Some(Ok(Frame::Trailers(trailers))) => {
-                    self.stream.reserve_capacity(0);
-                    if self.stream.send_trailers(lines(&trailers)).is_err() {
+                    self.walk.trailed(&trailers);
+                    if self.end(&trailers).is_err() {
                         return Poll::Ready(());
                     }
-                    self.ended = true;
                 }
                 Some(Err(error)) => {
                     self.walk.broke(&error);
+                    if let Some(trailers) = self.walk.ending(&error)
+                        && self.end(&trailers).is_ok()
+                    {
+                        continue;
+                    }
                     self.guard.complete();
                     self.stream.send_reset(Reason::INTERNAL_ERROR);
                     return Poll::Ready(());
@@ -125,6 +129,14 @@ impl Answer {
                 }
             }
         }
+    }
+
+    /// Ends the answer with trailers.
+    fn end(&mut self, trailers: &Headers) -> Result<(), h2::Error> {
+        self.stream.reserve_capacity(0);
+        self.stream.send_trailers(lines(trailers))?;
+        self.ended = true;
+        Ok(())
     }
 
     fn hand_over(&mut self, bytes: Bytes, last: bool) -> Result<(), h2::Error> {

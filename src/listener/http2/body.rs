@@ -156,6 +156,9 @@ impl BodyStream for ClientBody {
                     if self.upload.expects.take() {
                         self.upload.owes_continue.set(true);
                     }
+                    if self.bounds.unpaced {
+                        return Poll::Pending;
+                    }
                     let late = self.pace.deadline(clock::now(), self.bounds);
                     ready!(self.timer.poll(late, cx));
                     return Poll::Ready(Some(Err(Error::new(ErrorKind::RequestTimeout).reason("body"))));

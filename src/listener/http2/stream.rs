@@ -8,11 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
-use http::header::{CONTENT_LENGTH, EXPECT};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::{Method, StatusCode};
 
 use crate::config::InterimAnswers;
-use crate::exchange::{Body, Error, ErrorKind, HeaderId, Interims, Response};
+use crate::exchange::{Body, Error, ErrorKind, HeaderId, Interims, Response, grpc};
 use crate::listener::linger::Linger;
 use crate::listener::pace::{BodyBounds, Pace};
 use crate::listener::streams::{Guard, Streams};
@@ -59,7 +59,12 @@ impl Streaming {
         let (head, body) = request.into_parts();
         let headers = match head::lines(&head, &pinned.plan.limits) {
             Ok(headers) => headers,
-            Err(error) => return Walk::refuse(core, pinned, &self.facts, started, error),
+            Err(error) => {
+                let mut walk = Walk::refuse(core, pinned, &self.facts, started, error);
+                let media = head.headers.get(CONTENT_TYPE);
+                walk.exchange.grpc = media.is_some_and(|media| grpc::is_media(media.as_bytes()));
+                return walk;
+            }
         };
         let pinned =
             pinned.for_host(headers.get_id(HeaderId::Host).unwrap_or_default(), &self.facts, &headers);
@@ -74,9 +79,15 @@ impl Streaming {
             // The library holds the body to it.
             let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
             upload.begin(body);
+            let bounds = BodyBounds {
+                max: limits.body,
+                timeout: limits.body_timeout,
+                rate: limits.body_rate,
+                unpaced: grpc::is_call(&head.method, &headers),
+            };
             Body::Stream(Box::new(ClientBody {
                 left: length.and_then(|length| length.parse().ok()),
-                bounds: BodyBounds { max: limits.body, timeout: limits.body_timeout, rate: limits.body_rate },
+                bounds,
                 upload: Rc::clone(upload),
                 timer: Timer::new(),
                 pace: Pace::default(),
