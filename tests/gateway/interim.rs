@@ -5,8 +5,10 @@ use std::future::poll_fn;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use h2::client::ResponseFuture;
+use h2::server::Builder;
 
 use crate::support::h2::{Session, Stream, block_on, request};
+use crate::support::h2_origin::{H2Origin, head};
 use crate::support::{Gate, Gateway, Origin, Turn};
 
 fn gateway(origins: &[&Origin], interim: &str) -> Gateway {
@@ -196,4 +198,41 @@ fn of_a_call_that_may_be_hedged_none_is_passed_on() {
     // The delay is learned from answers; from then on each call may get a second attempt.
     let silent = (0..500).any(|_| client.get("/x").interim.is_empty());
     assert!(silent, "calls are hedged in the end");
+}
+
+#[test]
+fn those_of_a_service_over_http2_pass_as_well() {
+    let origin = H2Origin::serve(&Builder::new(), |mut call| async move {
+        let lines = [("link", "</a.css>; rel=preload"), ("server", "secret"), ("set-cookie", "a=b")];
+        for (status, lines) in [(100, &[][..]), (103, &lines), (102, &[])] {
+            call.reply.send_informational(head(status, lines)).unwrap();
+        }
+        call.answer(200, &[], "ok");
+    });
+    let gateway = Gateway::start(
+        &[],
+        &format!(
+            "
+            listeners: {{ default: {{ listen: '127.0.0.1:0', interim: all }} }}
+            upstreams: {{ service: {{ url: 'http://{}', protocol: http2 }} }}
+            routes: {{ /*: {{ upstream: service }} }}
+            ",
+            origin.address()
+        ),
+    );
+    let mut client = gateway.client();
+    client.send("GET /x HTTP/1.1\r\nHost: gw.test\r\n\r\n");
+    let (status, hint) = client.read_head();
+    assert_eq!((status, hint.one("link"), hint.0.len()), (103, Some("</a.css>; rel=preload"), 1));
+    assert_eq!(client.read_head().0, 102);
+    assert_eq!(client.read().text(), "ok");
+    block_on(async {
+        let session = Session::connect(gateway.address()).await;
+        let asked = session.open(request("GET", "/x", &[]), true).await.unwrap();
+        let Stream { mut answer, body: _body } = asked;
+        for status in [103, 102] {
+            assert_eq!(interim(&mut answer).await.unwrap().status().as_u16(), status);
+        }
+        assert_eq!(answer.await.unwrap().status(), 200);
+    });
 }

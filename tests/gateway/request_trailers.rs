@@ -2,9 +2,11 @@
 //! of behaviour.
 
 use bytes::Bytes;
+use h2::server::Builder;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::support::h2::{Session, block_on, request};
+use crate::support::h2_origin::H2Origin;
 use crate::support::{Gateway, Origin, Seen, token};
 
 const ROUTES: &str = "
@@ -176,4 +178,44 @@ fn that_trailers_are_welcome_is_passed_on() {
     });
     assert_eq!(says(&origin.last()), both);
     assert!(origin.faults().is_empty(), "{:?}", origin.faults());
+}
+
+#[test]
+fn the_same_holds_for_services_over_http2() {
+    let origin = H2Origin::serve(&Builder::new(), |mut call| async move {
+        let announced = call.header("trailer").unwrap_or_default().to_owned();
+        let body = call.body().await;
+        let trailers = call.body.trailers().await.ok().flatten().unwrap_or_default();
+        let mut names: Vec<&str> = trailers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        call.answer(200, &[], format!("{} {announced} {}", body.len(), names.join(",")));
+    });
+    let gateway = Gateway::start(
+        &[],
+        &format!(
+            "
+            upstreams: {{ service: {{ url: 'http://{}', protocol: http2 }} }}
+            routes: {{ /none: {{ upstream: service }}, /some: {{ upstream: service, trailers: [x-sum] }} }}
+            ",
+            origin.address()
+        ),
+    );
+    let chunked = |path: &str| {
+        gateway.raw(format!(
+            "POST {path} HTTP/1.1\r\nHost: gw.test\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum, x-user-id\r\n\r\n\
+             5\r\nhello\r\n0\r\nx-sum: 1\r\nx-user-id: admin\r\nx-other: 2\r\n\r\n"
+        ))
+    };
+    assert_eq!(chunked("/some").text(), "5 x-sum x-sum");
+    assert_eq!(chunked("/none").text(), "5  ");
+    block_on(async {
+        let session = Session::connect(gateway.address()).await;
+        let mut stream = session.open(request("POST", "/some", &[]), false).await.unwrap();
+        let mut trailers = HeaderMap::new();
+        trailers.insert("x-sum", HeaderValue::from_static("1"));
+        trailers.insert("x-other", HeaderValue::from_static("2"));
+        stream.body.send_data(Bytes::from_static(b"hello"), false).unwrap();
+        stream.body.send_trailers(trailers).unwrap();
+        assert_eq!(stream.whole().await.unwrap().body, b"5  x-sum");
+    });
 }

@@ -21,7 +21,8 @@ impl Proxy {
         }
         let Outgoing { mut request, mapping, upgrades } = request::outgoing(self, exchange)?;
         exchange.record.upstream = Some(self.number);
-        let deadline = Deadline { at: exchange.deadline, lifted: self.lifted, whole: false };
+        let (at, term) = (exchange.deadline, exchange.term);
+        let deadline = Deadline { at, lifted: self.lifted, whole: false, term };
         let ground = Some(Ground::from(&*exchange));
         let hints = Hints::new(self, exchange, &mapping);
         let interims = hints.awaited();

@@ -202,6 +202,38 @@ impl Upload {
         }
     }
 
+    /// Takes the next frame of the body, for a protocol that frames and times it by itself.
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
+        if self.done {
+            return Poll::Ready(None);
+        }
+        let frame = ready!(self.body.poll_frame(cx));
+        if !matches!(frame, Some(Ok(Frame::Data(_)) | Err(_))) {
+            // Its end is the last that moves, and may come long after its last byte.
+            self.moved = Some(clock::now());
+        }
+        match &frame {
+            Some(Ok(Frame::Data(data))) => {
+                self.bytes += data.len() as u64;
+                self.keep(data);
+            }
+            Some(Ok(Frame::Trailers(trailers))) => {
+                self.done = true;
+                if let Some(kept) = &mut self.kept {
+                    kept.trailers = Some(trailers.clone());
+                }
+            }
+            None => self.done = true,
+            Some(Err(_)) => {}
+        }
+        Poll::Ready(frame)
+    }
+
+    /// Notes when the last piece moved, and since when the client owes the next one, if it does.
+    pub(super) fn note(&mut self, moved: Option<Instant>, owed_since: Option<Instant>) {
+        (self.moved, self.owed_since) = (moved.max(self.moved), owed_since);
+    }
+
     fn push(&mut self, frame: Frame, connection: &mut Connection) {
         if let Frame::Data(data) = &frame {
             self.bytes += data.len() as u64;
@@ -316,6 +348,7 @@ mod tests {
         let waits = Waits {
             deadline: start + long,
             whole: false,
+            term: crate::exchange::Term::Head,
             response: long,
             idle: long,
             upload_rate: 1_000,

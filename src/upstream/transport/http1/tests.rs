@@ -42,6 +42,7 @@ fn waits() -> Waits {
     Waits {
         deadline: started + long,
         whole: false,
+        term: crate::exchange::Term::Head,
         response: long,
         idle: long,
         upload_rate: 4096,
