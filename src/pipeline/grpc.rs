@@ -6,9 +6,7 @@
 use std::borrow::Cow;
 
 use crate::exchange::problem;
-use crate::exchange::{Error, Exchange, HeaderId, Headers, Response, grpc};
-
-use super::Walk;
+use crate::exchange::{Exchange, HeaderId, Response, grpc};
 
 /// Shortens the time of a call to what its client says; true where the client's time ends first.
 #[cold]
@@ -41,27 +39,4 @@ pub(super) fn speak(exchange: &mut Exchange, answer: &mut Response) {
     let asked = exchange.request.headers.get_id(HeaderId::ContentType).unwrap_or_default();
     grpc::refuse(answer, asked, status, &message);
     exchange.record.grpc = Some(status);
-}
-
-impl Walk {
-    /// Notes what follows the content of the answer: it says how a call of gRPC has ended.
-    pub fn trailed(&mut self, trailers: &Headers) {
-        if self.exchange.grpc
-            && let Some(status) = grpc::status(trailers)
-        {
-            self.exchange.record.grpc = Some(status);
-        }
-    }
-
-    /// The trailers by which an answer that has broken off ends all the same, where its client understands them: that of
-    /// a call of gRPC, whose status is no other than that it has failed.
-    pub fn ending(&mut self, error: &Error) -> Option<Headers> {
-        let exchange = &mut self.exchange;
-        if !exchange.grpc {
-            return None;
-        }
-        let kind = error.kind();
-        exchange.record.grpc = Some(kind.grpc());
-        Some(grpc::ending(kind.grpc(), &kind.phrase()))
-    }
 }

@@ -17,7 +17,7 @@ use crate::net::Timer;
 use crate::runtime::clock;
 
 use super::stall::Piece;
-use super::{answer, head};
+use super::{head, lines};
 
 /// What a stream and the body of its request share.
 #[derive(Default)]
@@ -64,7 +64,7 @@ impl Upload {
     pub(super) fn say_interims(&self, reply: &mut SendResponse<Piece>) {
         for (status, headers) in self.interims.borrow_mut().drain(..) {
             // Where it cannot be said, the stream has ended, which shows next.
-            let _ = reply.send_informational(answer::head(status, answer::lines(&headers)));
+            let _ = reply.send_informational(lines::head(status, lines::lines(&headers)));
         }
     }
 }

@@ -21,10 +21,10 @@ use crate::pipeline::{Arrived, Core, Walk};
 use crate::runtime::{clock, task};
 use crate::snapshot::{Pinned, Watcher};
 
-use super::answer::{self, Answer};
+use super::answer::Answer;
 use super::body::{self, ClientBody, Upload};
-use super::head;
 use super::stall::{Piece, until_stalled};
+use super::{head, lines};
 
 /// What the streams of one connection are served with.
 pub(super) struct Streaming {
@@ -130,7 +130,7 @@ async fn serve(
             // A body was asked for whose client waits for that (RFC 9110 section 10.1.1). Where it cannot be said, the
             // stream has ended, which shows next.
             if upload.owes_continue.take() {
-                let _ = reply.send_informational(answer::head(StatusCode::CONTINUE, http::HeaderMap::new()));
+                let _ = reply.send_informational(lines::head(StatusCode::CONTINUE, http::HeaderMap::new()));
             }
             reply.poll_reset(cx).map(|_| None)
         })
@@ -139,7 +139,7 @@ async fn serve(
     walk.received(upload.received.get());
     // A client that has left is owed nothing; its walk is recorded as it is dropped.
     let Some(Response { status, headers, body }) = answer else { return };
-    let head = head_of(status, answer::lines(&headers), &body);
+    let head = head_of(status, lines::lines(&headers), &body);
     let body = if was_head { Body::Empty } else { body };
     let ends = body.is_empty();
     let linger = Linger::within_request(walk.limits());
@@ -173,7 +173,7 @@ async fn serve(
 }
 
 fn head_of(status: StatusCode, lines: http::HeaderMap, body: &Body) -> http::Response<()> {
-    let mut head = answer::head(status, lines);
+    let mut head = lines::head(status, lines);
     if let (false, Some(length @ 1..)) = (head.headers().contains_key(CONTENT_LENGTH), body.length()) {
         head.headers_mut().insert(CONTENT_LENGTH, length.into());
     }
