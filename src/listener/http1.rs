@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use http::{Method, Version};
 
+use crate::config::InterimAnswers;
 use crate::exchange::target::authority_of;
-use crate::exchange::{Body, Error, ErrorKind, Frame, HeaderId, Headers, Response};
+use crate::exchange::{Body, Error, ErrorKind, Frame, HeaderId, Headers, Interims, Response};
 use crate::http1::{ConnectionLine, Framing, HeadError, RequestHead, encode, parse_request};
 use crate::pipeline::{Arrived, Core, Walk};
 use crate::runtime::clock;
@@ -258,11 +259,18 @@ impl Connection {
         let body = match framing {
             Framing::None => Body::Empty,
             framing => {
-                let bounds =
-                    BodyBounds { max: limits.body, timeout: limits.body_timeout, rate: limits.body_rate };
+                let bounds = BodyBounds {
+                    max: limits.body,
+                    timeout: limits.body_timeout,
+                    rate: limits.body_rate,
+                    unpaced: false,
+                };
                 Body::Stream(Box::new(ClientBody::new(Rc::clone(&self.wire), framing, bounds)))
             }
         };
+        // HTTP/1.0 knows none (RFC 9110 section 15.2).
+        let interims = (pinned.plan.interim == InterimAnswers::All && head.version != Version::HTTP_10)
+            .then(|| Rc::clone(&self.wire) as Rc<dyn Interims>);
         let arrived = Arrived {
             connection: &self.wire.facts,
             started,
@@ -271,6 +279,7 @@ impl Connection {
             version: head.version,
             headers: head.headers,
             body,
+            interims,
         };
         let walk = Walk::admit(Rc::clone(&self.core), Rc::clone(pinned), arrived);
         lent.used(head.len);
@@ -283,6 +292,9 @@ impl Connection {
             poll_fn(|cx| {
                 if let Poll::Ready(answer) = serve.as_mut().poll(cx) {
                     return Poll::Ready(Some(answer));
+                }
+                if self.wire.has_interim.get() {
+                    self.wire.flush_interim(cx);
                 }
                 self.wire.poll_gone(cx).map(|()| None)
             })

@@ -1,9 +1,9 @@
 //! HTTP/2 from a client, read by the library `h2` (RFC 9113): every stream is a walk of its own.
 //!
 //! Start with [`serve`]; `driver.rs` takes the streams from the library, `stream.rs` serves one. `head.rs` judges a
-//! request's lines, `body.rs` reads its body, `answer.rs` sends what came of it. `stall.rs` resets a stream whose client
-//! takes nothing of its answer, `supervisor.rs` ends the connection. `io.rs` stands between the connection and the
-//! library: `guard.rs` judges and counts the frames that come, `written.rs` those that go.
+//! request's lines, `body.rs` reads its body, `answer.rs` sends what came of it, in the form of `lines.rs`. `stall.rs`
+//! resets a stream whose client takes nothing of its answer, `supervisor.rs` ends the connection. `io.rs` stands between
+//! the connection and the library: `guard.rs` judges and counts the frames that come, `written.rs` those that go.
 
 mod allowance;
 mod answer;
@@ -13,6 +13,7 @@ mod frames;
 mod guard;
 mod head;
 mod io;
+mod lines;
 mod stall;
 mod stream;
 mod supervisor;

@@ -16,7 +16,7 @@ mod retry;
 pub mod rules;
 pub mod verdict;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -82,6 +82,7 @@ impl Upstream {
                 && (is_idempotent(&request.method) || self.rules.admits(caller.ground)),
             is_probe: pass.is_probe(),
             deadline,
+            hedges: Cell::new(false),
             tried: RefCell::default(),
             attempts,
         };

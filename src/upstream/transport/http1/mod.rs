@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use http::StatusCode;
 
-use crate::exchange::{Body, CoreId, Error, Request, Response};
+use crate::exchange::{Body, CoreId, Error, Interims, Request, Response};
 use crate::http1::{Framing, encode};
 use crate::net::Stream;
 use crate::runtime::clock;
@@ -83,6 +83,7 @@ impl<'t> Lease<'t> {
         request: &Request,
         upload: &mut Upload,
         waits: Waits,
+        interims: Option<&dyn Interims>,
     ) -> Result<Exchanged, Error> {
         let mut lent = self.lent;
         let Some(connection) = lent.connection() else { return Err(head::broken().into()) };
@@ -94,7 +95,7 @@ impl<'t> Lease<'t> {
             &request.headers,
             upload.framing(),
         );
-        let mut exchanging = Exchanging::new(connection, upload, waits, request);
+        let mut exchanging = Exchanging::new(connection, upload, waits, (request, interims));
         let head = poll_fn(|cx| exchanging.poll_head(cx)).await?;
         let now = clock::now();
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
