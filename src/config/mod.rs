@@ -81,8 +81,8 @@ pub use tls::{CertificateFiles, ClientCertificates, ListenerTls, TlsVersion};
 pub use trusted::{TrustedHeader, TrustedHeaders};
 pub use units::{duration, duration_text};
 pub use upstream::{
-    AnswerLimits, Balance, Breaker, Concurrency, Discover, Endpoint, Endpoints, Health, Hedge, Outliers,
-    Probe, Retry, RetryOn, Timeouts, Upstream, UpstreamSettings, UpstreamTls,
+    AnswerLimits, Balance, Breaker, Concurrency, Discover, Endpoint, Endpoints, Health, Hedge, HttpVersion,
+    Outliers, Probe, Retry, RetryOn, Timeouts, Upstream, UpstreamSettings, UpstreamTls,
 };
 pub use url::{Host, HostPattern, Url};
 pub use web_origin::OriginPattern;

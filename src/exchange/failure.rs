@@ -32,7 +32,8 @@ pub enum CallPhase {
 /// What happened.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Cause {
-    /// No connection could be opened.
+    /// No connection could be opened; or, once it was there, the service has not begun with the request and never will
+    /// (HTTP/2: it is above the last stream of a GOAWAY, or was reset with REFUSED_STREAM).
     Refused,
     /// A timeout of the upstream has passed: `connect`, `response` or `idle`.
     Timeout,
@@ -40,7 +41,7 @@ pub enum Cause {
     Deadline,
     /// The connection broke.
     Reset,
-    /// The connection ended before the message did.
+    /// The message ended before it was whole: with its connection, or with its stream alone (HTTP/2: RST_STREAM).
     Incomplete,
     /// What came is no HTTP, or breaks a bound.
     Protocol,
@@ -130,6 +131,7 @@ impl Failure {
             (_, Cause::Protocol) => "protocol",
             (CallPhase::Body, Cause::Stalled) => "stalled",
             (_, Cause::Coding) => "coding",
+            (_, Cause::Refused) => "refused",
             (_, Cause::Reset) => "reset",
             (_, Cause::Incomplete) => "incomplete",
             (_, Cause::Left) => "body",

@@ -255,7 +255,7 @@ fn trailers(buf: &mut BytesMut) -> Result<Option<Headers>, &'static str> {
 
 /// Whether a field may stand after the content: nothing that says how a message is framed, where it goes, who sends
 /// it, what its content is or how it is to be handled (RFC 9110 section 6.5.1), and nothing that the gate alone says.
-fn may_trail(name: &[u8]) -> bool {
+pub fn may_trail(name: &[u8]) -> bool {
     let id = HeaderId::folded(name);
     let other = !matches!(
         id,

@@ -208,6 +208,15 @@ impl Stream {
         }
     }
 
+    /// Whether its TLS handshake has agreed on HTTP/2 (ALPN, RFC 7301).
+    pub fn speaks_http2(&self) -> bool {
+        match &self.0 {
+            Kind::Tcp(_) => false,
+            Kind::Tls(session) => session.borrow().speaks_http2(),
+            Kind::Memory(stream) => stream.tls().is_some_and(|tls| tls.alpn.as_deref() == Some(b"h2")),
+        }
+    }
+
     /// Whether its TLS handshake took up an earlier one.
     pub fn is_resumed(&self) -> bool {
         match &self.0 {

@@ -90,6 +90,8 @@ pub enum Protocol {
     Http1,
     /// HTTP/2.
     Http2,
+    /// Either, HTTP/2 rather.
+    Any,
 }
 
 /// How the services of one upstream are spoken to over TLS. Each is equal to itself alone: what was agreed on with one
@@ -97,6 +99,7 @@ pub enum Protocol {
 pub struct ClientTls {
     http1: Arc<ClientConfig>,
     http2: Arc<ClientConfig>,
+    any: Arc<ClientConfig>,
     name: Option<ServerName<'static>>,
 }
 
@@ -158,12 +161,17 @@ impl ClientTls {
             None => builder.with_no_client_auth(),
             Some(pair) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair.certified))),
         };
-        let speaking = |protocol: &[u8]| {
+        let speaking = |protocols: &[&[u8]]| {
             let mut config = config.clone();
-            config.alpn_protocols = vec![protocol.to_vec()];
+            config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
             Arc::new(config)
         };
-        Ok(ClientTls { http1: speaking(b"http/1.1"), http2: speaking(b"h2"), name })
+        Ok(ClientTls {
+            http1: speaking(&[b"http/1.1"]),
+            http2: speaking(&[b"h2"]),
+            any: speaking(&[b"h2", b"http/1.1"]),
+            name,
+        })
     }
 
     /// The same for an endpoint whose URL names this host, without brackets.
@@ -195,6 +203,7 @@ impl Secure {
         let config = match protocol {
             Protocol::Http1 => &self.tls.http1,
             Protocol::Http2 => &self.tls.http2,
+            Protocol::Any => &self.tls.any,
         };
         let Some(name) = &self.name else {
             return Err(io::Error::new(

@@ -97,7 +97,8 @@ impl Upstream {
                 places.extend(found.map(|found| {
                     let authority = found.address.to_string().into();
                     let (address, by_name) = (found.address, found.by_name);
-                    let key = EndpointKey { address, authority, by_name, tls: self.tls.clone() };
+                    let (tls, version) = (self.tls.clone(), self.settings.written.protocol);
+                    let key = EndpointKey { address, authority, by_name, tls, version };
                     Place { key, weight: found.weight }
                 }));
             }
@@ -105,7 +106,8 @@ impl Upstream {
                 for (endpoint, latest) in list.iter().zip(&latest) {
                     match latest {
                         None => {
-                            places.extend(Place::written(&endpoint.url, endpoint.weight, self.tls.as_ref()))
+                            let spoken = (self.tls.as_ref(), self.settings.written.protocol);
+                            places.extend(Place::written(&endpoint.url, endpoint.weight, spoken))
                         }
                         Some(latest) => {
                             places.extend(self.meant(endpoint, latest.found.as_deref().unwrap_or(&[])))
@@ -237,7 +239,8 @@ impl Upstream {
         let authority: Box<str> = endpoint.url.authority().into();
         found.iter().map(move |found| {
             let (authority, tls) = (authority.clone(), self.tls.clone());
-            let key = EndpointKey { address: found.address, authority, by_name: true, tls };
+            let version = self.settings.written.protocol;
+            let key = EndpointKey { address: found.address, authority, by_name: true, tls, version };
             Place { key, weight: endpoint.weight }
         })
     }

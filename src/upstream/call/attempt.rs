@@ -32,7 +32,7 @@ impl Call<'_> {
     ///
     /// A reused connection that the service closes in the moment of its use is no failure of the service: the request
     /// goes out once more on a fresh one, if nothing of a response came and the request may be repeated (RFC 9112
-    /// section 9.3.1).
+    /// section 9.3.1). So does a request that the service has not begun with (RFC 9113 section 8.7), whatever it is.
     pub(super) async fn attempt(
         &self,
         first: usize,
@@ -49,13 +49,14 @@ impl Call<'_> {
             Ok(answered) => return Ok(answered),
             Err(failed) => failed,
         };
-        if reused && self.closed_while_idle(failure, upload) {
+        let refused = is_refused(failure);
+        if (refused && upload.can_rewind()) || (reused && self.closed_while_idle(failure, upload)) {
             drop(observer);
             return Box::pin(self.repeat(at, request, upload)).await;
         }
         let now = clock::now();
         let closed_at_once = reused && is_stale(failure) && now.saturating_duration_since(began) < STALE;
-        if closed_at_once {
+        if closed_at_once || refused {
             // The service had closed it before the request came: that is no failure, though nothing may be repeated.
             drop(observer);
             return Err(Attempted { error, verdict: Verdict::Nothing });
@@ -160,6 +161,11 @@ impl Call<'_> {
 /// Whether a connection broke before anything of a response came.
 fn is_stale(failure: Failure) -> bool {
     failure.party == Party::Service && failure.cause == Cause::Reset && failure.received == Extent::Nothing
+}
+
+/// Whether the service has not begun with the request and never will: to send it on another connection repeats nothing.
+fn is_refused(failure: Failure) -> bool {
+    failure.cause == Cause::Refused && failure.never_sent()
 }
 
 /// Whether acting on a request twice is the same as once (RFC 9110 section 9.2.2).

@@ -14,13 +14,11 @@ use rustix::io::Errno;
 use smallvec::SmallVec;
 
 use crate::exchange::{CallPhase, Cause, Error, Failure, Party};
-use crate::net::network::{Dialling, open};
-use crate::net::tls::client::Protocol;
-use crate::net::{Stream, Timer};
+use crate::net::Timer;
 use crate::runtime::clock;
 use crate::telemetry::metrics::Outcome as Counted;
 use crate::upstream::endpoints::Endpoint;
-use crate::upstream::transport::Lease;
+use crate::upstream::transport::{Lease, Leasing, Opening};
 
 use super::attempt::Attempted;
 use super::context::Call;
@@ -51,7 +49,7 @@ struct Race<'a, 'c> {
 struct Runner<'c> {
     at: usize,
     since: Instant,
-    dial: Dialling<'c>,
+    leasing: Leasing<'c>,
 }
 
 impl<'a> Call<'a> {
@@ -80,10 +78,17 @@ impl<'a> Call<'a> {
         won.map_err(|failure| race.lost(failure))
     }
 
-    fn lease(&self, at: usize, stream: Stream) -> Lease<'_> {
-        let endpoint = &self.seen.endpoints[at];
-        let expires = endpoint.lifetime().map(|lifetime| clock::now() + lifetime);
-        endpoint.transport.over(stream, endpoint.address(), expires, self.caller.core)
+    /// How a connection to an endpoint is opened.
+    fn opening<'c>(&'c self, endpoint: &'c Endpoint) -> Opening<'c> {
+        Opening {
+            network: &self.upstream.network,
+            address: endpoint.address(),
+            secure: endpoint.secure(),
+            lifetime: endpoint.lifetime(),
+            core: self.caller.core,
+            limits: self.upstream.settings.written.limits,
+            upgrades: self.caller.upgrades,
+        }
     }
 
     /// A connection to an endpoint failed: it is counted, and the endpoint is avoided for a while.
@@ -99,9 +104,9 @@ impl<'a> Call<'a> {
 impl<'c> Race<'_, 'c> {
     fn start(&mut self, at: usize, now: Instant) {
         let call: &'c Call<'_> = self.call;
-        let (network, endpoint) = (&call.upstream.network, &call.seen.endpoints[at]);
-        let dial = Box::pin(open(network, endpoint.address(), endpoint.secure(), Protocol::Http1));
-        self.running.push(Runner { at, since: now, dial });
+        let endpoint = &call.seen.endpoints[at];
+        let leasing = endpoint.transport.connect(call.opening(endpoint));
+        self.running.push(Runner { at, since: now, leasing });
         call.attempts.at(call.seen.endpoints[at].address());
         self.next = now + self.stagger;
     }
@@ -144,11 +149,11 @@ impl<'c> Race<'_, 'c> {
         let mut index = 0;
         while let Some(runner) = self.running.get_mut(index) {
             let at = runner.at;
-            match runner.dial.as_mut().poll(cx) {
+            match runner.leasing.as_mut().poll(cx) {
                 Poll::Pending => index += 1,
-                Poll::Ready(Ok(stream)) => {
+                Poll::Ready(Ok(lease)) => {
                     self.won(index, now);
-                    return Some((at, self.call.lease(at, stream)));
+                    return Some((at, lease));
                 }
                 Poll::Ready(Err(error)) => {
                     drop(self.running.remove(index));

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant};
 use crate::config::AnswerLimits;
 use crate::exchange::Response;
 
+/// A client that kept the service waiting for so long is why the service breaks off.
+pub(super) const PAUSED: Duration = Duration::from_millis(500);
+
 /// What one exchange may wait for.
 #[derive(Clone, Copy, Debug)]
 pub struct Waits {

@@ -199,6 +199,28 @@ impl Upload {
         }
     }
 
+    /// Takes the next frame of the body, for a protocol that frames and times it by itself.
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
+        if self.done {
+            return Poll::Ready(None);
+        }
+        let frame = ready!(self.body.poll_frame(cx));
+        match &frame {
+            Some(Ok(Frame::Data(data))) => {
+                self.bytes += data.len() as u64;
+                self.keep(data);
+            }
+            Some(Ok(Frame::Trailers(_))) | None => self.done = true,
+            Some(Err(_)) => {}
+        }
+        Poll::Ready(frame)
+    }
+
+    /// Notes when the last piece moved, and since when the client owes the next one, if it does.
+    pub(super) fn note(&mut self, moved: Option<Instant>, owed_since: Option<Instant>) {
+        (self.moved, self.owed_since) = (moved.or(self.moved), owed_since);
+    }
+
     fn push(&mut self, frame: Frame, connection: &mut Connection) {
         if let Frame::Data(data) = &frame {
             self.bytes += data.len() as u64;

@@ -46,7 +46,8 @@ impl Pki {
             builder.with_no_client_auth()
         };
         let mut config = builder.with_single_cert(chain, key).unwrap();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // HTTP/1.1 rather: what these services answer is written by hand.
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), b"h2".to_vec()];
         if versions == [&rustls::version::TLS12] {
             config.ticketer = aws_lc_rs::Ticketer::new().unwrap();
         }

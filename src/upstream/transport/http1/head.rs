@@ -2,7 +2,6 @@
 
 use std::io;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Buf;
 use http::{Method, StatusCode, Version};
@@ -12,6 +11,7 @@ use crate::http1::{HeadLimits, ResponseHead, parse_response, upgrade};
 use crate::runtime::clock;
 use crate::upstream::transport::connection::Connection;
 use crate::upstream::transport::exchange::Waits;
+use crate::upstream::transport::late::Ends;
 use crate::upstream::transport::upload::{Broken, Upload};
 
 /// A request on its way, until the head of the response is there.
@@ -137,29 +137,14 @@ impl<'a> Exchanging<'a> {
         Error::from(self.reached(failure)).source(source)
     }
 
-    /// The waits of this phase. The caller's deadline is put off while an upload moves; the time for a response begins
-    /// when the request has been sent.
+    /// The waits of this phase.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Error>> {
-        let Waits { started, response, idle, upload_rate, .. } = self.waits;
-        let moved = self.upload.moved().unwrap_or(started);
-        let extension = if self.waits.whole {
-            // The caller ends the call then, whatever moves.
-            Duration::ZERO
-        } else {
-            self.upload.extension(started, upload_rate)
-        };
-        let deadline = self.waits.deadline + extension;
         let is_sent = self.is_sent();
-        let own = moved + if is_sent { response } else { idle };
-        if self.connection.timer.poll(own.min(deadline), cx).is_pending() {
+        let ends = Ends::of_head(&self.waits, self.upload, is_sent);
+        if self.connection.timer.poll(ends.at(), cx).is_pending() {
             return Poll::Pending;
         }
-        let failure = if !is_sent && self.upload.awaits_client() {
-            Failure::new(Party::Client, CallPhase::Send, Cause::Stalled)
-        } else {
-            let phase = if is_sent { CallPhase::Head } else { CallPhase::Send };
-            Failure::new(Party::Service, phase, if own < deadline { Cause::Timeout } else { Cause::Deadline })
-        };
+        let failure = ends.without_head(self.upload, is_sent);
         Poll::Ready(Err(self.reached(failure).into()))
     }
 
