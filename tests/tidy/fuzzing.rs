@@ -26,7 +26,7 @@ fn locked(path: &str) -> BTreeSet<(String, String)> {
 }
 
 #[test]
-fn the_crates_beside_are_built_on_what_the_gate_is_built_on() {
+fn the_other_crates_are_built_on_what_the_gateway_is_built_on() {
     let own = locked("Cargo.lock");
     let named = |name: &str| own.iter().any(|(other, _)| other == name);
     for lock in ["fuzz/Cargo.lock", "bench/clients/Cargo.lock"] {
