@@ -34,7 +34,7 @@ WARM_UP = 4  # rounds
 RESTS = 3  # seconds after a round: longer than a client's idle connection is kept
 LAST_REST = 65  # seconds after the last round: longer than an idle connection to a service is kept
 IDLE = "1s"
-GROWTH, SLACK = 1.03, 2.0  # at most so many times as much, and so many MiB beside
+GROWTH, SLACK = 1.03, 2.0  # at most so many times as much, and so many MiB on top
 
 CONFIG = """
 listeners:

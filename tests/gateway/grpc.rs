@@ -11,16 +11,14 @@ use std::sync::mpsc::{Receiver, channel};
 use crate::support::pki::Pki;
 use crate::support::{Gateway, PATIENCE, until};
 
-/// The Python that has grpcio; `None`, and a word about it, where there is none.
+/// The Python that has grpcio; `None`, and a line that says so, where it was not installed.
 fn python() -> Option<PathBuf> {
-    let given = std::env::var_os("PORTCULLIS_TEST_PYTHON").map(PathBuf::from);
-    let usual = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("target/test-python/bin/python");
-    let python = given.clone().or(Some(usual)).filter(|python| python.exists());
-    assert!(python.is_some() || given.is_none(), "{given:?} is not there");
-    if python.is_none() {
+    let peers = std::env::var_os("PORTCULLIS_TEST_PEERS").map(PathBuf::from);
+    assert!(peers.is_some() || std::env::var_os("CI").is_none(), "`./dev test` installs the third parties");
+    if peers.is_none() {
         eprintln!("left out: grpcio is not installed; ./dev test does that");
     }
-    python
+    peers.map(|peers| peers.join("python/bin/python"))
 }
 
 /// One side of a call, in a process of its own; killed when it is dropped.
