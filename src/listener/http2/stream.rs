@@ -38,6 +38,10 @@ pub(super) struct Streaming {
 impl Streaming {
     /// Starts the task of a stream on the core that owns the connection.
     pub(super) fn start(&self, request: http::Request<RecvStream>, mut reply: SendResponse<Piece>) {
+        if self.streams.are_too_many() {
+            reply.send_reset(Reason::REFUSED_STREAM);
+            return;
+        }
         let mut guard = self.streams.enter();
         let Some(pinned) = self.watcher.pin() else {
             guard.complete();
@@ -122,6 +126,8 @@ async fn serve(
     // A client that has left is owed nothing; its walk is recorded as it is dropped.
     let Some(Response { status, headers, body }) = answer else { return };
     let head = head_of(status, answer::lines(&headers), &body);
+    // The answer may wait for its client for long.
+    drop(headers);
     let body = if was_head { Body::Empty } else { body };
     let ends = body.is_empty();
     let unread = walk.exchange.request.body.take();
