@@ -104,7 +104,7 @@ fn every_kind_of_call_passes_with_all_that_belongs_to_it() {
     let Some(python) = python() else { return };
     let (_service, url) = service(&python);
     let gateway = Gateway::start(&[], &config(&url, ""));
-    play(&python, &gateway, &["unary", "streams", "conversation", "metadata", "large", "statuses"]);
+    play(&python, &gateway, &["unary", "streams", "conversation", "metadata", "large", "statuses", "early"]);
     let log = gateway.log(20);
     let unary = log.iter().find(|line| line["path"] == "/echo.Echo/say").unwrap();
     assert_eq!((&unary["status"], &unary["grpc_status"]), (&200.into(), &0.into()));
