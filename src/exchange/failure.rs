@@ -53,6 +53,8 @@ pub enum Cause {
     Left,
     /// The process has no descriptor or port left.
     Exhausted,
+    /// Every stream that may be opened to the endpoint is taken (HTTP/2).
+    Full,
 }
 
 /// How much of a message has passed.
@@ -115,7 +117,7 @@ impl Failure {
             (Party::Client, Cause::Stalled) if self.phase == CallPhase::Body => ErrorKind::ClientClosed,
             (Party::Client, Cause::Protocol) => ErrorKind::MalformedRequest,
             (Party::Client, _) => ErrorKind::RequestTimeout,
-            (Party::Gateway, Cause::Exhausted) => ErrorKind::Overloaded,
+            (Party::Gateway, Cause::Exhausted | Cause::Full) => ErrorKind::Overloaded,
             (_, Cause::Timeout) => ErrorKind::UpstreamTimeout,
             (_, Cause::Deadline) => ErrorKind::DeadlineExceeded,
             _ => ErrorKind::UpstreamFailure,
@@ -126,6 +128,7 @@ impl Failure {
     pub fn reason(&self) -> &'static str {
         match (self.phase, self.cause) {
             (_, Cause::Exhausted) => "descriptors",
+            (_, Cause::Full) => "streams",
             (CallPhase::Connect, _) => "connect",
             (_, Cause::Protocol) if self.party == Party::Client => "body",
             (_, Cause::Protocol) => "protocol",
