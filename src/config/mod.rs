@@ -58,7 +58,7 @@ pub use field::{Field, not_yet};
 pub use inherit::{InForce, Origin, Part, in_force};
 pub use json::{Json, write_string};
 pub use kind::Kind;
-pub use listener::{Limits, Listener};
+pub use listener::{InterimAnswers, Limits, Listener};
 pub use load::{Document, document, document_from_text, tree_from_text};
 pub use model::{AccessLog, Config, Definition, LogFormat};
 pub use names::Name;

@@ -116,6 +116,7 @@ impl Failure {
             (Party::Client, Cause::Left) => ErrorKind::ClientClosed,
             (Party::Client, Cause::Stalled) if self.phase == CallPhase::Body => ErrorKind::ClientClosed,
             (Party::Client, Cause::Protocol) => ErrorKind::MalformedRequest,
+            (Party::Client, Cause::Deadline) => ErrorKind::DeadlineExceeded,
             (Party::Client, _) => ErrorKind::RequestTimeout,
             (Party::Gateway, Cause::Exhausted | Cause::Full) => ErrorKind::Overloaded,
             (_, Cause::Timeout) => ErrorKind::UpstreamTimeout,

@@ -7,6 +7,7 @@ use crate::exchange::{Error, Exchange, Response};
 use crate::expression::Ground;
 use crate::upstream::{Caller, Deadline};
 
+use super::interim::Hints;
 use super::request::{self, Outgoing};
 use super::{Proxy, response};
 
@@ -21,9 +22,12 @@ impl Proxy {
         }
         let Outgoing { mut request, mapping, upgrades } = request::outgoing(self, exchange)?;
         exchange.record.upstream = Some(self.number);
-        let deadline = Deadline { at: exchange.deadline, lifted: self.lifted, whole: false };
+        let (at, term) = (exchange.deadline, exchange.term);
+        let deadline = Deadline { at, lifted: self.lifted, whole: false, term };
         let ground = Some(Ground::from(&*exchange));
-        let caller = Caller { core: exchange.core, ground, upgrades, deadline_header: None };
+        let hints = Hints::new(self, exchange, &mapping);
+        let interims = hints.awaited();
+        let caller = Caller { core: exchange.core, ground, upgrades, deadline_header: None, interims };
         let mut answer =
             self.upstream.call(caller, &mut request, deadline, &exchange.record.attempts).await?;
         response::hide(self, exchange, &mapping, &mut answer);

@@ -23,6 +23,7 @@ fn entry() -> Entry<'static> {
         bytes_in: 0,
         bytes_out: 1234,
         tunnel: None,
+        grpc: None,
         duration: Duration::from_micros(12_045),
         upstream: Some("users"),
         endpoint: Some(([127, 0, 0, 1], 8080).into()),
@@ -148,6 +149,7 @@ fn no_format_lets_a_client_begin_a_line_or_steer_a_terminal() {
 fn the_reference_lists_the_members_of_a_line_in_their_order() {
     let full = Entry {
         tunnel: Some(Ended { by: EndedBy::Service, how: "reset" }),
+        grpc: None,
         peer: Some("[::1]:9".parse().unwrap()),
         error: Some(ErrorKind::UpstreamFailure),
         reason: "connect",

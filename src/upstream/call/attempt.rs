@@ -111,6 +111,7 @@ impl Call<'_> {
         let waits = Waits {
             deadline: self.deadline.at,
             whole: self.deadline.whole,
+            term: self.deadline.term,
             upgrades: self.caller.upgrades,
             response: self.deadline.lifted.unwrap_or(settings.timeouts.response),
             idle: settings.timeouts.idle,
@@ -118,7 +119,9 @@ impl Call<'_> {
             limits: settings.written.limits,
             started,
         };
-        match lease.exchange(request, upload, waits).await {
+        // Two services that are asked at once would both speak.
+        let interims = self.caller.interims.filter(|_| !self.hedges.get());
+        match lease.exchange(request, upload, waits, interims).await {
             Ok(answered) => Ok(observer.answered(answered, began, clock::now())),
             Err(error) => {
                 let unknown = Failure::new(Party::Gateway, crate::exchange::CallPhase::Send, Cause::Protocol);

@@ -141,8 +141,13 @@ impl<'c> Race<'_, 'c> {
                 return Poll::Pending;
             }
             if self.next >= self.end {
-                let cause = if self.end == self.call.deadline.at { Cause::Deadline } else { Cause::Timeout };
-                return Poll::Ready(Err(Failure::new(Party::Service, CallPhase::Connect, cause)));
+                let failure = if self.end != self.call.deadline.at {
+                    Failure::new(Party::Service, CallPhase::Connect, Cause::Timeout)
+                } else {
+                    let whose = self.call.deadline.whose();
+                    Failure::new(whose, CallPhase::Connect, Cause::Deadline)
+                };
+                return Poll::Ready(Err(failure));
             }
             // The reading of this poll may lie a moment before the timer's.
             self.next = now;

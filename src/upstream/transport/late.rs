@@ -1,8 +1,8 @@
 //! When a service has been waited for long enough, and who is at fault then, whatever the protocol.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use crate::exchange::{CallPhase, Cause, Failure, Party};
+use crate::exchange::{CallPhase, Cause, Failure, Party, Term};
 
 use super::exchange::Waits;
 use super::upload::Upload;
@@ -12,6 +12,8 @@ use super::upload::Upload;
 pub(super) struct Ends {
     own: Instant,
     deadline: Option<Instant>,
+    /// Whose time it is that the deadline ends.
+    whose: Party,
 }
 
 impl Ends {
@@ -20,23 +22,23 @@ impl Ends {
     pub(super) fn of_head(waits: &Waits, upload: &Upload, is_sent: bool) -> Ends {
         let Waits { started, response, idle, upload_rate, .. } = *waits;
         let moved = upload.moved().unwrap_or(started);
-        let extension = if waits.whole {
+        let deadline = match waits.term {
             // The caller ends the call then, whatever moves.
-            Duration::ZERO
-        } else {
-            upload.extension(started, upload_rate)
+            _ if waits.whole => Some(waits.deadline),
+            Term::Client => Some(waits.deadline),
+            Term::Head => Some(waits.deadline + upload.extension(started, upload_rate)),
+            // What is a stream itself has no length: the time for its answer begins when it is whole.
+            Term::Stream if !upload.is_done() => None,
+            Term::Stream => Some(waits.deadline + moved.saturating_duration_since(started)),
         };
-        Ends {
-            own: moved + if is_sent { response } else { idle },
-            deadline: Some(waits.deadline + extension),
-        }
+        Ends { own: moved + if is_sent { response } else { idle }, deadline, whose: whose(waits) }
     }
 
     /// Of the wait for a piece of the body; `last` is when one came last. A service that answers while it reads is busy
     /// as long as either side moves.
     pub(super) fn of_body(waits: &Waits, upload: &Upload, last: Instant) -> Ends {
         let moved = upload.moved().map_or(last, |moved| moved.max(last));
-        Ends { own: moved + waits.idle, deadline: deadline(waits, upload) }
+        Ends { own: moved + waits.idle, deadline: deadline(waits, upload), whose: whose(waits) }
     }
 
     /// When the wait is over.
@@ -51,30 +53,43 @@ impl Ends {
         }
         let phase = if is_sent { CallPhase::Head } else { CallPhase::Send };
         let is_own = self.deadline.is_none_or(|deadline| self.own < deadline);
-        Failure::new(Party::Service, phase, if is_own { Cause::Timeout } else { Cause::Deadline })
+        if is_own {
+            Failure::new(Party::Service, phase, Cause::Timeout)
+        } else {
+            Failure::new(self.whose, phase, Cause::Deadline)
+        }
     }
 
     /// What it then is that the body did not go on, and that in words.
     pub(super) fn without_body(self, upload: &Upload) -> (Failure, &'static str) {
-        let (cause, why) = match self.deadline {
-            Some(deadline) if deadline <= self.own => (Cause::Deadline, "the caller's time was over"),
-            _ => (Cause::Timeout, "no byte of the body in time"),
+        let (party, cause, why) = match self.deadline {
+            Some(deadline) if deadline <= self.own => {
+                (self.whose, Cause::Deadline, "the caller's time was over")
+            }
+            _ => (Party::Service, Cause::Timeout, "no byte of the body in time"),
         };
-        let failure = if upload.awaits_client() {
+        let failure = if upload.awaits_client() && party != Party::Client {
             Failure::new(Party::Client, CallPhase::Send, Cause::Stalled)
         } else {
-            Failure::new(Party::Service, CallPhase::Body, cause)
+            Failure::new(party, CallPhase::Body, cause)
         };
         (failure, why)
     }
 }
 
+/// Whose time a deadline ends: one that the client has set says nothing about the service.
+fn whose(waits: &Waits) -> Party {
+    if waits.term == Term::Client { Party::Client } else { Party::Service }
+}
+
 /// When the caller's time is over: for the whole response where the caller waits for that, and for the rest of an
-/// upload, which must not hold the call's permit for longer under an early response either.
+/// upload, which must not hold the call's permit for longer under an early response either. A stream has no such end.
 fn deadline(waits: &Waits, upload: &Upload) -> Option<Instant> {
-    if waits.whole {
-        return Some(waits.deadline);
+    match waits.term {
+        _ if waits.whole => Some(waits.deadline),
+        Term::Client => Some(waits.deadline),
+        Term::Stream => None,
+        Term::Head if upload.is_done() => None,
+        Term::Head => Some(waits.deadline + upload.extension(waits.started, waits.upload_rate)),
     }
-    let extension = || upload.extension(waits.started, waits.upload_rate);
-    (!upload.is_done()).then(|| waits.deadline + extension())
 }

@@ -22,7 +22,7 @@ use std::pin::Pin;
 use std::time::Instant;
 
 use crate::config::HttpVersion;
-use crate::exchange::{CoreId, Error, Request};
+use crate::exchange::{CoreId, Error, Interims, Request};
 use crate::net::tls::client::Protocol;
 use crate::runtime::clock;
 
@@ -140,7 +140,8 @@ impl Lease<'_> {
         }
     }
 
-    /// Sends a request and waits for the head of the response. The connection goes back by itself.
+    /// Sends a request and waits for the head of the response. The connection goes back by itself. Interim answers but 100
+    /// go where `interims` says.
     ///
     /// # Errors
     /// An error with its [`Failure`](crate::exchange::Failure).
@@ -149,10 +150,11 @@ impl Lease<'_> {
         request: &Request,
         upload: &mut Upload,
         waits: Waits,
+        interims: Option<&dyn Interims>,
     ) -> Result<Exchanged, Error> {
         match self {
-            Lease::Http1(lease) => lease.exchange(request, upload, waits).await,
-            Lease::Http2(lease) => Box::pin(lease.exchange(request, upload, waits)).await,
+            Lease::Http1(lease) => lease.exchange(request, upload, waits, interims).await,
+            Lease::Http2(lease) => Box::pin(lease.exchange(request, upload, waits, interims)).await,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::exchange::{Body, BodyStream, Error, Frame};
+use crate::exchange::{Body, BodyStream, Error, Frame, Headers};
 use crate::http1::{Framing, encode};
 use crate::runtime::clock;
 
@@ -42,6 +42,8 @@ pub struct Upload {
 struct Kept {
     first: Bytes,
     rest: BytesMut,
+    /// What has followed the content.
+    trailers: Option<Headers>,
 }
 
 /// Why an upload ended early.
@@ -134,10 +136,11 @@ impl Upload {
         self.kept = Some(Kept::default());
         self.done = self.framing == Framing::None;
         (self.moved, self.owed_since, self.bytes) = (None, None, 0);
-        self.body = if kept.first.is_empty() {
+        self.body = if kept.first.is_empty() && kept.trailers.is_none() {
             rest
         } else {
-            Body::Stream(Box::new(Again { front: [kept.first, kept.rest.freeze()], rest }))
+            let front = [kept.first, kept.rest.freeze()];
+            Body::Stream(Box::new(Again { front, rest, trailers: kept.trailers }))
         };
     }
 
@@ -205,12 +208,22 @@ impl Upload {
             return Poll::Ready(None);
         }
         let frame = ready!(self.body.poll_frame(cx));
+        if !matches!(frame, Some(Ok(Frame::Data(_)) | Err(_))) {
+            // Its end is the last that moves, and may come long after its last byte.
+            self.moved = Some(clock::now());
+        }
         match &frame {
             Some(Ok(Frame::Data(data))) => {
                 self.bytes += data.len() as u64;
                 self.keep(data);
             }
-            Some(Ok(Frame::Trailers(_))) | None => self.done = true,
+            Some(Ok(Frame::Trailers(trailers))) => {
+                self.done = true;
+                if let Some(kept) = &mut self.kept {
+                    kept.trailers = Some(trailers.clone());
+                }
+            }
+            None => self.done = true,
             Some(Err(_)) => {}
         }
         Poll::Ready(frame)
@@ -218,7 +231,7 @@ impl Upload {
 
     /// Notes when the last piece moved, and since when the client owes the next one, if it does.
     pub(super) fn note(&mut self, moved: Option<Instant>, owed_since: Option<Instant>) {
-        (self.moved, self.owed_since) = (moved.or(self.moved), owed_since);
+        (self.moved, self.owed_since) = (moved.max(self.moved), owed_since);
     }
 
     fn push(&mut self, frame: Frame, connection: &mut Connection) {
@@ -239,22 +252,29 @@ impl Upload {
                 if self.framing == Framing::Chunked {
                     encode::last_chunk(connection.out.small(), Some(&trailers));
                 }
+                if let Some(kept) = &mut self.kept {
+                    kept.trailers = Some(trailers);
+                }
             }
         }
     }
 }
 
-/// A body of which a part has been taken already: that part, then what is left.
+/// A body of which a part has been taken already: that part, then what is left, then the trailers that have been taken.
 struct Again {
     front: [Bytes; 2],
     rest: Body,
+    trailers: Option<Headers>,
 }
 
 impl BodyStream for Again {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
         match self.front.iter_mut().find(|piece| !piece.is_empty()) {
             Some(piece) => Poll::Ready(Some(Ok(Frame::Data(std::mem::take(piece))))),
-            None => self.rest.poll_frame(cx),
+            None => match ready!(self.rest.poll_frame(cx)) {
+                None => Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::Trailers(trailers)))),
+                frame => Poll::Ready(frame),
+            },
         }
     }
 
@@ -328,6 +348,7 @@ mod tests {
         let waits = Waits {
             deadline: start + long,
             whole: false,
+            term: crate::exchange::Term::Head,
             response: long,
             idle: long,
             upload_rate: 1_000,

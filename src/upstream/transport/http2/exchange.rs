@@ -10,7 +10,9 @@ use h2::client::ResponseFuture;
 use h2::{RecvStream, SendStream};
 use http::{Method, StatusCode};
 
-use crate::exchange::{Body, CallPhase, Cause, Error, Extent, Failure, Headers, Party, Request, Response};
+use crate::exchange::{
+    Body, CallPhase, Cause, Error, Extent, Failure, Headers, Interims, Party, Request, Response,
+};
 use crate::net::Timer;
 use crate::runtime::clock;
 use crate::upstream::transport::exchange::{Exchanged, Waits};
@@ -31,6 +33,7 @@ pub(super) struct Exchanging<'a> {
     sending: Sending,
     upload: &'a mut Upload,
     waits: Waits,
+    interims: Option<&'a dyn Interims>,
     was_head: bool,
     /// Why nothing more can be sent, once that is so.
     broken: Option<io::Error>,
@@ -58,7 +61,7 @@ impl<'a> Exchanging<'a> {
         mut slot: Slot,
         request: &Request,
         upload: &'a mut Upload,
-        waits: Waits,
+        (waits, interims): (Waits, Option<&'a dyn Interims>),
     ) -> Result<Exchanging<'a>, Error> {
         let head = head::request(request, upload.framing(), slot.scheme())?;
         let ends = upload.is_empty();
@@ -74,7 +77,7 @@ impl<'a> Exchanging<'a> {
         let sending = Sending::new(stream, waits.started, ends);
         let was_head = request.method == Method::HEAD;
         let (broken, interim, timer) = (None, 0, Timer::new());
-        Ok(Exchanging { slot, response, sending, upload, waits, was_head, broken, interim, timer })
+        Ok(Exchanging { slot, response, sending, upload, waits, interims, was_head, broken, interim, timer })
     }
 
     /// The response, as soon as its head is there.
@@ -112,7 +115,7 @@ impl<'a> Exchanging<'a> {
         }
     }
 
-    /// Interim responses are read and dropped, within the bound of a head.
+    /// Interim responses go where they are awaited, within the bound of a head.
     fn note_interim(&mut self, head: &http::Response<()>) -> Result<(), Error> {
         self.slot.heard(clock::now());
         if head.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -124,6 +127,10 @@ impl<'a> Exchanging<'a> {
         // by the timeouts.
         if self.interim > self.waits.limits.head as usize {
             return Err(self.malformed("interim responses without end"));
+        }
+        // 100 is what the gateway did not ask for (RFC 9110 section 15.2.1).
+        if let Some(interims) = self.interims.filter(|_| head.status() != StatusCode::CONTINUE) {
+            interims.pass(head.status(), head::interim(head.headers()));
         }
         Ok(())
     }

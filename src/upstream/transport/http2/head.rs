@@ -4,9 +4,9 @@ use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Uri};
 
 use crate::config::AnswerLimits;
+use crate::exchange::trailers::may_trail;
 use crate::exchange::{Error, ErrorKind, HeaderId, Headers, Request};
 use crate::http1::Framing;
-use crate::http1::body::may_trail;
 
 /// The head of a request. Fields that speak of one connection do not pass, but for `te: trailers` (section 8.2.2).
 ///
@@ -97,6 +97,18 @@ pub(super) fn response(
         }
     }
     Ok((headers, length))
+}
+
+/// The lines of an interim response that may travel.
+pub(super) fn interim(lines: &HeaderMap) -> Headers {
+    let mut headers = Headers::new();
+    for (name, value) in lines {
+        let name = name.as_str().as_bytes();
+        if !HeaderId::of(name).hop_by_hop() {
+            headers.push_judged(name, value.as_bytes().trim_ascii());
+        }
+    }
+    headers
 }
 
 /// Room for the lines that the gateway adds.

@@ -26,7 +26,7 @@ use std::time::{Duration, Instant};
 use h2::client::{Builder, Connection, SendRequest};
 
 use crate::config::AnswerLimits;
-use crate::exchange::{CoreId, Error, Request};
+use crate::exchange::{CoreId, Error, Interims, Request};
 use crate::net::Stream;
 use crate::net::tls::client::Protocol;
 use crate::runtime::{clock, task, time};
@@ -192,8 +192,9 @@ impl Lease {
         request: &Request,
         upload: &mut Upload,
         waits: Waits,
+        interims: Option<&dyn Interims>,
     ) -> Result<Exchanged, Error> {
-        Exchanging::begin(self.slot, request, upload, waits)?.answer().await
+        Exchanging::begin(self.slot, request, upload, (waits, interims))?.answer().await
     }
 }
 
