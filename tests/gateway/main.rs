@@ -43,6 +43,8 @@ mod h2;
 mod h2_end;
 mod h2_frames;
 mod h2_out;
+mod h2_out_ends;
+mod h2_out_peers;
 mod h2_reset;
 mod h2_stall;
 mod headers;
