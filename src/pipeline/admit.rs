@@ -114,15 +114,8 @@ impl Walk {
             Ok(reported) => reported.client,
             Err(_) => Reported::direct(connection).client,
         };
-        let request = Request {
-            method: Method::from_bytes(b"-").unwrap_or_default(),
-            target: Target::default(),
-            version: Version::HTTP_11,
-            headers: Headers::new(),
-            body: Body::Empty,
-        };
         let id = core.request_id();
-        Walk::new(core, pinned, client, (id, None), request, started, Some(error))
+        Walk::new(core, pinned, client, (id, None), nothing(), started, Some(error))
     }
 
     fn new(
@@ -138,26 +131,70 @@ impl Walk {
             Ok(place) => (place, refused),
             Err(error) => (None, Some(refused.unwrap_or(error))),
         };
-        let exchange = Exchange {
-            id,
-            core: core.id,
-            client,
-            deadline: started,
-            rest: request.target.path().len() as u32,
-            grpc: grpc::is_call(&request.method, &request.headers),
-            term: Term::Head,
-            interims,
-            request,
-            identity: None,
-            params: SmallVec::new(),
-            rule: None,
-            place: Rc::clone(&pinned) as Rc<dyn crate::exchange::Place>,
-            quotas: SmallVec::new(),
-            permits: Vec::new(),
-            cached: None,
-            record: Record::new(started),
+        let exchange = begun(&core, &pinned, client, (id, interims), request, started);
+        Walk { exchange, core, pinned, refused, complete: false, switched: false, taken: false, place }
+    }
+
+    /// Takes the walk from where it was made, which is the future of its request: a tunnel needs none of that. What
+    /// stays there is empty and writes no record.
+    #[cold]
+    pub fn take(&mut self) -> Box<Walk> {
+        let (core, pinned) = (Rc::clone(&self.core), Rc::clone(&self.pinned));
+        let Exchange { id, client, record, .. } = &self.exchange;
+        let exchange = begun(&core, &pinned, *client, (id.clone(), None), nothing(), record.started);
+        let empty = Walk {
+            exchange,
+            core,
+            pinned,
+            refused: None,
+            complete: true,
+            switched: false,
+            taken: true,
+            place: None,
         };
-        Walk { exchange, core, pinned, refused, complete: false, switched: false, place }
+        Box::new(std::mem::replace(self, empty))
+    }
+}
+
+/// What is known of a request that could not be read.
+fn nothing() -> Request {
+    Request {
+        method: Method::from_bytes(b"-").unwrap_or_default(),
+        target: Target::default(),
+        version: Version::HTTP_11,
+        headers: Headers::new(),
+        body: Body::Empty,
+    }
+}
+
+/// An exchange before its walk.
+#[inline]
+fn begun(
+    core: &Core,
+    pinned: &Rc<Pinned>,
+    client: Client,
+    (id, interims): (RequestId, Option<Rc<dyn Interims>>),
+    request: Request,
+    started: Instant,
+) -> Exchange {
+    Exchange {
+        id,
+        core: core.id,
+        client,
+        deadline: started,
+        rest: request.target.path().len() as u32,
+        grpc: grpc::is_call(&request.method, &request.headers),
+        term: Term::Head,
+        interims,
+        request,
+        identity: None,
+        params: SmallVec::new(),
+        rule: None,
+        place: Rc::clone(pinned) as Rc<dyn crate::exchange::Place>,
+        quotas: SmallVec::new(),
+        permits: Vec::new(),
+        cached: None,
+        record: Record::new(started),
     }
 }
 

@@ -120,6 +120,9 @@ impl Walk {
 
 impl Drop for Walk {
     fn drop(&mut self) {
+        if self.taken {
+            return;
+        }
         // What is still held here no answer has settled.
         if !self.exchange.permits.is_empty()
             && let Some(rule) = self.exchange.rule.and_then(|rule| self.pinned.rule(rule))

@@ -33,6 +33,8 @@ pub struct Walk {
     complete: bool,
     /// Whether it has become a tunnel, and the request as such has been counted.
     switched: bool,
+    /// Whether the walk has been taken from here ([`Walk::take`]).
+    taken: bool,
     /// Its place among the requests under way, where they are counted.
     place: Option<InFlight>,
 }

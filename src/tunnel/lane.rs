@@ -55,6 +55,8 @@ impl Lane {
             frames.follow(&early, false);
         }
         let state = State::Open;
+        // Empty, it may still have the room of a read.
+        let early = if early.is_empty() { BytesMut::new() } else { early };
         Lane { held: early, frames, goodbye: None, state, unflushed: false, moved: 0, own: 0 }
     }
 

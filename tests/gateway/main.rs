@@ -40,6 +40,7 @@ mod frontends;
 mod grpc;
 mod grpc_errors;
 mod h2;
+mod h2_end;
 mod h2_frames;
 mod h2_out;
 mod h2_reset;
