@@ -31,7 +31,7 @@ pub(in crate::net) enum Refused {
     /// Before the engine had anything to say to it.
     Early(TcpStream),
     /// By the engine.
-    Late(Session),
+    Late(Box<Session>),
 }
 
 /// Takes a client in. `choose` is given its first message and says how to go on with it, if at all.
@@ -61,7 +61,7 @@ pub(in crate::net) async fn accept(
     let mut session = Session::new(socket, engine.into(), rest);
     match poll_fn(|cx| session.poll_handshake(cx)).await {
         Ok(()) => Ok(session),
-        Err(error @ HandshakeError::Tls(_)) => Err((error, Some(Refused::Late(session)))),
+        Err(error @ HandshakeError::Tls(_)) => Err((error, Some(Refused::Late(Box::new(session))))),
         Err(error) => Err((error, None)),
     }
 }
