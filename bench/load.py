@@ -121,7 +121,7 @@ class H2load(_Run):
 
 
 class _Clients(_Run):
-    """One run of `clients.rs` that has been started."""
+    """One run of `clients/main.rs` that has been started."""
 
     unit = None  # what its errors are called
 

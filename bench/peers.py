@@ -94,7 +94,7 @@ class Bench:
         config = fill("upstream.conf", directory, upstream=self.upstream_port, grpc=self.grpc_port, small=ANSWER, **sources)
         self.upstream = Process("upstream", ["nginx", "-p", directory, "-c", config], directory)
         self.redis = None
-        self.clients = os.path.join(os.path.dirname(binary), "examples", "clients")
+        self.clients = os.path.join(os.path.dirname(binary), "clients")
         self.echo = None
 
     def stop(self):

@@ -88,18 +88,18 @@ def installed(given):
         if row in given.rows and not shutil.which("openssl"):
             print(f"bench: openssl is not installed, the row {row} is left out (Debian: apt-get install openssl)", file=sys.stderr)
             given.rows.remove(row)
-    clients = os.path.join(os.path.dirname(given.binary), "examples", "clients")
+    clients = os.path.join(os.path.dirname(given.binary), "clients")
     for row in ("handshake", "websocket"):
         if row in given.rows and not os.access(clients, os.X_OK):
-            stop(f"{clients} is not there; `./dev bench` builds it (cargo build --release --example clients)")
+            stop(f"{clients} is not there; `./dev bench` builds it, from bench/clients")
     for row in ("tls13", "handshake"):
         if row in given.rows and not shutil.which("openssl"):
             print(f"bench: openssl is not installed, the row {row} is left out (Debian: apt-get install openssl)", file=sys.stderr)
             given.rows.remove(row)
-    clients = os.path.join(os.path.dirname(given.binary), "examples", "clients")
+    clients = os.path.join(os.path.dirname(given.binary), "clients")
     for row in ("handshake", "websocket"):
         if row in given.rows and not os.access(clients, os.X_OK):
-            stop(f"{clients} is not there; `./dev bench` builds it (cargo build --release --example clients)")
+            stop(f"{clients} is not there; `./dev bench` builds it, from bench/clients")
     if "redis" in given.rows and not shutil.which("redis-server"):
         print("bench: redis-server is not installed, the row redis is left out (Debian: apt-get install redis-server)", file=sys.stderr)
         given.rows.remove("redis")

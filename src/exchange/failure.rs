@@ -53,6 +53,8 @@ pub enum Cause {
     Left,
     /// The process has no descriptor or port left.
     Exhausted,
+    /// Every stream that may be opened to the endpoint is taken (HTTP/2).
+    Full,
 }
 
 /// How much of a message has passed.
@@ -116,7 +118,7 @@ impl Failure {
             (Party::Client, Cause::Protocol) => ErrorKind::MalformedRequest,
             (Party::Client, Cause::Deadline) => ErrorKind::DeadlineExceeded,
             (Party::Client, _) => ErrorKind::RequestTimeout,
-            (Party::Gateway, Cause::Exhausted) => ErrorKind::Overloaded,
+            (Party::Gateway, Cause::Exhausted | Cause::Full) => ErrorKind::Overloaded,
             (_, Cause::Timeout) => ErrorKind::UpstreamTimeout,
             (_, Cause::Deadline) => ErrorKind::DeadlineExceeded,
             _ => ErrorKind::UpstreamFailure,
@@ -127,6 +129,7 @@ impl Failure {
     pub fn reason(&self) -> &'static str {
         match (self.phase, self.cause) {
             (_, Cause::Exhausted) => "descriptors",
+            (_, Cause::Full) => "streams",
             (CallPhase::Connect, _) => "connect",
             (_, Cause::Protocol) if self.party == Party::Client => "body",
             (_, Cause::Protocol) => "protocol",

@@ -85,7 +85,7 @@ impl Stream {
             Err((error, refused)) => {
                 let stream = refused.map(|refused| match refused {
                     Refused::Early(socket) => Stream::tcp(socket),
-                    Refused::Late(session) => Stream::tls(session),
+                    Refused::Late(session) => Stream::tls(*session),
                 });
                 Err((error, stream))
             }

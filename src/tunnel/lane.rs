@@ -71,6 +71,11 @@ impl Lane {
             || self.frames.as_ref().is_some_and(Frames::is_closing)
     }
 
+    /// Whether the sender has said goodbye, to its end.
+    fn is_closed(&self) -> bool {
+        self.frames.as_ref().is_some_and(Frames::is_closed)
+    }
+
     /// Whether the taker has all that it will get: the last frame, of its sender or of the gateway, or the end.
     pub(super) fn is_parted(&self) -> bool {
         (self.state != State::Open || self.is_closing()) && self.held.is_empty() && !self.unflushed
@@ -116,8 +121,9 @@ impl Lane {
             }
             let mut room = room.borrow_mut();
             match ready!(room.poll_fill(Pin::new(&mut *sender), cx)) {
-                // One that is asked to go may do it in any way.
-                Err(_) if self.state == State::Parted => self.state = State::Ending,
+                // One that is asked to go may do it in any way, and one that has said goodbye has nothing more to say:
+                // many leave without `close_notify` then.
+                Err(_) if self.state == State::Parted || self.is_closed() => self.state = State::Ending,
                 Err(_) => return Poll::Ready(Err(Broken::Sender)),
                 Ok(()) if room.bytes().is_empty() => self.state = State::Ending,
                 Ok(()) if self.state == State::Parted => self.discard(room.bytes()),

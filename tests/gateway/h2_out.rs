@@ -9,7 +9,7 @@ use crate::support::{Client, Gate, Gateway, until};
 /// An upstream `u` at `/`, spoken to by prior knowledge, with these keys more.
 pub(super) fn config(address: std::net::SocketAddr, more: &str) -> String {
     format!(
-        "upstreams: {{ u: {{ url: 'http://{address}', protocol: http2{more} }} }}\nroutes: {{ /*: {{ upstream: u }} }}\n"
+        "admin: {{ listen: 127.0.0.1:0 }}\nupstreams: {{ u: {{ url: 'http://{address}', protocol: http2{more} }} }}\nroutes: {{ /*: {{ upstream: u }} }}\n"
     )
 }
 

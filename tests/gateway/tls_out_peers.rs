@@ -7,9 +7,9 @@ use crate::support::pki::Pki;
 use crate::support::{Gateway, Origin, holds_within};
 
 /// A server that is killed when dropped.
-struct Peer {
+pub(super) struct Peer {
     child: Child,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
 }
 
 impl Drop for Peer {
@@ -21,7 +21,7 @@ impl Drop for Peer {
 
 /// Starts a server on a free port; somebody else may take it first.
 #[track_caller]
-fn start(make: impl Fn(u16) -> Command) -> Peer {
+pub(super) fn start(make: impl Fn(u16) -> Command) -> Peer {
     for _ in 0..20 {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut command = make(address.port());

@@ -52,6 +52,11 @@ class Echo:
         context.abort(grpc.StatusCode(grpc_code(int(request))), "kein Fund: 100 % ü\nEnde")
 
     @staticmethod
+    def refuse(requests, context):
+        next(requests)
+        context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "enough")
+
+    @staticmethod
     def fail_late(_request, context):
         yield b"first"
         context.abort(grpc.StatusCode.DATA_LOSS, "late")
@@ -85,6 +90,7 @@ def serve():
         "fail_late": grpc.unary_stream_rpc_method_handler,
         "hang_late": grpc.unary_stream_rpc_method_handler,
         "gather": grpc.stream_unary_rpc_method_handler,
+        "refuse": grpc.stream_unary_rpc_method_handler,
         "chat": grpc.stream_stream_rpc_method_handler,
     }
     methods = {name: kind(getattr(Echo, name)) for name, kind in kinds.items()}
@@ -179,6 +185,17 @@ class Cases:
         refused(lambda: next(late), grpc.StatusCode.DATA_LOSS, "late")
         unknown = self.channel.unary_unary("/echo.Echo/unknown")
         refused(lambda: unknown(b"", timeout=PATIENCE), grpc.StatusCode.UNIMPLEMENTED)
+
+    def early(self):
+        answered = threading.Event()
+
+        def messages():
+            yield b"first"
+            answered.wait(PATIENCE)
+
+        refuse = self.channel.stream_unary("/echo.Echo/refuse")
+        refused(lambda: refuse(messages(), timeout=PATIENCE), grpc.StatusCode.RESOURCE_EXHAUSTED, "enough")
+        answered.set()
 
     def deadline(self):
         left = int(self.channel.unary_unary("/echo.Echo/left")(b"", timeout=7))

@@ -2,6 +2,7 @@
 
 use crate::action::describe::{Description, untold};
 use crate::action::hops::{self, Left};
+use crate::config::HttpVersion;
 use crate::exchange::{Error, Exchange, Response};
 use crate::expression::Ground;
 use crate::upstream::{Caller, Deadline};
@@ -38,6 +39,11 @@ impl Proxy {
         let settings = self.upstream.settings();
         let mut told =
             Description::new("upstream").fact("upstream", &*settings.name).fact("url", self.upstream.url());
+        match settings.written.protocol {
+            HttpVersion::Auto => {}
+            HttpVersion::Http1 => told = told.fact("protocol", "http1"),
+            HttpVersion::Http2 => told = told.fact("protocol", "http2"),
+        }
         match request::outgoing(self, exchange) {
             Ok(Outgoing { request, .. }) => {
                 told = told.fact("asks", format!("{} {}", request.method, request.target.as_str()));

@@ -66,7 +66,7 @@ pub(super) fn lines(head: &http::request::Parts, limits: &Limits) -> Result<Head
     if head.uri.path_and_query().is_some_and(|target| target.as_str().len() > limits.head.target) {
         return Err(Error::new(ErrorKind::UriTooLong));
     }
-    let mut lines = Headers::with_capacity(size.lines + 1, 512);
+    let mut lines = Headers::with_capacity(size.lines + 1, size.bytes);
     let hosts = head.headers.get_all(http::header::HOST).iter().count();
     let named = head.uri.authority().map(|authority| authority.as_str());
     let host = match (named, hosts) {

@@ -56,7 +56,7 @@ pub(super) async fn serve(
     let Some(pinned) = watcher.pin() else { return };
     let limits = pinned.plan.limits;
     drop(pinned);
-    let streams = Rc::new(Streams::new(limits.streams));
+    let streams = Rc::new(Streams::new(limits.streams, Rc::clone(&core.waiting_streams)));
     let mut builder = h2::server::Builder::new();
     builder
         .max_concurrent_streams(limits.streams)

@@ -39,6 +39,10 @@ pub(super) struct Streaming {
 impl Streaming {
     /// Starts the task of a stream on the core that owns the connection.
     pub(super) fn start(&self, request: http::Request<RecvStream>, mut reply: SendResponse<Piece>) {
+        if self.streams.are_too_many() {
+            reply.send_reset(Reason::REFUSED_STREAM);
+            return;
+        }
         let mut guard = self.streams.enter();
         let Some(pinned) = self.watcher.pin() else {
             guard.complete();
@@ -140,6 +144,8 @@ async fn serve(
     // A client that has left is owed nothing; its walk is recorded as it is dropped.
     let Some(Response { status, headers, body }) = answer else { return };
     let head = head_of(status, lines::lines(&headers), &body);
+    // The answer may wait for its client for long.
+    drop(headers);
     let body = if was_head { Body::Empty } else { body };
     let ends = body.is_empty();
     let linger = Linger::within_request(walk.limits());

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use rustls::pki_types::ServerName;
 use rustls::server::{Accepted, AcceptedAlert, Acceptor, ClientHello};
-use rustls::{ClientConfig, ClientConnection, Error, ServerConfig};
+use rustls::{ClientConfig, ClientConnection, Error, PeerIncompatible, ServerConfig};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -22,15 +22,16 @@ const HELLO: usize = 4 * 1024;
 /// The type of a record of a handshake (RFC 8446 section 5.1).
 const HANDSHAKE: u8 = 22;
 
-/// A record with the fatal alert `decode_error` (RFC 8446 section 6).
+/// Records with the fatal alerts `decode_error` and `protocol_version` (RFC 8446 section 6).
 const DECODE_ERROR: &[u8] = &[21, 3, 3, 0, 2, 2, 50];
+const PROTOCOL_VERSION: &[u8] = &[21, 3, 3, 0, 2, 2, 70];
 
 /// A client that was not taken in, with its connection.
 pub(in crate::net) enum Refused {
     /// Before the engine had anything to say to it.
     Early(TcpStream),
     /// By the engine.
-    Late(Session),
+    Late(Box<Session>),
 }
 
 /// Takes a client in. `choose` is given its first message and says how to go on with it, if at all.
@@ -60,9 +61,17 @@ pub(in crate::net) async fn accept(
     let mut session = Session::new(socket, engine.into(), rest);
     match poll_fn(|cx| session.poll_handshake(cx)).await {
         Ok(()) => Ok(session),
-        Err(error @ HandshakeError::Tls(_)) => Err((error, Some(Refused::Late(session)))),
+        Err(error @ HandshakeError::Tls(_)) => Err((error, Some(Refused::Late(Box::new(session))))),
         Err(error) => Err((error, None)),
     }
+}
+
+/// Whether a first message is that of a client which speaks nothing newer than TLS 1.1. The engine misses other things in
+/// it first, and would say nothing of the version (RFC 5246 appendix E.1).
+fn is_too_old(bytes: &[u8]) -> bool {
+    /// The message `client_hello`, which holds the newest version of its client behind its length.
+    const CLIENT_HELLO: u8 = 1;
+    matches!(bytes, [HANDSHAKE, _, _, _, _, CLIENT_HELLO, _, _, _, 3, 0..=2, ..])
 }
 
 /// Sends the alert of the engine, which has none for a first message that it could not even read.
@@ -103,8 +112,14 @@ fn poll_hello(
         let mut bytes = room.filled();
         let Some(&first) = bytes.first() else { return Poll::Ready(Err(HandshakeError::Left)) };
         // A client that does not even begin to speak TLS could not read an alert.
-        if !std::mem::replace(begun, true) && first != HANDSHAKE {
-            return Poll::Ready(Err(HandshakeError::NotTls));
+        if !std::mem::replace(begun, true) {
+            if first != HANDSHAKE {
+                return Poll::Ready(Err(HandshakeError::NotTls));
+            }
+            if is_too_old(bytes) {
+                let _ = socket.try_write(PROTOCOL_VERSION);
+                return Poll::Ready(Err(Error::PeerIncompatible(PeerIncompatible::Tls12NotOffered).into()));
+            }
         }
         while !bytes.is_empty() {
             if let Err(error) = acceptor.read_tls(&mut bytes) {

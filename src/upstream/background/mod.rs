@@ -13,7 +13,7 @@ pub mod tools;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::config::{self, Endpoints};
+use crate::config::{self, Endpoints, HttpVersion};
 use crate::net::network::Destination;
 use crate::runtime::{clock, task};
 use crate::telemetry::log::Level;
@@ -200,7 +200,7 @@ impl Upstream {
         tools: &Tools,
     ) -> guard::Guard {
         let address = endpoint.address();
-        let settings = Arc::new(settings(written, endpoint.authority()));
+        let settings = Arc::new(settings(written, self.settings.written.protocol, endpoint.authority()));
         let known = match endpoint.health() {
             HealthState::Unknown => None,
             state => Some(state == HealthState::Healthy),
@@ -246,7 +246,7 @@ impl Upstream {
     }
 }
 
-fn settings(written: &config::Health, authority: &str) -> HealthSettings {
+fn settings(written: &config::Health, version: HttpVersion, authority: &str) -> HealthSettings {
     let kind = match &written.probe {
         config::Probe::Tcp => Kind::Tcp,
         config::Probe::Grpc(service) => {
@@ -264,6 +264,7 @@ fn settings(written: &config::Health, authority: &str) -> HealthSettings {
     };
     HealthSettings {
         kind,
+        version,
         every: written.every,
         timeout: written.timeout,
         healthy: written.healthy,

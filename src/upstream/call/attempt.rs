@@ -42,7 +42,7 @@ impl Call<'_> {
         self.attempts.more();
         let (at, lease) = match self.idle(first, began) {
             Some(lease) => (first, lease),
-            None => Box::pin(self.connect(first, began)).await?,
+            None => Box::pin(self.connect(first, (false, began))).await?,
         };
         let reused = lease.is_reused();
         let (failure, error, observer) = match self.exchange(at, lease, began, request, upload).await {
@@ -78,7 +78,7 @@ impl Call<'_> {
         let began = clock::now();
         upload.rewind();
         self.attempts.more();
-        let (at, lease) = self.connect(at, began).await?;
+        let (at, lease) = self.connect(at, (true, began)).await?;
         match self.exchange(at, lease, began, request, upload).await {
             Ok(answered) => Ok(answered),
             Err((failure, error, observer)) => {

@@ -39,11 +39,13 @@ struct Race<'a, 'c> {
     /// When connecting as a whole has failed.
     end: Instant,
     stagger: Duration,
+    /// Whether only those will do that the service cannot have closed while they were at rest.
+    proven: bool,
     timer: Timer,
     /// Why the last endpoint refused.
     refused: Option<io::Error>,
-    /// Whether the process lacked something for one of them.
-    exhausted: bool,
+    /// What was lacking for one of them, that no service is to blame for.
+    lack: Option<Cause>,
 }
 
 struct Runner<'c> {
@@ -53,11 +55,12 @@ struct Runner<'c> {
 }
 
 impl<'a> Call<'a> {
-    /// A connection to `first` or, where that cannot be had, to another endpoint that was not tried.
+    /// A connection to `first` or, where that cannot be had, to another endpoint that was not tried. `proven`: none that
+    /// the service may have closed while it was at rest.
     pub(super) async fn connect<'c>(
         &'c self,
         first: usize,
-        began: Instant,
+        (proven, began): (bool, Instant),
     ) -> Result<(usize, Lease<'c>), Attempted> {
         let limit = self.upstream.settings.timeouts.connect;
         let end = self.deadline.at.min(began + limit);
@@ -69,9 +72,10 @@ impl<'a> Call<'a> {
             next: began + stagger,
             end,
             stagger,
+            proven,
             timer: Timer::new(),
             refused: None,
-            exhausted: false,
+            lack: None,
         };
         race.start(first, began);
         let won = poll_fn(|cx| race.poll(cx)).await;
@@ -79,7 +83,7 @@ impl<'a> Call<'a> {
     }
 
     /// How a connection to an endpoint is opened.
-    fn opening<'c>(&'c self, endpoint: &'c Endpoint) -> Opening<'c> {
+    fn opening<'c>(&'c self, endpoint: &'c Endpoint, proven: bool, end: Instant) -> Opening<'c> {
         Opening {
             network: &self.upstream.network,
             address: endpoint.address(),
@@ -88,6 +92,8 @@ impl<'a> Call<'a> {
             core: self.caller.core,
             limits: self.upstream.settings.written.limits,
             upgrades: self.caller.upgrades,
+            proven,
+            end,
         }
     }
 
@@ -105,7 +111,7 @@ impl<'c> Race<'_, 'c> {
     fn start(&mut self, at: usize, now: Instant) {
         let call: &'c Call<'_> = self.call;
         let endpoint = &call.seen.endpoints[at];
-        let leasing = endpoint.transport.connect(call.opening(endpoint));
+        let leasing = endpoint.transport.connect(call.opening(endpoint, self.proven, self.end));
         self.running.push(Runner { at, since: now, leasing });
         call.attempts.at(call.seen.endpoints[at].address());
         self.next = now + self.stagger;
@@ -122,10 +128,9 @@ impl<'c> Race<'_, 'c> {
                     Some(Some((at, lease))) => return Poll::Ready(Ok((at, lease))),
                     Some(None) => continue,
                     None if self.running.is_empty() => {
-                        let (party, cause) = if self.exhausted {
-                            (Party::Gateway, Cause::Exhausted)
-                        } else {
-                            (Party::Service, Cause::Refused)
+                        let (party, cause) = match self.lack {
+                            Some(lack) => (Party::Gateway, lack),
+                            None => (Party::Service, Cause::Refused),
                         };
                         return Poll::Ready(Err(Failure::new(party, CallPhase::Connect, cause)));
                     }
@@ -165,9 +170,10 @@ impl<'c> Race<'_, 'c> {
                     let lack = lack(&error);
                     match lack {
                         // Another endpoint may have an idle connection, or one that is being opened may still open.
-                        Some(Lack::Descriptors) => self.exhausted = true,
+                        Some(Lack::Descriptors) => self.lack = Some(Cause::Exhausted),
+                        Some(Lack::Streams) => self.lack = Some(Cause::Full),
                         Some(Lack::Port) => {
-                            self.exhausted = true;
+                            self.lack = Some(Cause::Exhausted);
                             self.call.seen.endpoints[at].reach.failed(now);
                         }
                         None => {
@@ -253,9 +259,14 @@ enum Lack {
     Descriptors,
     /// A port or an address of its own towards this endpoint.
     Port,
+    /// A stream on the sessions with this endpoint.
+    Streams,
 }
 
 fn lack(error: &io::Error) -> Option<Lack> {
+    if error.kind() == io::ErrorKind::ResourceBusy && error.raw_os_error().is_none() {
+        return Some(Lack::Streams);
+    }
     let code = error.raw_os_error()?;
     let is = |errno: Errno| errno.raw_os_error() == code;
     if [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].into_iter().any(is) {

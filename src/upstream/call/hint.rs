@@ -1,5 +1,5 @@
 //! A service that wants TLS and is spoken to without. Many say so in the body of a 400 (others with an alert of TLS,
-//! which the codec finds), and the operator is told which of his services it is.
+//! which the codec finds): the log names the upstream.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};

@@ -113,6 +113,12 @@ impl Endpoint {
         self.key.by_name.then(address::lifetime)
     }
 
+    /// How many sessions of HTTP/2 with it there are, and how many streams are open on them; `None` where it is never
+    /// spoken.
+    pub fn sessions(&self) -> Option<(usize, usize)> {
+        self.transport.sessions()
+    }
+
     /// The same in every set that it is in.
     pub fn hash(&self) -> u64 {
         self.hash

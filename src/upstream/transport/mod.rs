@@ -94,6 +94,15 @@ impl Transport {
         }
     }
 
+    /// How many sessions of HTTP/2 there are, and how many streams are open on them; `None` where it is not spoken.
+    pub fn sessions(&self) -> Option<(usize, usize)> {
+        match self {
+            Transport::Http1(_) => None,
+            Transport::Http2(http2) => Some(http2.count()),
+            Transport::Either(either) => Some(either.http2.count()),
+        }
+    }
+
     /// Closes the idle connections of a core that cannot be used any more.
     pub fn sweep(&self, core: CoreId, now: Instant) {
         match self {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::config::AnswerLimits;
 use crate::exchange::CoreId;
@@ -28,6 +28,10 @@ pub struct Opening<'a> {
     pub limits: AnswerLimits,
     /// Whether it is for a request that offers other protocols, which HTTP/1.1 alone carries.
     pub upgrades: bool,
+    /// Whether it is to be one that the service cannot have closed while it was at rest.
+    pub proven: bool,
+    /// When it is given up. Who waits for a place on what is there, and not for the service, says so just before.
+    pub end: Instant,
 }
 
 impl Opening<'_> {

@@ -92,13 +92,13 @@ fn head(world: &World<'_>, request: &Request, answer: &Answer, faults: &mut Vec<
     }
     let (token, took) = (answer.token, answer.took.as_millis() as u64);
     let scenario = world.plan.scenario;
-    let most = longest_wait(scenario, request.route) + SLACK;
+    let most = longest_wait(scenario, request.route) + SLACK + handed_over(world, request);
     if took > most {
         faults.push(format!("request {token} waited {took} ms for its head, at most {most} ms"));
     }
     let Some(line) = world.lines.get(&token).map(|line| &line.value) else { return };
     if let Some(most) = of_reason(scenario, request, line)
-        && took > most + SLACK
+        && took > most + SLACK + handed_over(world, request)
     {
         faults.push(format!("request {token} waited {took} ms, at most {most} ms: {line}"));
     }
@@ -172,10 +172,17 @@ fn stalled(world: &World<'_>, request: &Request, faults: &mut Vec<String>) {
         Some(2..) => longest_wait(world.plan.scenario, request.route),
         _ => client_body(world.plan.scenario).min(IDLE),
     };
-    let most = most + SLACK;
+    let most = most + SLACK + handed_over(world, request);
     if pause > most && took > Duration::from_millis(most) {
         faults.push(format!("request {} was waited for {took:?} in its body: {}", request.token, line.value));
     }
+}
+
+/// What a client's library may take to write a body that it was handed, in milliseconds: over HTTP/2 a client knows no more
+/// than that.
+fn handed_over(world: &World<'_>, request: &Request) -> u64 {
+    let over_http2 = world.plan.clients.iter().any(|client| client.http2 && client.has(request.token));
+    if over_http2 && request.body.is_some() { PIECES } else { 0 }
 }
 
 /// Whether the gateway may have ended an idle connection before this request reached it: it came about as late after the

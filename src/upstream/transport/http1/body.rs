@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::exchange::{BodyStream, CallPhase, Cause, Error, Extent, Failure, Frame, Party};
 use crate::http1::{Decoder, Framing, Piece};
 use crate::runtime::clock;
+use crate::upstream::transport::connection::Room;
 use crate::upstream::transport::exchange::{PAUSED, Waits};
 use crate::upstream::transport::late::Ends;
 use crate::upstream::transport::upload::{Broken, Upload};
@@ -98,9 +99,9 @@ impl AnswerBody {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Read {
-        let expected = self.decoder.length().or(Some(u64::MAX));
+        let room = Room::Body(self.decoder.length().unwrap_or(u64::MAX));
         let Some(connection) = self.lent.connection() else { return Read::Closed };
-        match connection.poll_read(expected, cx) {
+        match connection.poll_read(room, cx) {
             Poll::Ready(Ok(0)) => return Read::Closed,
             Poll::Ready(Ok(_)) => {
                 self.last = clock::now();

@@ -11,7 +11,7 @@ use crate::exchange::{
 };
 use crate::http1::{HeadLimits, ResponseHead, parse_response, upgrade};
 use crate::runtime::clock;
-use crate::upstream::transport::connection::Connection;
+use crate::upstream::transport::connection::{Connection, Room};
 use crate::upstream::transport::exchange::Waits;
 use crate::upstream::transport::late::Ends;
 use crate::upstream::transport::upload::{Broken, Upload};
@@ -56,8 +56,9 @@ impl<'a> Exchanging<'a> {
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
         }
+        let room = if self.request.version == Version::HTTP_2 { Room::HeadOfStream } else { Room::Head };
         loop {
-            match self.connection.poll_read(None, cx) {
+            match self.connection.poll_read(room, cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.closed(None))),
                 Poll::Ready(Ok(_)) => match self.parse() {
                     Ok(Some(head)) => return Poll::Ready(Ok(head)),

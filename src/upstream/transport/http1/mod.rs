@@ -20,7 +20,7 @@ use crate::http1::{Framing, encode};
 use crate::net::Stream;
 use crate::runtime::clock;
 
-use super::connection::{Connection, SMALL_READ};
+use super::connection::{Connection, Size};
 use super::exchange::{Exchanged, Waits};
 use super::pool::Pool;
 use super::upload::Upload;
@@ -107,10 +107,10 @@ impl<'t> Lease<'t> {
             Framing::Length(length) if length <= connection.read.len() as u64 => Some(length as usize),
             _ => None,
         };
-        connection.large = match head.framing {
-            Framing::None => false,
-            Framing::Length(length) => length > SMALL_READ as u64,
-            Framing::Chunked | Framing::UntilClose => connection.large,
+        connection.last = match head.framing {
+            Framing::None => Size::Small,
+            Framing::Length(length) => Size::of(length),
+            Framing::Chunked | Framing::UntilClose => connection.last,
         };
         let reusable = head.keep_alive && !waits.upgrades;
         let mut response = Response { status: head.status, headers: head.headers, body: Body::Empty };

@@ -216,7 +216,12 @@ impl<'a> Exchanging<'a> {
         if bodiless {
             return Exchanged { response, uploaded, client_stalled };
         }
-        if is_sent && body.is_end_stream() {
+        if body.is_end_stream() {
+            // What the service has not read of the request by now it does not want. The end goes out with the head: the
+            // status of a gRPC call may stand there, and then nothing may follow.
+            if !is_sent {
+                *upload = Upload::gone();
+            }
             slot.succeeded();
             response.body = first.map_or(Body::Empty, Body::Bytes);
             return Exchanged { response, uploaded, client_stalled };

@@ -29,7 +29,7 @@ use crate::config::AnswerLimits;
 use crate::exchange::{CoreId, Error, Interims, Request};
 use crate::net::Stream;
 use crate::net::tls::client::Protocol;
-use crate::runtime::{clock, task};
+use crate::runtime::{clock, task, time};
 
 use super::exchange::{Exchanged, Waits};
 use super::opening::Opening;
@@ -52,6 +52,9 @@ const SESSION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS as u32;
 /// frame on one that is forgotten counts as a fault of the service.
 const RESETS: usize = 1024;
 const RESETS_FOR: Duration = Duration::from_secs(30);
+
+/// So long before its end who waits for a place says that it was not the service that kept it waiting.
+const FULL: Duration = Duration::from_millis(5);
 
 /// What the library counts for each field of a head in addition to its bytes, less what we do (section 6.5.2).
 const FIELD: u32 = 32;
@@ -84,18 +87,31 @@ impl Http2 {
         self.sessions.take(core, now).map(|slot| Lease { slot })
     }
 
-    /// A place on a session: on one that is there, or on one that is opened for it. `waits`: as long as another is
-    /// being opened that is going to have room, that one is waited for. It has no deadline of its own.
+    /// How many sessions there are, and how many streams are open on them.
+    pub(super) fn count(&self) -> (usize, usize) {
+        self.sessions.count()
+    }
+
+    /// A place on a session: on one that is there, or on one that is opened for it. As long as another is being opened
+    /// that is going to have room, that one is waited for.
+    ///
+    /// # Errors
+    /// The system's own, or why no session came about; `ResourceBusy` where every stream is taken that may be opened.
     pub(super) async fn connect(&self, opening: &Opening<'_>, protocol: Protocol) -> io::Result<Reached> {
         loop {
             let waiting = self.sessions.waiting();
             let mut changed = pin!(waiting.changed());
             changed.as_mut().enable();
-            match self.sessions.next(opening.core, clock::now()) {
+            match self.sessions.next(opening.core, opening.proven, clock::now()) {
                 Next::Slot(slot) => return Ok(Reached::Lease(Lease { slot })),
-                Next::Wait => {
+                Next::Wait { full } => {
                     let _waiter = waiting.enter();
-                    changed.await;
+                    if !full {
+                        changed.await;
+                    } else if time::timeout_at(opening.end - FULL, changed).await.is_err() {
+                        let why = "every stream that may be opened to it is taken";
+                        return Err(io::Error::new(io::ErrorKind::ResourceBusy, why));
+                    }
                 }
                 Next::Open(_opens) => {
                     let stream = opening.open(protocol).await?;
@@ -181,3 +197,6 @@ impl Lease {
         Exchanging::begin(self.slot, request, upload, (waits, interims))?.answer().await
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,14 +64,17 @@ impl Session {
         Session { sender, state }
     }
 
-    /// A place for one more stream, where it has one.
-    pub(super) fn enter(&self, now: Instant) -> Option<Slot> {
+    /// A place for one more stream, where it has one. `proven`: only where it is not at rest, or new.
+    pub(super) fn enter(&self, proven: bool, now: Instant) -> Option<Slot> {
         let state = &self.state;
         let before = state.enter(now)?;
         // It was at rest, or has not been heard since: the service may have closed it meanwhile.
         let at_rest = before == 0 || state.heard.load(Ordering::Relaxed) < state.busy.load(Ordering::Relaxed);
         let reused = at_rest && state.rested.load(Ordering::Relaxed) > 0;
         let mut slot = Slot { state: Arc::clone(state), sender: self.sender.clone(), reused, left: false };
+        if reused && proven {
+            return None;
+        }
         let mut cx = Context::from_waker(Waker::noop());
         match slot.sender.poll_ready(&mut cx) {
             Poll::Ready(Ok(())) => Some(slot),

@@ -42,8 +42,9 @@ pub(super) enum Next<'a> {
     Slot(Slot),
     /// On a session that is to be opened.
     Open(Opening<'a>),
-    /// A session is being opened that will have room, or one has to end a stream first.
-    Wait,
+    /// A session is being opened that will have room; or none may be opened any more (`full`), and a stream has to end
+    /// first.
+    Wait { full: bool },
 }
 
 /// A session that is being opened. Dropped before it is there, those who wait for it look for themselves.
@@ -78,25 +79,29 @@ impl Sessions {
 
     /// A place on a session of this core: on the oldest that has one, so that the others come to rest.
     pub(super) fn take(&self, core: CoreId, now: Instant) -> Option<Slot> {
-        self.list(core).iter().find_map(|session| session.enter(now))
+        self.list(core).iter().find_map(|session| session.enter(false, now))
     }
 
-    /// How a stream of this core gets a place.
-    pub(super) fn next<'a>(self: &'a Arc<Self>, core: CoreId, now: Instant) -> Next<'a> {
-        if let Some(slot) = self.take(core, now) {
+    /// How a stream of this core gets a place; `proven` as for [`Session::enter`].
+    pub(super) fn next<'a>(self: &'a Arc<Self>, core: CoreId, proven: bool, now: Instant) -> Next<'a> {
+        let enter = |session: &Arc<Session>| session.enter(proven, now);
+        if let Some(slot) = self.list(core).iter().find_map(enter) {
             return Next::Slot(slot);
         }
         let mut all = self.all();
         let count = all.sessions.len() + all.opening.len();
         let shares = count >= OWN;
-        if shares && let Some(slot) = all.sessions.iter().find_map(|session| session.enter(now)) {
+        if shares && let Some(slot) = all.sessions.iter().find_map(enter) {
             return Next::Slot(slot);
         }
         let opening = all.opening.iter().filter(|other| shares || **other == core).count();
         // Each that is being opened has room for the one who opens it, and for some of those who wait.
         let expected = opening * all.allows.saturating_sub(1);
-        if count >= MOST || expected > self.waiting.count() {
-            return Next::Wait;
+        if expected > self.waiting.count() {
+            return Next::Wait { full: false };
+        }
+        if count >= MOST {
+            return Next::Wait { full: all.opening.is_empty() };
         }
         all.opening.push(core);
         Next::Open(Opening { sessions: self, core })
@@ -104,12 +109,18 @@ impl Sessions {
 
     /// A session has been opened; the first place on it. `None` where it has ended already.
     pub(super) fn add(&self, session: Arc<Session>) -> Option<Slot> {
-        let slot = session.enter(clock::now());
+        let slot = session.enter(false, clock::now());
         self.list(session.state.core).push(Arc::clone(&session));
         let mut all = self.all();
         all.allows = session.state.limit().max(1);
         all.sessions.push(session);
         slot
+    }
+
+    /// How many sessions there are, and how many streams are open on them.
+    pub(super) fn count(&self) -> (usize, usize) {
+        let all = self.all();
+        (all.sessions.len(), all.sessions.iter().map(|session| session.state.open()).sum())
     }
 
     /// A session takes no new streams.
