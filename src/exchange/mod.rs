@@ -252,7 +252,7 @@ pub trait Place {
     fn pseudonym(&self) -> Option<&Pseudonym> {
         None
     }
-    /// Whether services are told by a header of this name who the client is, in any spelling that they could fold into
+    /// Whether a header of this name says to services who the client is, in any spelling that they could fold into
     /// it. The name is in lower case.
     fn names_identity(&self, name: &[u8]) -> bool {
         let _ = name;

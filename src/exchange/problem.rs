@@ -50,9 +50,9 @@ pub fn read(answer: &Response) -> Option<(ErrorKind, Option<String>)> {
     else {
         return None;
     };
-    let told: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let name = told.get("type")?.as_str()?.strip_prefix(URN)?;
-    let detail = told.get("detail").and_then(|detail| detail.as_str());
+    let said: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let name = said.get("type")?.as_str()?.strip_prefix(URN)?;
+    let detail = said.get("detail").and_then(|detail| detail.as_str());
     Some((ErrorKind::named(name)?, detail.map(str::to_owned)))
 }
 

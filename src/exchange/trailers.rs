@@ -77,7 +77,7 @@ pub fn may_trail(name: &[u8]) -> bool {
             .is_some_and(|rest| rest.first().is_some_and(|byte| !is_plain(*byte)))
 }
 
-/// Whether a field may stand after the content of a request, whoever lists it: as [`may_trail`], and nothing that
+/// Whether a field may stand after the content of a request, listed or not: as [`may_trail`], and nothing that
 /// modifies the request. Identity headers are not known here. The name is in lower case.
 pub fn request_may_trail(name: &[u8]) -> bool {
     let folded: Vec<u8> = name.iter().map(|byte| if is_plain(*byte) { *byte } else { b'-' }).collect();

@@ -32,8 +32,8 @@ pub(super) fn speak(exchange: &mut Exchange, answer: &mut Response) {
         Some((kind, Some(detail))) => (kind.grpc(), format!("{}: {detail}", kind.phrase()).into()),
         Some((kind, None)) => (kind.grpc(), kind.phrase().into()),
         None => {
-            let told = format!("the answer is not of gRPC: HTTP status {}", answer.status.as_u16());
-            (grpc::of_http(answer.status), told.into())
+            let text = format!("the answer is not of gRPC: HTTP status {}", answer.status.as_u16());
+            (grpc::of_http(answer.status), text.into())
         }
     };
     let asked = exchange.request.headers.get_id(HeaderId::ContentType).unwrap_or_default();

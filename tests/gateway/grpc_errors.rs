@@ -1,4 +1,4 @@
-//! What a client of gRPC is told when its call does not reach a service, or the service does not speak gRPC. Ids in
+//! What a client of gRPC gets when its call does not reach a service, or the service does not speak gRPC. Ids in
 //! comments are cases of the catalogue of behaviour.
 
 use bytes::Bytes;
@@ -21,7 +21,7 @@ fn call(gateway: &Gateway, path: &str, media: &str, lines: &[(&str, &str)]) -> W
 
 /// The status and the message of a head that is its trailers.
 #[track_caller]
-fn told(answer: &Whole, media: &str) -> (u8, String) {
+fn refused(answer: &Whole, media: &str) -> (u8, String) {
     let line = |name: &str| answer.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
     assert_eq!((answer.status, line("content-type").as_deref()), (200, Some(media)));
     assert!(answer.body.is_empty() && answer.trailers.as_ref().is_none_or(HeaderMap::is_empty));
@@ -64,27 +64,27 @@ fn errors_of_the_gateway_are_statuses_of_grpc() {
         ("/text", &[], 14, "the answer is not of gRPC: HTTP status 503"),
         ("/%zz", &[], 13, "malformed request"),
     ] {
-        let (code, text) = told(&call(&gateway, path, "application/grpc+proto", lines), media);
+        let (code, text) = refused(&call(&gateway, path, "application/grpc+proto", lines), media);
         assert!(code == status && text.starts_with(message), "{path}: {code} {text}");
     }
     call(&gateway, "/limited", media, &[]);
     let limited = call(&gateway, "/limited", media, &[]);
-    assert_eq!(told(&limited, media).0, 8);
+    assert_eq!(refused(&limited, media).0, 8);
     assert!(limited.headers.contains_key("retry-after") && limited.headers.contains_key("ratelimit"));
-    let refused = call(&gateway, "/private", media, &[]);
-    assert!(refused.headers.contains_key("www-authenticate"));
+    let private = call(&gateway, "/private", media, &[]);
+    assert!(private.headers.contains_key("www-authenticate"));
     // A head that is too large has a route as little as a path.
     let large = "x".repeat(20_000);
-    assert_eq!(told(&call(&gateway, "/closed", media, &[("x-large", &large)]), media).0, 8);
+    assert_eq!(refused(&call(&gateway, "/closed", media, &[("x-large", &large)]), media).0, 8);
     // gRPC-Web is answered in its own type, and any other request as ever.
     let web = "application/grpc-web-text";
-    assert_eq!(told(&call(&gateway, "/none", web, &[]), web).0, 12);
+    assert_eq!(refused(&call(&gateway, "/none", web, &[]), web).0, 12);
     let plain = call(&gateway, "/none", "application/json", &[]);
     assert_eq!(
         (plain.status, &plain.headers["content-type"]),
         (404, &"application/problem+json".parse().unwrap())
     );
-    // A client of HTTP/1.1 that has such a body is told in the same way.
+    // A client of HTTP/1.1 that has such a body gets the same.
     let answer = gateway.client().request("POST", "/none", &[("Content-Type", media)], b"x");
     assert_eq!((answer.status, answer.header("grpc-status"), answer.body.len()), (200, Some("12"), 0));
 
@@ -129,7 +129,7 @@ fn a_page_of_a_service_is_no_message() {
         ("/stream", 2),
     ] {
         let answer = call(&gateway, path, media, &[]);
-        assert_eq!(told(&answer, media).0, status, "{path}");
+        assert_eq!(refused(&answer, media).0, status, "{path}");
         assert!(answer.headers.contains_key("set-cookie"), "only what speaks of the content goes");
     }
     // What says how the call has ended is left as it is.

@@ -163,9 +163,9 @@ fn that_trailers_are_welcome_is_passed_on() {
         |seen: &Seen| (seen.header("te").map(str::to_owned), seen.header("connection").map(str::to_owned));
     let both = (Some("trailers".to_owned()), Some("te".to_owned()));
     let mut client = gateway.client();
-    for (te, told) in [("trailers", &both), ("gzip, Trailers", &both), ("gzip", &(None, None))] {
+    for (te, said) in [("trailers", &both), ("gzip, Trailers", &both), ("gzip", &(None, None))] {
         client.request("GET", "/none/x", &[("TE", te), ("Connection", "TE")], b"");
-        assert_eq!(says(&origin.last()), *told, "{te}");
+        assert_eq!(says(&origin.last()), *said, "{te}");
     }
     client.request("GET", "/none/x", &[], b"");
     assert_eq!(says(&origin.last()), (None, None));

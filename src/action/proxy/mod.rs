@@ -54,7 +54,7 @@ pub struct Proxy {
     pub rewrites: Rewrites,
     /// Whether an encoded slash passes.
     pub path_rules: crate::exchange::target::PathRules,
-    /// The trailer fields of requests that pass, in lower case; beside them all of gRPC's.
+    /// The trailer fields of requests that pass, in lower case; in calls of gRPC all pass.
     pub trailers: Option<Arc<[Name]>>,
     /// The route's own timeout, where it lifts the upstream's default.
     pub lifted: Option<Duration>,

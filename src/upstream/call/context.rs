@@ -20,7 +20,7 @@ pub(super) struct Call<'a> {
     pub(super) deadline: Deadline,
     /// Where attempts are noted.
     pub(super) attempts: &'a Attempts,
-    /// Whether the attempt under way may get a second one beside it.
+    /// Whether a second attempt may run at the same time as the one under way.
     pub(super) hedges: Cell<bool>,
     /// Endpoints that had their chance, shared by an attempt and its hedge.
     pub(super) tried: RefCell<Tried>,

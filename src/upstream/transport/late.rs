@@ -93,3 +93,75 @@ fn deadline(waits: &Waits, upload: &Upload) -> Option<Instant> {
         Term::Head => Some(waits.deadline + upload.extension(waits.started, waits.upload_rate)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll};
+    use std::time::Duration;
+
+    use crate::config::AnswerLimits;
+    use crate::exchange::{Body, BodyStream, Error, Frame};
+
+    use super::*;
+
+    /// A body that is still to come.
+    struct Open;
+
+    impl BodyStream for Open {
+        fn poll_frame(&mut self, _: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
+            Poll::Pending
+        }
+
+        fn remaining(&self) -> Option<u64> {
+            None
+        }
+    }
+
+    fn waits(term: Term, started: Instant) -> Waits {
+        let seconds = Duration::from_secs;
+        Waits {
+            deadline: started + seconds(10),
+            whole: false,
+            term,
+            response: seconds(40),
+            idle: seconds(60),
+            upload_rate: 1_000,
+            upgrades: false,
+            limits: AnswerLimits::default(),
+            started,
+        }
+    }
+
+    #[test]
+    fn a_stream_is_bounded_by_its_gaps_until_it_is_whole() {
+        let started = Instant::now();
+        let (open, done) = (Upload::new(Body::Stream(Box::new(Open))), Upload::new(Body::Empty));
+        let waits = waits(Term::Stream, started);
+        let ends = Ends::of_head(&waits, &open, false);
+        assert_eq!(ends.at(), started + Duration::from_secs(60));
+        assert_eq!(ends.without_head(&open, false).cause, Cause::Timeout);
+        let ends = Ends::of_head(&waits, &done, true);
+        assert_eq!(ends.at(), started + Duration::from_secs(10));
+        let failure = ends.without_head(&done, true);
+        assert_eq!((failure.party, failure.cause), (Party::Service, Cause::Deadline));
+        // Behind the head too, whatever is still to be sent.
+        assert_eq!(Ends::of_body(&waits, &open, started).at(), started + Duration::from_secs(60));
+    }
+
+    #[test]
+    fn the_end_of_the_clients_own_time_is_its_own() {
+        let started = Instant::now();
+        let (open, done) = (Upload::new(Body::Stream(Box::new(Open))), Upload::new(Body::Empty));
+        let waits = waits(Term::Client, started);
+        for (upload, is_sent) in [(&open, false), (&done, true)] {
+            let ends = Ends::of_head(&waits, upload, is_sent);
+            assert_eq!(ends.at(), started + Duration::from_secs(10));
+            let failure = ends.without_head(upload, is_sent);
+            assert_eq!((failure.party, failure.cause), (Party::Client, Cause::Deadline));
+            let ends = Ends::of_body(&waits, upload, started);
+            assert_eq!(ends.at(), started + Duration::from_secs(10));
+            let (failure, _) = ends.without_body(upload);
+            assert_eq!((failure.party, failure.cause), (Party::Client, Cause::Deadline));
+        }
+    }
+}
