@@ -81,6 +81,8 @@ kinds! {
     ClientClosed = "client_closed", 499, 1, Client, "The client left";
     /// A defect of the gate.
     Internal = "internal", 500, 13, Gateway, "Internal error";
+    /// The client asks for a protocol that is not passed on, or that what answers does not speak (RFC 9220 section 3).
+    ProtocolNotSupported = "protocol_not_supported", 501, 12, Client, "The protocol is not supported";
     /// The upstream could not be reached or broke its answer (RFC 9110 section 15.6.3).
     UpstreamFailure = "upstream_failure", 502, 14, Upstream, "The service failed";
     /// A service has no endpoint: none has been found yet, or its source says so (RFC 9110 section 15.6.4).

@@ -111,6 +111,11 @@ impl Walk {
         self.sign(answer)
     }
 
+    /// The answer to give in the place of one that cannot be given.
+    pub fn instead(&mut self, error: Error) -> Response {
+        self.answer_error(error)
+    }
+
     fn answer_error(&mut self, error: Error) -> Response {
         let answer = told(&mut self.exchange, &error);
         self.missed();

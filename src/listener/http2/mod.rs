@@ -1,13 +1,15 @@
 //! HTTP/2 from a client, read by the library `h2` (RFC 9113): every stream is a walk of its own.
 //!
 //! Start with [`serve`]; `driver.rs` takes the streams from the library, `stream.rs` serves one. `head.rs` judges a
-//! request's lines, `body.rs` reads its body, `answer.rs` sends what came of it, in the form of `lines.rs`. `stall.rs`
-//! resets a stream whose client takes nothing of its answer, `supervisor.rs` ends the connection. `io.rs` stands between
-//! the connection and the library: `guard.rs` judges and counts the frames that come, `written.rs` those that go.
+//! request's lines, `body.rs` reads its body, `answer.rs` sends what came of it, in the form of `lines.rs`, `connect.rs`
+//! is WebSocket over a stream. `stall.rs` resets a stream whose client takes nothing of its answer, `supervisor.rs` ends
+//! the connection. `io.rs` stands between the connection and the library: `guard.rs` judges and counts the frames that
+//! come, `written.rs` those that go.
 
 mod allowance;
 mod answer;
 mod body;
+mod connect;
 mod driver;
 mod frames;
 mod guard;
@@ -34,6 +36,9 @@ use driver::Driver;
 use io::Io;
 use stream::Streaming;
 use supervisor::Supervisor;
+
+/// The beginning of the preface that no request of HTTP/1 has. The rest of it is judged here.
+pub(super) const OPENING: &[u8] = frames::PREFACE.split_at(18).0;
 
 /// Flow-control windows: large enough for an upload at full speed, small enough for many connections.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -66,6 +71,7 @@ pub(super) async fn serve(
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER);
+    builder.enable_connect_protocol();
     // Streams that the library refuses are counted over time by the guard.
     builder.max_local_error_reset_streams(None);
     let streaming = Streaming {

@@ -23,6 +23,7 @@ use crate::snapshot::{Pinned, Watcher};
 
 use super::answer::Answer;
 use super::body::{self, ClientBody, Upload};
+use super::connect::{self, Connecting};
 use super::stall::{Piece, until_stalled};
 use super::{head, lines};
 
@@ -50,19 +51,26 @@ impl Streaming {
             return;
         };
         let upload = Rc::new(Upload::default());
-        let was_head = request.method() == Method::HEAD;
+        let mut asked = if request.method() == Method::HEAD { Asked::Head } else { Asked::Other };
         // Boxed: an async function holds its arguments twice.
-        let walk = Box::new(self.admit(request, pinned, &upload));
+        let walk = Box::new(self.admit(request, pinned, &upload, &mut asked));
         let progress = Rc::clone(guard.progress());
-        let serving = serve(walk, reply, upload, was_head, guard);
+        let serving = serve(walk, reply, upload, asked, guard);
         task::spawn_local(until_stalled(serving, progress, self.idle));
     }
 
-    fn admit(&self, request: http::Request<RecvStream>, pinned: Rc<Pinned>, upload: &Rc<Upload>) -> Walk {
+    fn admit(
+        &self,
+        request: http::Request<RecvStream>,
+        pinned: Rc<Pinned>,
+        upload: &Rc<Upload>,
+        asked: &mut Asked,
+    ) -> Walk {
         let (core, started) = (Rc::clone(&self.core), clock::now());
-        let (head, body) = request.into_parts();
-        let headers = match head::lines(&head, &pinned.plan.limits) {
-            Ok(headers) => headers,
+        let (mut head, body) = request.into_parts();
+        let headers = head::lines(&head, &pinned.plan.limits);
+        let (headers, connects) = match headers.and_then(|lines| connect::translate(&mut head, lines)) {
+            Ok(translated) => translated,
             Err(error) => {
                 let mut walk = Walk::refuse(core, pinned, &self.facts, started, error);
                 let media = head.headers.get(CONTENT_TYPE);
@@ -74,7 +82,10 @@ impl Streaming {
             pinned.for_host(headers.get_id(HeaderId::Host).unwrap_or_default(), &self.facts, &headers);
         let limits = pinned.plan.limits;
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-        let body = if body.is_end_stream() || head.method == Method::CONNECT {
+        let body = if connects {
+            *asked = Asked::WebSocket(Box::new(Connecting { body, core: Rc::clone(&core) }));
+            Body::Empty
+        } else if body.is_end_stream() || head.method == Method::CONNECT {
             Body::Empty
         } else {
             // Other expectations pass as lines, and the walk refuses them: no 100 is asked for then.
@@ -114,12 +125,19 @@ impl Streaming {
     }
 }
 
+/// What a client asks for, as far as its stream is served in another way.
+enum Asked {
+    Other,
+    Head,
+    WebSocket(Box<Connecting>),
+}
+
 /// Serves one stream to the end of its answer, or until its client has left.
 async fn serve(
     mut walk: Box<Walk>,
     mut reply: SendResponse<Piece>,
     upload: Rc<Upload>,
-    was_head: bool,
+    asked: Asked,
     mut guard: Guard,
 ) {
     let answer = {
@@ -142,7 +160,15 @@ async fn serve(
     };
     walk.received(upload.received.get());
     // A client that has left is owed nothing; its walk is recorded as it is dropped.
-    let Some(Response { status, headers, body }) = answer else { return };
+    let Some(mut answer) = answer else { return };
+    let was_head = matches!(asked, Asked::Head);
+    if let Asked::WebSocket(connecting) = asked {
+        answer = match connect::outcome(&mut walk, answer) {
+            Ok(switched) => return Box::pin(switched.serve(walk, reply, *connecting, guard)).await,
+            Err(other) => *other,
+        };
+    }
+    let Response { status, headers, body } = answer;
     let head = head_of(status, lines::lines(&headers), &body);
     // The answer may wait for its client for long.
     drop(headers);
@@ -196,9 +222,9 @@ mod tests {
 
     #[test]
     fn a_stream_takes_little_memory_while_its_answer_waits() {
-        let task = size(|walk, reply: SendResponse<Piece>, upload: Rc<Upload>, was_head: bool, guard| {
+        let task = size(|walk, reply: SendResponse<Piece>, upload: Rc<Upload>, asked: Asked, guard| {
             let progress = Rc::default();
-            until_stalled(serve(walk, reply, upload, was_head, guard), progress, Duration::ZERO)
+            until_stalled(serve(walk, reply, upload, asked, guard), progress, Duration::ZERO)
         });
         assert!(task <= 700, "{task} bytes");
     }

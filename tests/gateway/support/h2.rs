@@ -58,6 +58,11 @@ impl Session {
         Self { send, driver: tokio::spawn(connection) }
     }
 
+    /// Whether the peer's settings have come, and take extended CONNECT (RFC 8441).
+    pub(crate) fn connects_extended(&self) -> bool {
+        self.send.is_extended_connect_protocol_enabled()
+    }
+
     /// Opens a stream. With `end`, no body follows.
     pub(crate) async fn open(&self, request: Request<()>, end: bool) -> Result<Stream, h2::Error> {
         let mut send = self.send.clone().ready().await?;
