@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
-use crate::support::tls_origin::Pki;
+use crate::support::pki::Pki;
 use crate::support::{Gateway, Origin, websocket};
 use crate::tls_out_peers::{Peer, start};
 
