@@ -72,9 +72,7 @@ pub fn may_trail(name: &[u8]) -> bool {
     other
         && !id.hop_by_hop()
         && !id.gateway_owned()
-        && !name
-            .strip_prefix(b"content")
-            .is_some_and(|rest| rest.first().is_some_and(|byte| !is_plain(*byte)))
+        && name.strip_prefix(b"content").is_none_or(|rest| rest.first().is_none_or(|byte| is_plain(*byte)))
 }
 
 /// Whether a field may stand after the content of a request, listed or not: as [`may_trail`], and nothing that
@@ -85,7 +83,7 @@ pub fn request_may_trail(name: &[u8]) -> bool {
         Some(start) => folded.starts_with(start.as_bytes()),
         None => folded == entry.as_bytes(),
     };
-    may_trail(name) && !REQUEST_NEVER.iter().any(|entry| never(&entry))
+    may_trail(name) && !REQUEST_NEVER.iter().any(never)
 }
 
 const fn is_plain(byte: u8) -> bool {

@@ -112,6 +112,7 @@ async fn exchange(http2: &Http2, network: &Network, response: Duration) -> Resul
     let waits = Waits {
         deadline: started + Duration::from_secs(600),
         whole: false,
+        term: crate::exchange::Term::Head,
         response,
         idle: response,
         upload_rate: 4096,
