@@ -118,7 +118,6 @@ async fn exchange(http2: &Http2, network: &Network, response: Duration) -> Resul
         upload_rate: 4096,
         upgrades: false,
         limits: AnswerLimits::default(),
-        term: crate::exchange::Term::Head,
         started,
     };
     let exchanged = lease.exchange(&request, &mut Upload::new(Body::Empty), waits, None).await;
