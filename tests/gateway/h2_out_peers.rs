@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::process::Command;
 
-use crate::support::tls_origin::Pki;
+use crate::support::pki::Pki;
 use crate::support::{Gateway, Origin, websocket};
 use crate::tls_out_peers::{Peer, start};
 
@@ -51,7 +51,7 @@ fn gateway(pki: &Pki, scheme: &str, address: SocketAddr, more: &str) -> Gateway 
 
 fn pki() -> Pki {
     let pki = Pki::new();
-    pki.leaf("leaf", "DNS:users.internal");
+    pki.issue("leaf", "DNS:users.internal");
     pki
 }
 

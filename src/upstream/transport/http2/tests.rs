@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
 
 use crate::exchange::target::PathRules;
-use crate::exchange::{Body, Cause, Failure, HeaderId, Headers, Party, Target};
+use crate::exchange::{Body, Cause, Failure, HeaderId, Headers, Party, Target, Term};
 use crate::net::network::Dialling;
 use crate::net::{Dial, Duplex, Network};
 use crate::upstream::transport::pool::MAX_IDLE;
@@ -112,6 +112,7 @@ async fn exchange(http2: &Http2, network: &Network, response: Duration) -> Resul
     let waits = Waits {
         deadline: started + Duration::from_secs(600),
         whole: false,
+        term: Term::Head,
         response,
         idle: response,
         upload_rate: 4096,
@@ -119,7 +120,7 @@ async fn exchange(http2: &Http2, network: &Network, response: Duration) -> Resul
         limits: AnswerLimits::default(),
         started,
     };
-    let exchanged = lease.exchange(&request, &mut Upload::new(Body::Empty), waits).await;
+    let exchanged = lease.exchange(&request, &mut Upload::new(Body::Empty), waits, None).await;
     exchanged.map_err(|error| error.failure().unwrap())
 }
 
