@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
 
 use crate::exchange::target::PathRules;
-use crate::exchange::{Body, Cause, Failure, HeaderId, Headers, Party, Target};
+use crate::exchange::{Body, Cause, Failure, HeaderId, Headers, Party, Target, Term};
 use crate::net::network::Dialling;
 use crate::net::{Dial, Duplex, Network};
 use crate::upstream::transport::pool::MAX_IDLE;
@@ -84,6 +84,11 @@ fn run<F: Future<Output = ()>>(
     runtime.block_on(test).expect("it ends");
 }
 
+/// Lets so much of the made-up time pass.
+async fn pass(length: Duration) {
+    let _ = tokio::time::timeout(length, std::future::pending::<()>()).await;
+}
+
 fn opening(network: &Network) -> Opening<'_> {
     Opening {
         network,
@@ -112,7 +117,7 @@ async fn exchange(http2: &Http2, network: &Network, response: Duration) -> Resul
     let waits = Waits {
         deadline: started + Duration::from_secs(600),
         whole: false,
-        term: crate::exchange::Term::Head,
+        term: Term::Head,
         response,
         idle: response,
         upload_rate: 4096,
