@@ -14,6 +14,8 @@ use crate::listener::pace::{BodyBounds, Pace};
 use crate::net::Timer;
 use crate::runtime::clock;
 
+use super::connect::Connecting;
+
 /// What a stream and the body of its request share.
 #[derive(Default)]
 pub(super) struct Upload {
@@ -23,6 +25,8 @@ pub(super) struct Upload {
     pub(super) expects: Cell<bool>,
     /// Whether the body is asked for, and the 100 is owed.
     pub(super) owes_continue: Cell<bool>,
+    /// What is needed once the service has switched to WebSocket, where the client asks for that.
+    pub(super) connecting: Cell<Option<Box<Connecting>>>,
     /// Whether what is left of the body is thrown away: its size no longer matters.
     discards: Cell<bool>,
 }
