@@ -16,6 +16,7 @@ use crate::listener::pace::{BodyBounds, Pace};
 use crate::net::Timer;
 use crate::runtime::clock;
 
+use super::connect::Connecting;
 use super::stall::Piece;
 use super::{head, lines};
 
@@ -32,6 +33,8 @@ pub(super) struct Upload {
     pub(super) owes_continue: Cell<bool>,
     /// Interim answers of the service that wait to be handed over.
     interims: RefCell<Vec<(StatusCode, Headers)>>,
+    /// What is needed once the service has switched to WebSocket, where the client asks for that.
+    pub(super) connecting: Cell<Option<Box<Connecting>>>,
 }
 
 impl Upload {

@@ -94,13 +94,13 @@ pub(super) struct Switched {
 ///
 /// # Errors
 /// The answer to give: a success without a tunnel would be taken for one.
-pub(super) fn outcome(walk: &mut Walk, mut answer: Response) -> Result<Switched, Box<Response>> {
+pub(super) fn outcome(walk: &mut Walk, mut answer: Response) -> Result<Box<Switched>, Box<Response>> {
     if matches!(answer.body, Body::Tunnel(_))
         && let Body::Tunnel(tunnel) = answer.body.take()
     {
         let key = walk.exchange.request.headers.get(KEY).unwrap_or_default();
         if answer.headers.get(ACCEPT) == Some(accepted(key).as_bytes()) {
-            return Ok(Switched { head: answer, tunnel });
+            return Ok(Box::new(Switched { head: answer, tunnel }));
         }
         let wrong =
             Error::new(ErrorKind::UpstreamFailure).reason("protocol").source("a wrong Sec-WebSocket-Accept");
@@ -115,7 +115,7 @@ pub(super) fn outcome(walk: &mut Walk, mut answer: Response) -> Result<Switched,
 impl Switched {
     /// Serves the tunnel to its end.
     pub(super) async fn serve(
-        self,
+        self: Box<Self>,
         mut walk: Box<Walk>,
         mut reply: SendResponse<Piece>,
         Connecting { body, core }: Connecting,

@@ -51,21 +51,15 @@ impl Streaming {
             return;
         };
         let upload = Rc::new(Upload::default());
-        let mut asked = if request.method() == Method::HEAD { Asked::Head } else { Asked::Other };
+        let was_head = request.method() == Method::HEAD;
         // Boxed: an async function holds its arguments twice.
-        let walk = Box::new(self.admit(request, pinned, &upload, &mut asked));
+        let walk = Box::new(self.admit(request, pinned, &upload));
         let progress = Rc::clone(guard.progress());
-        let serving = serve(walk, reply, upload, asked, guard);
+        let serving = serve(walk, reply, upload, was_head, guard);
         task::spawn_local(until_stalled(serving, progress, self.idle));
     }
 
-    fn admit(
-        &self,
-        request: http::Request<RecvStream>,
-        pinned: Rc<Pinned>,
-        upload: &Rc<Upload>,
-        asked: &mut Asked,
-    ) -> Walk {
+    fn admit(&self, request: http::Request<RecvStream>, pinned: Rc<Pinned>, upload: &Rc<Upload>) -> Walk {
         let (core, started) = (Rc::clone(&self.core), clock::now());
         let (mut head, body) = request.into_parts();
         let headers = head::lines(&head, &pinned.plan.limits);
@@ -83,7 +77,7 @@ impl Streaming {
         let limits = pinned.plan.limits;
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
         let body = if connects {
-            *asked = Asked::WebSocket(Box::new(Connecting { body, core: Rc::clone(&core) }));
+            upload.connecting.set(Some(Box::new(Connecting { body, core: Rc::clone(&core) })));
             Body::Empty
         } else if body.is_end_stream() || head.method == Method::CONNECT {
             Body::Empty
@@ -125,19 +119,12 @@ impl Streaming {
     }
 }
 
-/// What a client asks for, as far as its stream is served in another way.
-enum Asked {
-    Other,
-    Head,
-    WebSocket(Box<Connecting>),
-}
-
 /// Serves one stream to the end of its answer, or until its client has left.
 async fn serve(
     mut walk: Box<Walk>,
     mut reply: SendResponse<Piece>,
     upload: Rc<Upload>,
-    asked: Asked,
+    was_head: bool,
     mut guard: Guard,
 ) {
     let answer = {
@@ -161,8 +148,7 @@ async fn serve(
     walk.received(upload.received.get());
     // A client that has left is owed nothing; its walk is recorded as it is dropped.
     let Some(mut answer) = answer else { return };
-    let was_head = matches!(asked, Asked::Head);
-    if let Asked::WebSocket(connecting) = asked {
+    if let Some(connecting) = upload.connecting.take() {
         answer = match connect::outcome(&mut walk, answer) {
             Ok(switched) => return Box::pin(switched.serve(walk, reply, *connecting, guard)).await,
             Err(other) => *other,
@@ -222,9 +208,9 @@ mod tests {
 
     #[test]
     fn a_stream_takes_little_memory_while_its_answer_waits() {
-        let task = size(|walk, reply: SendResponse<Piece>, upload: Rc<Upload>, asked: Asked, guard| {
+        let task = size(|walk, reply: SendResponse<Piece>, upload: Rc<Upload>, was_head: bool, guard| {
             let progress = Rc::default();
-            until_stalled(serve(walk, reply, upload, asked, guard), progress, Duration::ZERO)
+            until_stalled(serve(walk, reply, upload, was_head, guard), progress, Duration::ZERO)
         });
         assert!(task <= 700, "{task} bytes");
     }

@@ -129,11 +129,6 @@ async fn exchange(http2: &Http2, network: &Network, response: Duration) -> Resul
     exchanged.map_err(|error| error.failure().unwrap())
 }
 
-/// Lets so much of the runtime's own time pass, which stands still otherwise.
-async fn pass(time: Duration) {
-    let _ = tokio::time::timeout(time, std::future::pending::<()>()).await;
-}
-
 /// Serves a connection: so many streams are answered, the others are left open. Ends with it.
 async fn serve(wire: DuplexStream, mut answers: usize) {
     let mut connection = h2::server::handshake(wire).await.unwrap();
