@@ -168,7 +168,8 @@ fn nothing() -> Request {
 }
 
 /// An exchange before its walk.
-#[inline]
+// In place: an exchange is too large to be moved.
+#[inline(always)]
 fn begun(
     core: &Core,
     pinned: &Rc<Pinned>,

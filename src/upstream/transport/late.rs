@@ -19,6 +19,7 @@ pub(super) struct Ends {
 impl Ends {
     /// Of the wait for a head. The caller's deadline is put off while an upload moves; the time for a response begins
     /// when the request has been sent.
+    #[inline(always)]
     pub(super) fn of_head(waits: &Waits, upload: &Upload, is_sent: bool) -> Ends {
         let Waits { started, response, idle, upload_rate, .. } = *waits;
         let moved = upload.moved().unwrap_or(started);
