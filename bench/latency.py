@@ -48,7 +48,7 @@ class Latency:
         try:
             peer.process.wait_for(peer.port, peers.HOME)
             for (kind, path, busy), source_port in zip(KINDS, (self.bench.upstream_port, slow_port)):
-                if wrong := probe(peer, Load(path, busy), {}):
+                if wrong := probe(self.bench, peer, Load(path, busy), {}):
                     raise NotStarted(f"{peer.process.name} answers {path} {wrong}")
                 full = Paced(self.bench.paced(), peer.port, path, busy, self.seconds, BOUNDLESS).result()
                 ours = (peer.process, slow, self.bench.upstream)

@@ -40,14 +40,14 @@ class _Run:
 class Wrk(_Run):
     """One run of wrk that has been started; `result` waits for its end."""
 
-    def __init__(self, port, path, connections, seconds, headers=None, upload=None, keys=0):
+    def __init__(self, port, path, connections, seconds, headers=None, upload=None, keys=0, tls=False):
         script, argument = ("keys.lua", keys) if keys else ("load.lua", upload)
         self.seconds = min(LONGEST, max(1, round(seconds)))
         command = ["wrk", "-t1", f"-c{connections}", f"-d{self.seconds}s", "--timeout", "5s",
                    "-s", os.path.join(HERE, script)]
         for name, value in (headers or {}).items():
             command += ["-H", f"{name}: {value}"]
-        command.append(f"http://127.0.0.1:{port}{path}")
+        command.append(f"http{'s' if tls else ''}://127.0.0.1:{port}{path}")
         if argument:
             command += ["--", str(argument)]
         self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -75,14 +75,16 @@ class Wrk(_Run):
 class H2load(_Run):
     """One run of h2load that has been started: `streams` at a time on each connection, or HTTP/1.1 where that is 0."""
 
-    def __init__(self, port, path, connections, seconds, headers=None, streams=0):
+    def __init__(self, port, path, connections, seconds, headers=None, streams=0, data=None, tls=False):
         self.seconds = min(LONGEST, max(1, round(seconds)))
         self.times = tempfile.NamedTemporaryFile(prefix="portcullis-bench-", suffix=".h2load")
         command = ["h2load", "-t1", f"-c{connections}", f"-D{self.seconds}", f"--log-file={self.times.name}"]
         command += [f"-m{streams}"] if streams else ["--h1"]
+        if data:
+            command += ["-d", data, "-H", "content-type: application/grpc", "-H", "te: trailers"]
         for name, value in (headers or {}).items():
             command += ["-H", f"{name}: {value}"]
-        command.append(f"http://127.0.0.1:{port}{path}")
+        command.append(f"http{'s' if tls else ''}://127.0.0.1:{port}{path}")
         self.child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                       stderr=subprocess.STDOUT, text=True)
 
@@ -116,6 +118,49 @@ class H2load(_Run):
         """Ends a run that was not waited for."""
         super().stop()
         self.times.close()
+
+
+class _Clients(_Run):
+    """One run of `clients/main.rs` that has been started."""
+
+    unit = None  # what its errors are called
+
+    def start(self, program, *words):
+        self.child = subprocess.Popen([program, *map(str, words)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                      stderr=subprocess.STDOUT, text=True)
+
+    def running(self):
+        """Whether the load still runs."""
+        return self.child.poll() is None
+
+    def result(self):
+        """As that of `Wrk`."""
+        raw = self._raw("clients")
+        errors = {self.unit: raw["broken"]} if raw["broken"] else {}
+        if not raw["requests"]:
+            errors["none done"] = 1
+        return {"requests": raw["requests"], "rps": raw["requests"] / (raw["micros"] / 1e6), "p50": raw["p50"] / 1e3,
+                "p99": raw["p99"] / 1e3, "errors": errors}
+
+
+class Handshakes(_Clients):
+    """Full TLS 1.3 handshakes, each on a connection of its own, so many at a time."""
+
+    unit = "handshakes"
+
+    def __init__(self, program, port, group, connections, seconds):
+        self.seconds = min(LONGEST, max(1, round(seconds)))
+        self.start(program, "handshakes", port, self.seconds, connections, group)
+
+
+class WebSockets(_Clients):
+    """Messages of so many bytes that come back, one at a time on each connection."""
+
+    unit = "connections"
+
+    def __init__(self, program, port, path, connections, seconds, size):
+        self.seconds = min(LONGEST, max(1, round(seconds)))
+        self.start(program, "websockets", port, path, self.seconds, connections, size)
 
 
 class Paced(_Run):

@@ -18,6 +18,9 @@ UPLOAD = "/api/v1/svc7/upload"
 DASHBOARD = "/api/dashboard/u-42"
 ONE_SOURCE, HOME, PART, LATE = (f"/compose/{name}/42" for name in ("user", "home", "part", "late"))
 LATE_SOURCE = "/compose/orders/42"
+SOCKET = "/socket"
+GRPC = "/bench.Echo/Say"
+GRPC_SENT, GRPC_ANSWER = (b"\0" + len(text).to_bytes(4, "big") + text for text in (b"\x0a\x05hello", b"\x0a\x0bhello there"))
 SHAPED = {name: f"/shape/{name}" for name in ("none", "little", "most")}
 LARGE_BYTES = 100 * 1024
 UPLOAD_BYTES = 1024 * 1024
@@ -83,31 +86,74 @@ class Bench:
         write(directory, "large.json", bodies.large())
         sources = {name: bodies.dumps(body) for name, body in bodies.SOURCES.items()}
         write(directory, "orders.json", sources["orders"])
-        self.upstream_port = free_port()
-        config = fill("upstream.conf", directory, upstream=self.upstream_port, small=ANSWER, **sources)
+        self.message = os.path.join(directory, "message")
+        for name, message in (("message", GRPC_SENT), ("answer", GRPC_ANSWER)):
+            with open(os.path.join(directory, name), "wb") as file:
+                file.write(message)
+        self.upstream_port, self.grpc_port = free_port(), free_port()
+        config = fill("upstream.conf", directory, upstream=self.upstream_port, grpc=self.grpc_port, small=ANSWER, **sources)
         self.upstream = Process("upstream", ["nginx", "-p", directory, "-c", config], directory)
         self.redis = None
+        self.clients = os.path.join(os.path.dirname(binary), "clients")
+        self.echo = None
 
     def stop(self):
         """Ends what all gateways share."""
-        for process in filter(None, (self.upstream, self.redis)):
+        for process in filter(None, (self.upstream, self.redis, self.echo)):
             process.stop()
+
+    def certificate(self):
+        """The files of a certificate (ECDSA P-256) and its key, made once."""
+        pem, key = (os.path.join(self.directory, f"bench.{end}") for end in ("pem", "key"))
+        if not os.path.exists(pem):
+            subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                            "-days", "2", "-subj", "/CN=bench.test", "-addext", "subjectAltName=DNS:bench.test,IP:127.0.0.1",
+                            "-addext", "basicConstraints=critical,CA:FALSE", "-keyout", key, "-out", pem],
+                           stdin=subprocess.DEVNULL, capture_output=True, check=True)
+        return pem, key
+
+    def echo_port(self):
+        """The port of the service that sends back the messages of WebSockets, started once."""
+        if self.echo is None:
+            self.echo_listens = free_port()
+            self.echo = Process("echo", [self.clients, "echo", str(self.echo_listens)], self.directory)
+            self.echo.wait_port(self.echo_listens)
+        return self.echo_listens
 
     def wrap(self, command):
         """The command line that runs a gateway: its own."""
         return command
 
-    def nginx(self, connections=4096, routes=0, workers=2):
+    def nginx(self, connections=4096, routes=0, workers=2, listen="", more=""):
         """nginx with one location, or with `routes` of them; with one worker it is one process."""
         port = free_port()
         prefixes = [f"/api/v1/svc{n}/" for n in range(routes)] or ["/"]
         locations = "\n".join(f"        location {p} {{ proxy_pass http://up; }}" for p in prefixes)
         config = fill("nginx.conf", self.directory, port=port, upstream=self.upstream_port,
-                      connections=connections, locations=locations, workers=workers)
+                      connections=connections, locations=locations, workers=workers, listen=listen, more=more,
+                      grpc=self.grpc_port)
         command = ["nginx", "-p", self.directory, "-c", config]
         if workers == 1:
             command += ["-g", "master_process off;"]
         return Peer(Process("nginx", self.wrap(command), self.directory), port)
+
+    def nginx_tls(self):
+        """nginx with TLS 1.3, which Debian's does not speak unless it is written."""
+        pem, key = self.certificate()
+        lines = ("ssl_protocols TLSv1.3;", "ssl_ecdh_curve X25519;", f"ssl_certificate {pem};", f"ssl_certificate_key {key};")
+        return self.nginx(listen=" ssl", more="\n".join(" " * 8 + line for line in lines))
+
+    def nginx_socket(self):
+        """nginx in front of the service that echoes the messages of WebSockets."""
+        lines = (f"location = {SOCKET} {{", f"    proxy_pass http://127.0.0.1:{self.echo_port()};",
+                 "    proxy_set_header Upgrade $http_upgrade;", '    proxy_set_header Connection "upgrade";',
+                 "    proxy_read_timeout 600s;", "}")
+        return self.nginx(more="\n".join(" " * 8 + line for line in lines))
+
+    def nginx_grpc(self):
+        """nginx in front of the service that speaks gRPC, HTTP/2 on both sides."""
+        lines = (f"location = {GRPC} {{", "    grpc_pass grpc://grpc;", "}")
+        return self.nginx(listen=" http2", more="\n".join(" " * 8 + line for line in lines))
 
     def haproxy(self):
         """HAProxy with one backend."""
@@ -132,6 +178,27 @@ class Bench:
             "listen: 127.0.0.1:PORT\n" + self._upstream() + "telemetry: { access_log: none }\n"
             "routes:\n  /*: { upstream: up, host: client }\n")
 
+    def tls(self):
+        """The plain proxy behind TLS 1.3."""
+        pem, key = self.certificate()
+        return self.portcullis(
+            "listeners:\n  web:\n    listen: 127.0.0.1:PORT\n"
+            f"    tls: {{ min: tls1.3, certificates: [{{ certificate: {pem}, key: {key} }}] }}\n" + self._upstream() +
+            "telemetry: { access_log: none }\nroutes:\n  /*: { upstream: up, host: client }\n", "portcullis-tls")
+
+    def socket(self):
+        """One route to the service that echoes the messages of WebSockets."""
+        return self.portcullis(
+            "listen: 127.0.0.1:PORT\n" + self._upstream() + f'  echo: {{ url: "http://127.0.0.1:{self.echo_port()}" }}\n'
+            "telemetry: { access_log: none }\nroutes:\n  /*: { upstream: up, host: client }\n"
+            f"  {SOCKET}: {{ upstream: echo, host: client }}\n", "portcullis-socket")
+
+    def grpc(self):
+        """One route to the service that speaks gRPC, HTTP/2 on both sides."""
+        return self.portcullis(
+            f'listen: 127.0.0.1:PORT\nupstreams:\n  up: {{ url: "http://127.0.0.1:{self.grpc_port}", protocol: http2 }}\n'
+            "telemetry: { access_log: none }\nroutes:\n  /*: { upstream: up, host: client }\n", "portcullis-grpc")
+
     def edge(self):
         """What a gateway is for: 1,000 routes, JWT, rate limit, metrics, access log."""
         routes = "".join(f"  /api/v1/svc{n}/*: {{ upstream: up }}\n" for n in range(1000))
@@ -150,6 +217,14 @@ class Bench:
     def before(self):
         """The plain proxy, as the other binary."""
         return self._as_other(self.plain)
+
+    def tls_before(self):
+        """The plain proxy behind TLS, as the other binary."""
+        return self._as_other(self.tls)
+
+    def socket_before(self):
+        """The route of WebSockets, as the other binary."""
+        return self._as_other(self.socket)
 
     def edge_before(self):
         """The full edge, as the other binary."""

@@ -3,6 +3,7 @@ import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import time
 
@@ -21,15 +22,26 @@ def free_port():
             return port
 
 
-def ask(port, path, headers=None, method="GET", body=None, timeout=5):
-    """Sends one request on a connection of its own: (status, body)."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
+def ask(port, path, headers=None, method="GET", body=None, timeout=5, tls=False):
+    """Sends one request on a connection of its own, with TLS where `tls` says so: (status, body)."""
+    if tls:
+        connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=timeout, context=unverified())
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
         connection.request(method, path, body or None, headers or {})
         answer = connection.getresponse()
         return answer.status, answer.read()
     finally:
         connection.close()
+
+
+def unverified():
+    """TLS that takes every certificate, for servers of this machine."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
 class NotStarted(Exception):
@@ -49,14 +61,14 @@ class Process:
                                           env={**os.environ, **(environment or {})})
         self.pid = self.child.pid
 
-    def wait_for(self, port, path, headers=None, status=200, within=20, pause=0.02):
+    def wait_for(self, port, path, headers=None, status=200, within=20, pause=0.02, tls=False):
         """Returns the milliseconds from start until `path` was answered with `status`."""
         last = "no connection"
         while time.monotonic() - self.started < within:
             if self.child.poll() is not None:
                 raise NotStarted(f"{self.name} ended with code {self.child.returncode}: {self.tail()}")
             try:
-                got, _ = ask(port, path, headers, timeout=2)
+                got, _ = ask(port, path, headers, timeout=2, tls=tls)
                 if got == status:
                     return (time.monotonic() - self.started) * 1e3
                 last = f"it answers {got}"

@@ -7,7 +7,7 @@ and latency depend on each other's cost; CPU time does so far less. Figures are 
 (min..max), and `x` the ratio to the base of the row: the median of the ratios of each round, with quartiles. Two CPU
 figures less than 1 microsecond apart are a tie.
 
-Rows: plain64, plain8, few, large, upload, edge, aggregate, h2, limit, limit-one, redis, compose, compose-node,
+Rows: plain64, plain8, few, large, upload, edge, aggregate, h2, tls13, handshake, websocket, grpc, limit, limit-one, redis, compose, compose-node,
 compose-partial, shape (under load); compose-latency (at half load); memory, start, reload.
 Exit code: 0 good; 1 a run had errors or a gateway did not start; 2 wrong usage, or something is not installed.
 """
@@ -80,9 +80,26 @@ def installed(given):
         stop("wrk, the load generator, is not installed (Debian: apt-get install wrk)")
     if not shutil.which("nginx"):
         stop("nginx is not installed (Debian: apt-get install nginx); it is the upstream of every row and the base of the ratios")
-    if "h2" in given.rows and not shutil.which("h2load"):
-        print("bench: h2load is not installed, the row h2 is left out (Debian: apt-get install nghttp2-client)", file=sys.stderr)
-        given.rows.remove("h2")
+    for row in ("h2", "grpc"):
+        if row in given.rows and not shutil.which("h2load"):
+            print(f"bench: h2load is not installed, the row {row} is left out (Debian: apt-get install nghttp2-client)", file=sys.stderr)
+            given.rows.remove(row)
+    for row in ("tls13", "handshake"):
+        if row in given.rows and not shutil.which("openssl"):
+            print(f"bench: openssl is not installed, the row {row} is left out (Debian: apt-get install openssl)", file=sys.stderr)
+            given.rows.remove(row)
+    clients = os.path.join(os.path.dirname(given.binary), "clients")
+    for row in ("handshake", "websocket"):
+        if row in given.rows and not os.access(clients, os.X_OK):
+            stop(f"{clients} is not there; `./dev bench` builds it, from bench/clients")
+    for row in ("tls13", "handshake"):
+        if row in given.rows and not shutil.which("openssl"):
+            print(f"bench: openssl is not installed, the row {row} is left out (Debian: apt-get install openssl)", file=sys.stderr)
+            given.rows.remove(row)
+    clients = os.path.join(os.path.dirname(given.binary), "clients")
+    for row in ("handshake", "websocket"):
+        if row in given.rows and not os.access(clients, os.X_OK):
+            stop(f"{clients} is not there; `./dev bench` builds it, from bench/clients")
     if "redis" in given.rows and not shutil.which("redis-server"):
         print("bench: redis-server is not installed, the row redis is left out (Debian: apt-get install redis-server)", file=sys.stderr)
         given.rows.remove("redis")

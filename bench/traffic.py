@@ -2,13 +2,14 @@
 import http.client
 import json
 import resource
+import subprocess
 import sys
 from dataclasses import dataclass
 
 import bodies
 import peers
 import table
-from load import LONGEST, Failed, H2load, Wrk
+from load import LONGEST, Failed, H2load, Handshakes, WebSockets, Wrk
 from process import NotStarted, ask, machine_busy
 
 SOURCES = ("user", "orders", "recommendations")
@@ -26,10 +27,19 @@ class Load:
     streams: int = 0  # at a time on each connection, over HTTP/2; 0 is HTTP/1.1
     driver: type = Wrk
     at_most: int = LONGEST  # seconds of a run
+    tls: bool = False
+    group: str = ""  # the key exchange of handshakes
+    message: bool = False  # a gRPC message is sent
 
-    def drive(self, port, seconds, headers):
+    def drive(self, bench, port, seconds, headers):
         """Starts a run of it."""
-        more = {"streams": self.streams} if self.driver is H2load else {"upload": self.upload, "keys": self.keys}
+        if self.driver is Handshakes:
+            return Handshakes(bench.clients, port, self.group, self.connections, seconds)
+        if self.driver is WebSockets:
+            return WebSockets(bench.clients, port, self.path, self.connections, seconds, MESSAGE)
+        more = {"upload": self.upload, "keys": self.keys, "tls": self.tls}
+        if self.driver is H2load:
+            more = {"streams": self.streams, "data": bench.message if self.message else None}
         return self.driver(port, self.path, self.connections, seconds, headers, **more)
 
 
@@ -53,7 +63,12 @@ class Row:
     bytes: int = 0  # of the answer, where the row asks what each of them costs beyond the base
 
 
+MESSAGE = 1024  # bytes of one message of a WebSocket
 PLAIN64 = Load(peers.SMALL, 64)
+TLS64 = Load(peers.SMALL, 64, tls=True)
+HANDSHAKES = {group: Load(peers.SMALL, 4, driver=Handshakes, tls=True, group=group) for group in ("x25519", "x25519mlkem768")}
+SOCKETS64 = Load(peers.SOCKET, 64, driver=WebSockets)
+GRPC64 = Load(peers.GRPC, 8, streams=8, driver=H2load, message=True)
 EDGE64 = Load(peers.SMALL, 64, token=True)
 DASHBOARD64 = Load(peers.DASHBOARD, 64)
 MANY_KEYS = Load(peers.SMALL, 64, keys=100_000)
@@ -65,7 +80,7 @@ SHAPE16 = {name: Load(path, 16) for name, path in peers.SHAPED.items()}
 
 
 # Portcullis as another binary, in turn with the one that is measured.
-BEFORE = ("before", "edge_before")
+BEFORE = ("before", "edge_before", "tls_before", "socket_before")
 
 
 def _all(load):
@@ -89,6 +104,17 @@ ROWS = (
         "both by h2load", "portcullis",
         (Line("portcullis, HTTP/1.1", "portcullis", Load(peers.SMALL, 64, driver=H2load, at_most=2)),
          Line("portcullis, HTTP/2", "portcullis", Load(peers.SMALL, 8, streams=8, driver=H2load, at_most=2)))),
+    Row("tls13", "Plain proxy behind TLS 1.3, small answer, 64 connections that stay (target: at most x0.90)", "nginx_tls",
+        (Line("nginx", "nginx_tls", TLS64), Line("before", "tls_before", TLS64), Line("portcullis", "tls", TLS64))),
+    Row("handshake", "Full TLS 1.3 handshakes, ECDSA P-256, a request is a handshake (target: at most x1.00)", "nginx_tls",
+        (Line("nginx, X25519", "nginx_tls", HANDSHAKES["x25519"]), Line("before, X25519", "tls_before", HANDSHAKES["x25519"]),
+         Line("portcullis, X25519", "tls", HANDSHAKES["x25519"]),
+         Line("portcullis, X25519MLKEM768", "tls", HANDSHAKES["x25519mlkem768"]))),
+    Row("websocket", "Messages of 1 KiB that come back over 64 WebSockets (aim: at most x0.90)", "nginx_socket",
+        (Line("nginx", "nginx_socket", SOCKETS64), Line("before", "socket_before", SOCKETS64),
+         Line("portcullis", "socket", SOCKETS64))),
+    Row("grpc", "Unary gRPC, HTTP/2 on both sides, 8 connections of 8 streams (aim: at most x0.90)", "nginx_grpc",
+        (Line("nginx", "nginx_grpc", GRPC64), Line("portcullis", "grpc", GRPC64))),
     Row("limit", "A limit in memory by a header of 100,000 values, beside none, 64 connections (target: a tie)", "portcullis",
         (Line("portcullis, no limit", "portcullis", MANY_KEYS),
          Line("portcullis, a limit without headers", "silent", MANY_KEYS),
@@ -115,14 +141,18 @@ ROWS = (
                   Line("portcullis, a tenth kept", "shape", SHAPE16["little"]),
                   Line("portcullis, all but one member kept", "shape", SHAPE16["most"])), len(bodies.large())),
 )
-OWNERS = {"nginx": "nginx", "haproxy": "haproxy", "node": "node", "node_fetch": "node"}  # all others are Portcullis
+OWNERS = {"nginx": "nginx", "nginx_tls": "nginx", "nginx_socket": "nginx", "nginx_grpc": "nginx", "haproxy": "haproxy", "node": "node", "node_fetch": "node"}  # all others are Portcullis
 OWNER = {line.gateway: OWNERS.get(line.gateway, "portcullis") for row in ROWS for line in row.lines}
 
 
-def probe(peer, load, headers):
+def probe(bench, peer, load, headers):
     """What is wrong with one answer, or None: who answers fast but wrongly is not measured."""
+    if load.driver is WebSockets:
+        return None  # its load looks at every answer
+    if load.message:
+        return probe_grpc(bench, peer, load)
     try:
-        status, body = ask(peer.port, load.path, headers, "POST" if load.upload else "GET", b"u" * load.upload)
+        status, body = ask(peer.port, load.path, headers, "POST" if load.upload else "GET", b"u" * load.upload, tls=load.tls)
     except (OSError, http.client.HTTPException) as error:
         return f"not at all: {error!r}"
     if status != 200:
@@ -136,6 +166,16 @@ def probe(peer, load, headers):
     if load.path in COMPOSED and json.loads(body) != COMPOSED[load.path]:
         return f"with another body than it should: {body[:200]!r}"
     return None
+
+
+def probe_grpc(bench, peer, load):
+    """The same for a unary call: its status is in the trailers."""
+    asked = subprocess.run(
+        ["nghttp", "-v", "-t5", "-d", bench.message, "-H", "te: trailers", "-H", "content-type: application/grpc",
+         f"http://127.0.0.1:{peer.port}{load.path}"], stdin=subprocess.DEVNULL, capture_output=True)
+    if peers.GRPC_ANSWER in asked.stdout and b"grpc-status: 0" in asked.stdout:
+        return None
+    return f"with {asked.stdout[-500:]!r} ({asked.stderr.decode()!r})"
 
 
 def _composed():
@@ -201,13 +241,17 @@ class Traffic:
         loads = self._alive(gateway)
         first = loads[0]
         try:
-            peer.process.wait_for(peer.port, first.path, self.headers(first))
+            if first.message:
+                peer.process.wait_port(peer.port)
+            else:
+                path = peers.SMALL if first.driver is WebSockets else first.path
+                peer.process.wait_for(peer.port, path, self.headers(first), tls=first.tls)
         except NotStarted as error:
             self.dead.update({(gateway, load): str(error) for load in loads})
             running.pop(gateway).process.stop()
             return
         for load in loads:
-            if wrong := probe(peer, load, self.headers(load)):
+            if wrong := probe(self.bench, peer, load, self.headers(load)):
                 self.dead[gateway, load] = f"{peer.process.name} answers {load.path} {wrong}"
             else:
                 self._warm(gateway, peer, load)
@@ -215,7 +259,7 @@ class Traffic:
     def _warm(self, gateway, peer, load):
         """The first second of each load fills pools and caches, and is not measured."""
         try:
-            load.drive(peer.port, 1, self.headers(load)).result()
+            load.drive(self.bench, peer.port, 1, self.headers(load)).result()
         except Failed as error:
             self.dead[gateway, load] = f"{peer.process.name} under load: {error}: {peer.process.tail()}"
 
@@ -225,7 +269,7 @@ class Traffic:
         trips = peer.trips() if peer.redis else 0
         try:
             seconds = min(self.seconds, load.at_most)
-            run = load.drive(peer.port, seconds, self.headers(load)).result()
+            run = load.drive(self.bench, peer.port, seconds, self.headers(load)).result()
         except Failed as error:
             self.dead[gateway, load] = f"{peer.process.name} under load: {error}: {peer.process.tail()}"
             return

@@ -16,7 +16,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use http::{Method, StatusCode, Version};
 use portcullis::exchange::{
     Body, Client, CoreId, Exchange, Headers, Name, Place, Record, Request, RequestId, Response, Scheme,
-    Target,
+    Target, Term,
 };
 use portcullis::policy::authenticate::IdentityMap;
 use portcullis::policy::authenticate::jwt::{Jwt, Settings};
@@ -159,6 +159,9 @@ fn exchange(token: &str) -> Exchange {
             headers,
             body: Body::Empty,
         },
+        grpc: false,
+        term: Term::Head,
+        interims: None,
         identity: None,
         params: SmallVec::new(),
         rest: 0,

@@ -10,6 +10,7 @@ use portcullis::telemetry::{Entry, Format, Metrics};
 
 fn entry() -> Entry<'static> {
     Entry {
+        grpc: None,
         at: UNIX_EPOCH + Duration::from_millis(1_764_037_486_007),
         id: b"0197a1b2-c3d4-7e5f-8a9b-0c1d2e3f4a5b",
         client: [203, 0, 113, 195].into(),

@@ -66,6 +66,20 @@ fn write(snapshot: &Snapshot, page: &mut String) -> std::fmt::Result {
             writeln!(page, "{name}{{{upstream},state=\"{state}\"}} {count}")?;
         }
     }
+    let name = "portcullis_upstream_http2";
+    family(page, name, "gauge", "Sessions of HTTP/2 with services, and the streams that are open on them.");
+    for (_, one) in &all {
+        let endpoints = one.set().endpoints();
+        if endpoints.iter().all(|endpoint| endpoint.sessions().is_none()) {
+            continue;
+        }
+        let counts = endpoints.iter().filter_map(|endpoint| endpoint.sessions());
+        let (sessions, streams) = counts.fold((0, 0), |(a, b), (c, d)| (a + c, b + d));
+        for (what, count) in [("sessions", sessions), ("streams", streams)] {
+            let upstream = label("upstream", &one.settings().name);
+            writeln!(page, "{name}{{{upstream},what=\"{what}\"}} {count}")?;
+        }
+    }
     Ok(())
 }
 
@@ -77,7 +91,7 @@ pub(super) fn status(snapshot: &Snapshot) -> Value {
         // The calls of a single endpoint are all those of its upstream, and are counted there alone.
         let single = endpoints.len() == 1;
         let endpoints = endpoints.iter().map(|endpoint| {
-            json!({
+            let mut shown = json!({
                 "endpoint": endpoint.address().to_string(),
                 "active": if single { one.gate().active() } else { endpoint.active() },
                 "health": match endpoint.health() {
@@ -87,7 +101,11 @@ pub(super) fn status(snapshot: &Snapshot) -> Value {
                 },
                 "ejected": endpoint.is_ejected(now),
                 "avoided": endpoint.is_avoided(now),
-            })
+            });
+            if let Some((sessions, streams)) = endpoint.sessions() {
+                shown["http2"] = json!({ "sessions": sessions, "streams": streams });
+            }
+            shown
         });
         let standing = one.breaker().standing(now);
         let breaker = match standing.state {

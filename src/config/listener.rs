@@ -35,11 +35,28 @@ pub struct Listener {
     pub limits: Limits,
     /// How paths are read.
     pub path: PathRules,
+    /// Which clients get interim answers of services.
+    pub interim: InterimAnswers,
     /// Its policies.
     pub policies: Policies,
     /// Its own routes, which win over those of the file.
     pub routes: Vec<Route>,
 }
+
+/// Which clients get interim answers (1xx) of services.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InterimAnswers {
+    /// None.
+    None,
+    /// Those of HTTP/2: clients of HTTP/1.1 may take one for the final answer (RFC 8297 section 3).
+    #[default]
+    Http2,
+    /// Those of HTTP/1.1 too.
+    All,
+}
+
+const INTERIM: &[(&str, InterimAnswers)] =
+    &[("none", InterimAnswers::None), ("http2", InterimAnswers::Http2), ("all", InterimAnswers::All)];
 
 /// The bounds of a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +126,11 @@ const LISTENER: &[Key] = &[
     Key::optional("trusted_headers", trusted::headers_schema, trusted::HEADERS),
     Key::optional("limits", limits_schema, "The bounds of requests and connections"),
     Key::optional("path", path_rules::schema, "How paths are read"),
+    Key::optional(
+        "interim",
+        || shape::choice(&["none", "http2", "all"]),
+        "Which clients get interim answers of services, such as 103: `none`, `http2` (default) or `all`",
+    ),
     Key::optional("policies", || shape::defined("policies"), "Policies of this listener"),
     Key::optional(
         "routes",
@@ -196,6 +218,7 @@ pub(super) fn read(field: Field<'_>, vocabulary: Vocabulary<'_>, misplaced: bool
                 trusted_headers,
                 limits: section.read("limits", Limits::default(), limits),
                 path: section.read("path", PathRules::default(), path_rules::read),
+                interim: section.read("interim", InterimAnswers::default(), |f| f.choice(INTERIM, &[])),
                 policies: section
                     .read("policies", Policies::default(), |f| Policies::read(f, vocabulary, false)),
                 routes: section.read("routes", Vec::new(), |f| Some(route::read(f, vocabulary))),
@@ -218,6 +241,7 @@ pub(super) fn short(listen: Field<'_>, file: &Section<'_>) -> Option<Listener> {
         trusted_headers,
         limits: Limits::default(),
         path: PathRules::default(),
+        interim: InterimAnswers::default(),
         policies: Policies::default(),
         routes: Vec::new(),
     })

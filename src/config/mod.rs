@@ -59,7 +59,7 @@ pub use field::{Field, not_yet};
 pub use inherit::{InForce, Origin, Part, in_force};
 pub use json::{Json, write_string};
 pub use kind::Kind;
-pub use listener::{Limits, Listener};
+pub use listener::{InterimAnswers, Limits, Listener};
 pub use load::{Document, document, document_from_text, tree_from_text};
 pub use model::{AccessLog, Config, Definition, LogFormat};
 pub use names::Name;
@@ -83,8 +83,8 @@ pub use tls::{CertificateFiles, ClientCertificates, ListenerTls, TlsVersion};
 pub use trusted::{TrustedHeader, TrustedHeaders};
 pub use units::{duration, duration_text};
 pub use upstream::{
-    AnswerLimits, Balance, Breaker, Concurrency, Discover, Endpoint, Endpoints, Health, Hedge, Outliers,
-    Probe, Retry, RetryOn, Timeouts, Upstream, UpstreamSettings, UpstreamTls,
+    AnswerLimits, Balance, Breaker, Concurrency, Discover, Endpoint, Endpoints, Health, Hedge, HttpVersion,
+    Outliers, Probe, Retry, RetryOn, Timeouts, Upstream, UpstreamSettings, UpstreamTls,
 };
 pub use url::{Host, HostPattern, Url};
 pub use web_origin::OriginPattern;

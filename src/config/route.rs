@@ -56,6 +56,8 @@ pub struct RouteBody {
     pub rewrite: Option<Text>,
     /// What of the service's answer is rewritten.
     pub rewrites: Rewrites,
+    /// The trailer fields of requests that go on to the service, as they are written.
+    pub trailers: Vec<Text>,
     /// How long the answer may take, where it is written; else [`RouteBody::TIMEOUT`].
     pub timeout: Option<Duration>,
     /// The Host that the upstream sees.
@@ -119,6 +121,11 @@ const ROUTE: &[Key] = &[
         "timeout",
         shape::duration,
         "Until the head of the answer, or a whole aggregate (default 30s)",
+    ),
+    Key::optional(
+        "trailers",
+        shape::texts,
+        "Trailer fields of requests that pass to the service (default: none, but all of gRPC calls)",
     ),
     Key::optional("host", shape::text, "The Host sent: `upstream` (default), `client`, or a literal"),
     Key::optional("path", path_rules::schema, "How the path is read"),
@@ -201,6 +208,7 @@ fn body(field: Field<'_>, vocabulary: Vocabulary<'_>) -> Option<RouteBody> {
             ("rewrite_location", proxying),
             ("rewrite_cookies", proxying),
             ("host", proxying),
+            ("trailers", proxying),
             ("timeout", &ACTIONS[..2]),
         ] {
             if let Some(idle) = section.get(key).filter(|_| !actions.contains(&chosen.name())) {
@@ -212,6 +220,7 @@ fn body(field: Field<'_>, vocabulary: Vocabulary<'_>) -> Option<RouteBody> {
     let condition = section.get("match").map(|f| condition::read(f).unwrap_or_default());
     let rewrite = section.get("rewrite").and_then(rewrite);
     let rewrites = rewrites::read(&section);
+    let trailers = section.read("trailers", Vec::new(), |f| f.list_of(|item| item.text()));
     let timeout = section.get("timeout").and_then(|f| f.positive_duration());
     let host = section.read("host", HostHeader::Upstream, host);
     let path = section.get("path").and_then(path_rules::read);
@@ -226,6 +235,7 @@ fn body(field: Field<'_>, vocabulary: Vocabulary<'_>) -> Option<RouteBody> {
         action: action?,
         rewrite,
         rewrites,
+        trailers,
         timeout,
         host,
         path,

@@ -57,6 +57,20 @@ pub struct UpstreamSettings {
     pub via: bool,
     /// How TLS is spoken to it, if it is.
     pub tls: Option<UpstreamTls>,
+    /// Which version of HTTP is spoken to it.
+    pub protocol: HttpVersion,
+}
+
+/// Which version of HTTP is spoken to a service.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash, Debug)]
+pub enum HttpVersion {
+    /// What both ends prefer: HTTP/2 or HTTP/1.1 over TLS (ALPN, RFC 7301), HTTP/1.1 without.
+    #[default]
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2; without TLS by prior knowledge (RFC 9113 section 3.3).
+    Http2,
 }
 
 impl UpstreamSettings {
@@ -79,6 +93,7 @@ impl UpstreamSettings {
             concurrency: Concurrency::default(),
             hedge: None,
             via: true,
+            protocol: HttpVersion::Auto,
         }
     }
 
@@ -171,8 +186,12 @@ const UPSTREAM: &[Key] = &[
     Key::optional("concurrency", resilience::concurrency_schema, "How many calls at a time"),
     Key::optional("hedge", resilience::hedge_schema, "When a second attempt goes out beside the first"),
     Key::optional("tls", tls::schema, "How TLS is spoken to it, for `https://` and what is discovered"),
+    Key::optional(
+        "protocol",
+        || shape::choice(&["auto", "http1", "http2"]),
+        "Which version of HTTP is spoken to it (default auto: over TLS what ALPN chooses, else HTTP/1.1)",
+    ),
     Key::optional("via", shape::boolean, "Whether requests to it carry `Via` (default true)"),
-    Key::later("protocol"),
     Key::later("headers"),
 ];
 
@@ -226,6 +245,7 @@ pub(super) fn read(field: Field<'_>) -> Vec<Upstream> {
                 concurrency: section.read("concurrency", Concurrency::default(), resilience::concurrency),
                 hedge: section.get("hedge").and_then(resilience::hedge),
                 via: section.read("via", true, |f| f.boolean()),
+                protocol: section.read("protocol", HttpVersion::Auto, protocol),
                 tls: tls::read(&section, endpoints.as_ref()?)?,
                 endpoints: endpoints?,
             };
@@ -239,6 +259,11 @@ impl Upstream {
     pub fn span(&self) -> Span {
         self.name.span
     }
+}
+
+fn protocol(field: Field<'_>) -> Option<HttpVersion> {
+    let words = [("auto", HttpVersion::Auto), ("http1", HttpVersion::Http1), ("http2", HttpVersion::Http2)];
+    field.choice(&words, &[])
 }
 
 fn timeouts(field: Field<'_>) -> Option<Timeouts> {

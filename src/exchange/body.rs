@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use super::error::Error;
 use super::headers::Headers;
 use super::kind::ErrorKind;
+use super::trailers::Passing;
 use super::tunnel::Tunnel;
 
 /// One piece of a streamed body.
@@ -36,6 +37,12 @@ pub trait BodyStream {
     /// (RFC 9112 section 6.3): nobody knows whether that came too early.
     fn ends_surely(&self) -> bool {
         true
+    }
+
+    /// Lets trailer fields of a request go on to its service; a request's body keeps all of them to itself unless it is
+    /// asked. `announced` says that the client has said which will come.
+    fn pass_trailers(&mut self, which: Passing, announced: bool) {
+        let _ = (which, announced);
     }
 }
 
@@ -68,6 +75,13 @@ impl Body {
         match self {
             Body::Empty | Body::Bytes(_) | Body::Tunnel(_) => true,
             Body::Stream(stream) => stream.ends_surely(),
+        }
+    }
+
+    /// Lets trailer fields pass, as [`BodyStream::pass_trailers`] says.
+    pub fn pass_trailers(&mut self, which: Passing, announced: bool) {
+        if let Body::Stream(stream) = self {
+            stream.pass_trailers(which, announced);
         }
     }
 

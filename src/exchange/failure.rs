@@ -32,7 +32,8 @@ pub enum CallPhase {
 /// What happened.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Cause {
-    /// No connection could be opened.
+    /// No connection could be opened; or, once it was there, the service has not begun with the request and never will
+    /// (HTTP/2: it is above the last stream of a GOAWAY, or was reset with REFUSED_STREAM).
     Refused,
     /// A timeout of the upstream has passed: `connect`, `response` or `idle`.
     Timeout,
@@ -40,7 +41,7 @@ pub enum Cause {
     Deadline,
     /// The connection broke.
     Reset,
-    /// The connection ended before the message did.
+    /// The message ended before it was whole: with its connection, or with its stream alone (HTTP/2: RST_STREAM).
     Incomplete,
     /// What came is no HTTP, or breaks a bound.
     Protocol,
@@ -52,6 +53,8 @@ pub enum Cause {
     Left,
     /// The process has no descriptor or port left.
     Exhausted,
+    /// Every stream that may be opened to the endpoint is taken (HTTP/2).
+    Full,
 }
 
 /// How much of a message has passed.
@@ -113,8 +116,9 @@ impl Failure {
             (Party::Client, Cause::Left) => ErrorKind::ClientClosed,
             (Party::Client, Cause::Stalled) if self.phase == CallPhase::Body => ErrorKind::ClientClosed,
             (Party::Client, Cause::Protocol) => ErrorKind::MalformedRequest,
+            (Party::Client, Cause::Deadline) => ErrorKind::DeadlineExceeded,
             (Party::Client, _) => ErrorKind::RequestTimeout,
-            (Party::Gateway, Cause::Exhausted) => ErrorKind::Overloaded,
+            (Party::Gateway, Cause::Exhausted | Cause::Full) => ErrorKind::Overloaded,
             (_, Cause::Timeout) => ErrorKind::UpstreamTimeout,
             (_, Cause::Deadline) => ErrorKind::DeadlineExceeded,
             _ => ErrorKind::UpstreamFailure,
@@ -125,11 +129,13 @@ impl Failure {
     pub fn reason(&self) -> &'static str {
         match (self.phase, self.cause) {
             (_, Cause::Exhausted) => "descriptors",
+            (_, Cause::Full) => "streams",
             (CallPhase::Connect, _) => "connect",
             (_, Cause::Protocol) if self.party == Party::Client => "body",
             (_, Cause::Protocol) => "protocol",
             (CallPhase::Body, Cause::Stalled) => "stalled",
             (_, Cause::Coding) => "coding",
+            (_, Cause::Refused) => "refused",
             (_, Cause::Reset) => "reset",
             (_, Cause::Incomplete) => "incomplete",
             (_, Cause::Left) => "body",

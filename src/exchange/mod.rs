@@ -10,8 +10,10 @@ pub mod body;
 pub mod date;
 pub mod error;
 pub mod failure;
+pub mod grpc;
 pub mod headers;
 pub mod identity;
+pub mod interim;
 pub mod kind;
 pub mod number;
 pub mod problem;
@@ -21,6 +23,7 @@ pub mod syntax;
 pub mod target;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod trailers;
 pub mod tunnel;
 pub mod value;
 pub mod via;
@@ -40,11 +43,13 @@ pub use error::Error;
 pub use failure::{CallPhase, Cause, Extent, Failure, Party};
 pub use headers::{HeaderId, Headers};
 pub use identity::Identity;
+pub use interim::Interims;
 pub use kind::{Blame, ErrorKind};
 pub use number::JsonNumber;
 pub use quota::{Permit, Quota};
 pub use record::Record;
 pub use target::Target;
+pub use trailers::Passing;
 pub use tunnel::{Channel, Ended, EndedBy, Tunnel};
 pub use value::{JsonValue, Members};
 pub use via::Pseudonym;
@@ -188,6 +193,9 @@ impl Request {
     }
 }
 
+/// The media type of a stream of events.
+const EVENTS: &[u8] = b"text/event-stream";
+
 /// An answer, before it is framed for the client.
 #[derive(Debug)]
 pub struct Response {
@@ -203,6 +211,15 @@ impl Response {
     /// An answer without lines or content.
     pub fn new(status: StatusCode) -> Response {
         Response { status, headers: Headers::new(), body: Body::Empty }
+    }
+
+    /// Whether it is a stream of events (`text/event-stream`), which may go on for ever.
+    pub fn is_events(&self) -> bool {
+        let events = |media: &[u8]| {
+            let (start, rest) = media.split_at_checked(EVENTS.len()).unwrap_or((media, b"-"));
+            start.eq_ignore_ascii_case(EVENTS) && matches!(rest, [] | [b';' | b' ' | b'\t', ..])
+        };
+        self.headers.get_id(HeaderId::ContentType).is_some_and(events)
     }
 }
 
@@ -235,11 +252,30 @@ pub trait Place {
     fn pseudonym(&self) -> Option<&Pseudonym> {
         None
     }
+    /// Whether a header of this name says to services who the client is, in any spelling that they could fold into
+    /// it. The name is in lower case.
+    fn names_identity(&self, name: &[u8]) -> bool {
+        let _ = name;
+        false
+    }
     /// The methods that a path takes, as the value of `Allow` (RFC 9110 section 10.2.1).
     fn allow(&self, path: &str) -> &str {
         let _ = path;
         ""
     }
+}
+
+/// What the end of an exchange's time bounds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Term {
+    /// The wait for the answer's head, put off while an upload moves at a rate.
+    #[default]
+    Head,
+    /// The wait for the head once the request is whole. A request that is a stream itself takes as long as it takes:
+    /// only its gaps are bounded.
+    Stream,
+    /// The whole call, by the client's own word: that it ends says nothing about the service.
+    Client,
 }
 
 /// One request on its walk through the gate, and the facts its log line will tell.
@@ -254,6 +290,12 @@ pub struct Exchange {
     pub deadline: Instant,
     /// The request; what a client may not say has been taken out.
     pub request: Request,
+    /// Whether it is a call of gRPC.
+    pub grpc: bool,
+    /// What the deadline bounds.
+    pub term: Term,
+    /// Takes interim answers to the client, where it gets any.
+    pub interims: Option<Rc<dyn Interims>>,
     /// Who the client is, once authentication has run.
     pub identity: Option<std::sync::Arc<Identity>>,
     /// The path parameters of the matched rule, in the order of its pattern.

@@ -4,13 +4,21 @@ use bytes::Bytes;
 
 use super::error::Error;
 use super::headers::{HeaderId, Headers};
+use super::kind::ErrorKind;
 use super::{Body, Response};
+
+/// The media type of problems.
+const MEDIA: &[u8] = b"application/problem+json";
+
+/// What the type of a problem of a gateway begins with; the name of its kind follows.
+const URN: &str = "urn:portcullis:error:";
 
 /// The answer that tells a client of an error. Nothing private is in it.
 pub fn problem(error: &Error, request_id: &str) -> Response {
     let kind = error.kind();
     let mut body = String::with_capacity(256);
-    body.push_str("{\"type\":\"urn:portcullis:error:");
+    body.push_str("{\"type\":\"");
+    body.push_str(URN);
     body.push_str(kind.name());
     body.push_str("\",\"title\":");
     push_text(&mut body, kind.title());
@@ -27,13 +35,25 @@ pub fn problem(error: &Error, request_id: &str) -> Response {
     body.push('}');
 
     let mut headers = Headers::with_capacity(6, 160);
-    headers.push_id(HeaderId::ContentType, b"application/problem+json");
+    headers.push_id(HeaderId::ContentType, MEDIA);
     headers.push_id(HeaderId::CacheControl, b"no-store");
     for (name, value) in error.headers() {
         // A value that is no header value is a defect of ours; the answer is still better without it than not sent.
         let _ = headers.set(name, value.as_bytes());
     }
     Response { status: error.status(), headers, body: Body::Bytes(Bytes::from(body)) }
+}
+
+/// The kind and the detail of an answer that is the problem of a gateway; none where it is another answer.
+pub fn read(answer: &Response) -> Option<(ErrorKind, Option<String>)> {
+    let (Some(MEDIA), Body::Bytes(body)) = (answer.headers.get_id(HeaderId::ContentType), &answer.body)
+    else {
+        return None;
+    };
+    let said: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let name = said.get("type")?.as_str()?.strip_prefix(URN)?;
+    let detail = said.get("detail").and_then(|detail| detail.as_str());
+    Some((ErrorKind::named(name)?, detail.map(str::to_owned)))
 }
 
 fn push_text(out: &mut String, text: &str) {
@@ -43,7 +63,6 @@ fn push_text(out: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::exchange::{Body, ErrorKind};
 
     #[test]
     fn a_problem_tells_the_public_part_alone() {
@@ -52,6 +71,7 @@ mod tests {
             .detail("say \"no\"")
             .source("10.0.0.1:80");
         let answer = problem(&error, "id-1");
+        assert_eq!(read(&answer), Some((ErrorKind::UpstreamFailure, Some("say \"no\"".to_owned()))));
         let Body::Bytes(body) = answer.body else { panic!("a problem is bytes") };
         let told: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(

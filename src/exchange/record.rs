@@ -28,6 +28,8 @@ pub struct Record {
     pub bytes_out: u64,
     /// How it ended, where it had become a tunnel.
     pub tunnel: Option<Ended>,
+    /// How a call of gRPC has ended, as its status.
+    pub grpc: Option<u8>,
     /// The upstream that was called, as its number in the snapshot.
     pub upstream: Option<u32>,
     /// The attempts of its calls.
@@ -47,6 +49,7 @@ impl Record {
             bytes_in: 0,
             bytes_out: 0,
             tunnel: None,
+            grpc: None,
             upstream: None,
             attempts: Attempts::default(),
         }

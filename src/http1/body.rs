@@ -5,7 +5,8 @@ use std::ops::Range;
 use bytes::{Bytes, BytesMut};
 
 use super::{Framing, HeadError, chunk, fields, line};
-use crate::exchange::{HeaderId, Headers};
+use crate::exchange::Headers;
+use crate::exchange::trailers::{TRAILER_BYTES, TRAILER_LINES, may_trail};
 
 /// Most bytes of the extensions of all chunks of a body.
 const EXTENSIONS: usize = 16 * 1024;
@@ -15,9 +16,6 @@ const SMALL: u64 = 1024;
 const ONE: &[u8; 5] = b"\r\n1\r\n";
 /// So many chunks of one byte are moved in one go.
 const ROW: usize = 64;
-/// Most bytes and lines of a trailer section.
-const TRAILER_BYTES: usize = 8 * 1024;
-const TRAILER_LINES: usize = 32;
 
 /// What came out of the bytes at hand.
 #[derive(Debug)]
@@ -251,29 +249,6 @@ fn trailers(buf: &mut BytesMut) -> Result<Option<Headers>, &'static str> {
     }
     advance(buf, section);
     Ok(Some(trailers))
-}
-
-/// Whether a field may stand after the content: nothing that says how a message is framed, where it goes, who sends
-/// it, what its content is or how it is to be handled (RFC 9110 section 6.5.1), and nothing that the gate alone says.
-fn may_trail(name: &[u8]) -> bool {
-    let id = HeaderId::folded(name);
-    let other = !matches!(
-        id,
-        HeaderId::Host
-            | HeaderId::Authorization
-            | HeaderId::CacheControl
-            | HeaderId::Cookie
-            | HeaderId::Date
-            | HeaderId::Expect
-            | HeaderId::Location
-            | HeaderId::RetryAfter
-            | HeaderId::SetCookie
-            | HeaderId::Via
-    );
-    other
-        && !id.hop_by_hop()
-        && !id.gateway_owned()
-        && !name.strip_prefix(b"content").is_some_and(|rest| matches!(rest, [b'-' | b'_', ..]))
 }
 
 #[cfg(test)]

@@ -46,6 +46,8 @@ pub(super) struct Facts<'a> {
     /// Whether there are Upgrade lines, and whether there are Trailer lines.
     pub(super) protocol: bool,
     pub(super) trailer: bool,
+    /// Whether trailers are welcome (`TE: trailers`).
+    pub(super) takes_trailers: bool,
     /// Whether `100-continue` is expected, and whether anything else is.
     pub(super) expects: bool,
     pub(super) expects_other: bool,
@@ -301,6 +303,10 @@ impl<'a> Facts<'a> {
             }
             HeaderId::Upgrade => self.protocol = true,
             HeaderId::Trailer => self.trailer = true,
+            HeaderId::Te => {
+                self.takes_trailers |=
+                    options(line.value).any(|option| option.eq_ignore_ascii_case(b"trailers"));
+            }
             HeaderId::Expect if line.value.eq_ignore_ascii_case(b"100-continue") => self.expects = true,
             HeaderId::Expect => self.expects_other = true,
             _ => {}

@@ -19,7 +19,8 @@ pub struct RequestHead {
     pub target: Range<usize>,
     /// HTTP/1.0 or HTTP/1.1.
     pub version: Version,
-    /// The lines that travel: none about framing, the connection or an expectation, none that Connection names.
+    /// The lines that travel: none about framing, the connection or an expectation, none that Connection names. `te` stands
+    /// among them where the client takes trailers, as `trailers`, and `trailer` where the body is chunked.
     /// HTTP/1.1 has exactly one valid Host, HTTP/1.0 at most one; an empty port has been taken off it. `upgrade` stands
     /// among them where the client offers protocols that may pass, one line with those ([`super::upgrade`]).
     pub headers: Headers,
@@ -96,6 +97,9 @@ pub fn parse_request(
     if facts.protocol && facts.upgrade && modern && matches!(framing, Framing::None | Framing::Length(0)) {
         upgrade::offer(&lines[..section], &line.method, &mut headers);
     }
+    if facts.takes_trailers || facts.trailer {
+        trailing(&facts, &lines[..section], framing, &mut headers);
+    }
     Ok(Some(RequestHead {
         method: line.method,
         target: skipped + line.target.start..skipped + line.target.end,
@@ -150,6 +154,18 @@ pub fn parse_response(
         keep_alive: keep_alive(&facts, version) && framing != Framing::UntilClose && !muddled,
         len: start + len,
     }))
+}
+
+/// What a request says of trailers, for those who pass them on: that its client takes those of the answer, and which it
+/// sends itself.
+#[cold]
+fn trailing(facts: &Facts<'_>, section: &[u8], framing: Framing, headers: &mut Headers) {
+    if facts.takes_trailers {
+        headers.push_id(HeaderId::Te, b"trailers");
+    }
+    if facts.trailer && framing == Framing::Chunked {
+        fields::keep(section, HeaderId::Trailer, headers);
+    }
 }
 
 fn unfinished<T>(head: &[u8], limits: &HeadLimits) -> Result<Option<T>, HeadError> {

@@ -13,6 +13,9 @@ pub const METHOD: usize = 32;
 /// The length of every version.
 const VERSION: usize = 8;
 
+/// How a record of TLS begins that holds an alert, in every version (RFC 8446 section 5.1).
+const ALERT: &[u8] = &[21, 3];
+
 /// Looks for the blank line that ends a section, and says how long the section is with it. `None` where it has not come
 /// yet.
 ///
@@ -117,7 +120,15 @@ fn version(bytes: &[u8]) -> Result<Version, HeadError> {
 /// When the line is complete.
 pub(super) fn status_line(bytes: &[u8]) -> Result<Option<(Version, StatusCode, usize)>, HeadError> {
     const BAD: HeadError = HeadError::Malformed("bad status line");
-    let Some(line) = first(bytes)? else { return Ok(None) };
+    let line = match first(bytes) {
+        Ok(Some(line)) => line,
+        // A service that wants TLS answers with an alert, which has no line (RFC 8446 section 6).
+        _ if bytes.starts_with(ALERT) => {
+            return Err(HeadError::Malformed("it answers with an alert of TLS: is its URL `https://`?"));
+        }
+        Ok(None) => return Ok(None),
+        Err(error) => return Err(error),
+    };
     let (start, rest) = line.split_at_checked(8).ok_or(BAD)?;
     let version = version(start)?;
     let (code, reason) = rest.strip_prefix(b" ").and_then(|rest| rest.split_at_checked(3)).ok_or(BAD)?;

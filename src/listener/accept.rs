@@ -23,13 +23,9 @@ use crate::telemetry::metrics::{ListenerMetrics, RefusedBy};
 use super::connections::{BoundReached, ConnectionBounds, ConnectionCounts, OpenConnection, client_address};
 use super::handoff::{Counted, Handoff, Moved};
 use super::http1;
-use super::http2;
+use super::http2::{self, OPENING};
 use super::secure::Secure;
 use super::wire::Wire;
-
-/// The first bytes of a client that speaks HTTP/2 without asking (RFC 9113 section 3.4). The rest of its preface is judged
-/// there.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
 /// After an error that will not pass by itself at once (no free descriptor), accepting rests this long.
 const BREATHE: Duration = Duration::from_millis(50);
@@ -274,11 +270,11 @@ fn poll_protocol(
         {
             let read = wire.buffer();
             if !read.is_empty() {
-                let common = read.len().min(PREFACE.len());
-                if read[..common] != PREFACE[..common] {
+                let common = read.len().min(OPENING.len());
+                if read[..common] != OPENING[..common] {
                     return Poll::Ready(Some(false));
                 }
-                if common == PREFACE.len() {
+                if common == OPENING.len() {
                     return Poll::Ready(Some(true));
                 }
             }

@@ -4,7 +4,7 @@ use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
-use crate::exchange::{BodyStream, Error, ErrorKind, Frame};
+use crate::exchange::{BodyStream, Error, ErrorKind, Frame, Passing};
 use crate::http1::{Decoder, Framing, Piece};
 use crate::runtime::clock;
 
@@ -16,12 +16,14 @@ pub(super) struct ClientBody {
     wire: Rc<Wire>,
     bounds: BodyBounds,
     pace: Pace,
+    /// Which trailer fields go on; none unless the route's action asks for some.
+    trailers: Option<Passing>,
 }
 
 impl ClientBody {
     pub(super) fn new(wire: Rc<Wire>, framing: Framing, bounds: BodyBounds) -> ClientBody {
         wire.decoder.replace(Decoder::new(framing));
-        ClientBody { wire, bounds, pace: Pace::default() }
+        ClientBody { wire, bounds, pace: Pace::default(), trailers: None }
     }
 
     fn end(&self) -> Poll<Option<Result<Frame, Error>>> {
@@ -66,9 +68,14 @@ impl BodyStream for ClientBody {
                     }
                     return Poll::Ready(Some(Ok(Frame::Data(data))));
                 }
-                // What a head may not say must not be said behind the body either; nobody reads trailers of requests,
-                // so they end here (RFC 9110 section 6.5.1 allows it).
-                Ok(Piece::Trailers(_) | Piece::End) => return self.end(),
+                // What a head may not say must not be said behind the body either (RFC 9110 section 6.5.1).
+                Ok(Piece::Trailers(trailers)) => {
+                    let ended = self.end();
+                    let passing = self.trailers.as_ref().and_then(|passing| passing.filtered(trailers));
+                    return passing
+                        .map_or(ended, |trailers| Poll::Ready(Some(Ok(Frame::Trailers(trailers)))));
+                }
+                Ok(Piece::End) => return self.end(),
                 Ok(Piece::More) => {}
                 Err(reason) => {
                     return self.fail(Error::new(ErrorKind::MalformedRequest).reason("body").detail(reason));
@@ -100,6 +107,10 @@ impl BodyStream for ClientBody {
 
     fn remaining(&self) -> Option<u64> {
         self.wire.decoder.borrow().length()
+    }
+
+    fn pass_trailers(&mut self, which: Passing, _: bool) {
+        self.trailers = Some(which);
     }
 }
 
@@ -178,7 +189,7 @@ mod tests {
         let wire = Rc::new(Wire::new(stream, facts, BytesMut::new()));
         wire.body_done.set(false);
         wire.owes_continue.set(true);
-        let bounds = BodyBounds { max: 100, timeout: Duration::from_secs(60), rate: 1 };
+        let bounds = BodyBounds { max: 100, timeout: Duration::from_secs(60), rate: 1, unpaced: false };
         let body = RefCell::new(ClientBody::new(Rc::clone(&wire), Framing::Length(2), bounds));
         let asks = || body.borrow_mut().poll_frame(&mut Context::from_waker(Waker::noop())).is_pending();
         assert!(asks() && client.lock().unwrap().bytes.is_empty());

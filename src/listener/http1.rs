@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use http::{Method, Version};
 
+use crate::config::InterimAnswers;
 use crate::exchange::target::authority_of;
-use crate::exchange::{Body, Error, ErrorKind, Frame, HeaderId, Headers, Response};
+use crate::exchange::{Body, Error, ErrorKind, Frame, HeaderId, Headers, Interims, Response};
 use crate::http1::{ConnectionLine, Framing, HeadError, RequestHead, encode, parse_request};
 use crate::pipeline::{Arrived, Core, Walk};
 use crate::runtime::clock;
@@ -20,7 +21,7 @@ use super::linger::Linger;
 use super::pace::BodyBounds;
 use super::pump::{Peer, Pump, framing};
 use super::switched::Switched;
-use super::waits::{Awaited, Begun, Bounds, Rested, Started};
+use super::waits::{Awaited, Begun, Bounds, Rested, Served, Started};
 use super::wire::{Lent, Wire};
 
 /// A connection that was answered just now may have its next request on the way: when the gate ends, it is awaited
@@ -61,7 +62,14 @@ impl Connection {
         let mut started = Some(Started { first_byte: clock::now(), head_by });
         while let Some(times) = started {
             // Boxed, so that a connection at rest takes little memory; once for many requests.
-            let Some(answered) = Box::pin(self.serve_busy(times)).await else { return };
+            let answered = match Box::pin(self.serve_busy(times)).await {
+                Served::Rests(answered) => answered,
+                Served::Ended => return,
+                // Nothing of the requests is held by a tunnel, which may last for hours.
+                Served::Switched(switched, mut walk) => {
+                    return Box::pin(switched.serve(&mut walk, &self.wire, &self.core)).await;
+                }
+            };
             self.wire.release();
             started = match self.rest(answered).await {
                 Rested::Begun(times) => Some(times),
@@ -77,18 +85,17 @@ impl Connection {
         }
     }
 
-    /// Serves requests as long as one follows the other. Gives the moment of the last answer where none came for a
-    /// while, and nothing where the connection has ended.
+    /// Serves requests as long as one follows the other.
     #[allow(clippy::await_holding_invalid_type, reason = "`admit` has used up what is lent before the wait")]
-    async fn serve_busy(&self, started: Started) -> Option<Instant> {
+    async fn serve_busy(&self, started: Started) -> Served {
         let (mut answered, mut until) = (started.first_byte, started.first_byte);
         let mut started = Some(started);
         loop {
-            let bounds = self.bounds()?;
+            let Some(bounds) = self.bounds() else { return Served::Ended };
             let idle = bounds.idle;
             let warm = self.core.keep_warm();
             if started.is_none() && warm.is_none() {
-                return Some(answered);
+                return Served::Rests(answered);
             }
             let mut awaited = Awaited { bounds, answered, until, started };
             let begun = poll_fn(|cx| self.poll_head(&mut awaited, cx)).await;
@@ -97,34 +104,30 @@ impl Connection {
             let next = match begun {
                 Begun::Head(head, lent) => {
                     // Only now: a reload may have come while nothing was asked, and a silent connection holds no snapshot.
-                    let pinned = self.watcher.pin()?;
+                    let Some(pinned) = self.watcher.pin() else { return Served::Ended };
                     let pinned = self.chosen(pinned, &head, &lent);
                     let peer = Peer::of(&head);
                     // Made where it stays until its answer is out: it is too large to be moved.
                     let mut walk = self.admit(&pinned, head, lent, first_byte);
                     match self.exchange(&mut walk, peer, &pinned.plan.limits).await {
-                        Next::Switch(switch) => {
-                            // Where it is: a walk that could leave its place would cost every request.
-                            Box::pin(switch.serve(&mut walk, &self.wire, &self.core)).await;
-                            return None;
-                        }
+                        Next::Switch(switched) => return Served::Switched(switched, walk.take()),
                         next => next,
                     }
                 }
                 Begun::Broken(error) => {
-                    let pinned = self.watcher.pin()?;
+                    let Some(pinned) = self.watcher.pin() else { return Served::Ended };
                     self.refuse(pinned, first_byte, error).await
                 }
-                Begun::Silence => return Some(answered),
-                Begun::Gone => return None,
+                Begun::Silence => return Served::Rests(answered),
+                Begun::Gone => return Served::Ended,
             };
             match next {
                 Next::Request => {}
                 Next::Linger(bounds) => {
                     bounds.discard(&self.wire, &self.core, || self.is_ending()).await;
-                    return None;
+                    return Served::Ended;
                 }
-                Next::Close | Next::Switch(..) => return None,
+                Next::Close | Next::Switch(..) => return Served::Ended,
             }
             answered = clock::now();
             until = answered + REST.min(idle);
@@ -256,11 +259,18 @@ impl Connection {
         let body = match framing {
             Framing::None => Body::Empty,
             framing => {
-                let bounds =
-                    BodyBounds { max: limits.body, timeout: limits.body_timeout, rate: limits.body_rate };
+                let bounds = BodyBounds {
+                    max: limits.body,
+                    timeout: limits.body_timeout,
+                    rate: limits.body_rate,
+                    unpaced: false,
+                };
                 Body::Stream(Box::new(ClientBody::new(Rc::clone(&self.wire), framing, bounds)))
             }
         };
+        // HTTP/1.0 knows none (RFC 9110 section 15.2).
+        let interims = (pinned.plan.interim == InterimAnswers::All && head.version != Version::HTTP_10)
+            .then(|| Rc::clone(&self.wire) as Rc<dyn Interims>);
         let arrived = Arrived {
             connection: &self.wire.facts,
             started,
@@ -269,6 +279,7 @@ impl Connection {
             version: head.version,
             headers: head.headers,
             body,
+            interims,
         };
         let walk = Walk::admit(Rc::clone(&self.core), Rc::clone(pinned), arrived);
         lent.used(head.len);
@@ -281,6 +292,9 @@ impl Connection {
             poll_fn(|cx| {
                 if let Poll::Ready(answer) = serve.as_mut().poll(cx) {
                     return Poll::Ready(Some(answer));
+                }
+                if self.wire.has_interim.get() {
+                    self.wire.flush_interim(cx);
                 }
                 self.wire.poll_gone(cx).map(|()| None)
             })

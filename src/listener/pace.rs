@@ -11,6 +11,9 @@ pub(super) struct BodyBounds {
     pub(super) timeout: Duration,
     /// Bytes a second, at least.
     pub(super) rate: u64,
+    /// Whether neither gap nor rate is bounded while the body is waited for: a call of gRPC may say nothing for long. The
+    /// upstream's `idle` bounds it then.
+    pub(super) unpaced: bool,
 }
 
 /// The pace of one body: every byte gives back the time that it may take at the least rate, so that only waiting which
@@ -43,7 +46,8 @@ impl Pace {
 mod tests {
     use super::*;
 
-    const BOUNDS: BodyBounds = BodyBounds { max: u64::MAX, timeout: Duration::from_secs(10), rate: 100 };
+    const BOUNDS: BodyBounds =
+        BodyBounds { max: u64::MAX, timeout: Duration::from_secs(10), rate: 100, unpaced: false };
 
     #[test]
     fn waiting_ends_unless_enough_came() {

@@ -22,6 +22,8 @@ use crate::telemetry::OperatorLog;
 use crate::telemetry::log::Level;
 use crate::telemetry::metrics::HandshakeMetrics;
 
+use super::linger::Linger;
+
 /// How long a handshake may still take once the gateway ends.
 const ENDING: Duration = Duration::from_secs(1);
 
@@ -71,7 +73,7 @@ impl Secure {
         watcher: &Rc<Watcher>,
     ) -> Option<(Stream, Facts)> {
         let limits = watcher.pin()?.plan.limits;
-        let Some(_under_way) = self.handshakes.take(limits.handshakes) else {
+        let Some(under_way) = self.handshakes.take(limits.handshakes) else {
             self.metrics.ended(core.id, "too_many");
             let topic = ("handshakes", &*self.name);
             let message = format_args!(
@@ -92,7 +94,16 @@ impl Secure {
         let by = clock::now() + limits.handshake_timeout;
         let stream = match until(by, core, stream.accept_tls(choose)).await {
             Some(Ok(stream)) => stream,
-            Some(Err(error)) => return self.failed(core, peer, error.kind(), &error),
+            Some(Err((error, refused))) => {
+                self.failed::<()>(core, peer, error.kind(), &error);
+                drop(under_way);
+                if let Some(stream) = refused {
+                    // With unread bytes it would be reset, and the client might not read the alert.
+                    let (linger, stream) = (Linger::behind_request(&limits), RefCell::new(stream));
+                    linger.discard_stream(&stream, core, || core.is_draining()).await;
+                }
+                return None;
+            }
             None => return self.failed(core, peer, "timeout", &"it took too long"),
         };
         self.metrics.ended(core.id, if stream.is_resumed() { "resumed" } else { "full" });
@@ -123,12 +134,11 @@ fn with_terms(mut facts: Facts, terms: Option<Arc<Terms>>) -> Facts {
     facts
 }
 
+/// What came of a handshake.
+type Shaken = Result<Stream, (HandshakeError, Option<Stream>)>;
+
 /// Waits for a handshake until a moment, and a short while at most once the gateway ends.
-async fn until(
-    by: Instant,
-    core: &Core,
-    handshake: impl Future<Output = Result<Stream, HandshakeError>>,
-) -> Option<Result<Stream, HandshakeError>> {
+async fn until(by: Instant, core: &Core, handshake: impl Future<Output = Shaken>) -> Option<Shaken> {
     let (mut handshake, mut timer, mut by) = (pin!(handshake), Timer::new(), by);
     let mut ending = false;
     poll_fn(|cx| {

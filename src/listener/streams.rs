@@ -13,6 +13,10 @@ const RESETS: u64 = 200;
 /// How far back resets are compared with the other streams: what a client did before buys it nothing now.
 const WINDOW: Duration = Duration::from_secs(10);
 
+/// So many answers may wait for their clients on the connections of one core. Each holds some 6 KiB where its client
+/// has no room for it from the start, and some 130 KiB at most.
+const MOST_WAITING: usize = 8_192;
+
 /// The streams that have ended of late: in two halves of the window, of which the older one is let go as a whole.
 #[derive(Clone, Copy, Default)]
 struct Ended {
@@ -48,6 +52,7 @@ impl Ended {
 
 /// The streams of one connection.
 pub(super) struct Streams {
+    waiting: Rc<Waiting>,
     open: Cell<usize>,
     idle_since: Cell<Option<Instant>>,
     /// Whether the stream that ended last was reset because its client took nothing.
@@ -59,9 +64,30 @@ pub(super) struct Streams {
     waker: RefCell<Option<Waker>>,
 }
 
-/// What the client takes of the answer of one stream.
+/// How many streams have an answer that waits for its client.
 #[derive(Default)]
+struct Waiting {
+    /// Of this connection.
+    connection: Cell<usize>,
+    /// Of all connections of the core.
+    core: Rc<Cell<usize>>,
+}
+
+impl Waiting {
+    fn begins(&self) {
+        self.connection.set(self.connection.get() + 1);
+        self.core.set(self.core.get() + 1);
+    }
+
+    fn ends(&self) {
+        self.connection.set(self.connection.get() - 1);
+        self.core.set(self.core.get() - 1);
+    }
+}
+
+/// What the client takes of the answer of one stream.
 pub(super) struct Progress {
+    waiting: Rc<Waiting>,
     /// Since when a piece of the answer has waited for the client without any of its bytes being taken; none while
     /// the client waits for the answer.
     waiting_since: Cell<Option<Instant>>,
@@ -79,11 +105,32 @@ pub(super) struct Progress {
 }
 
 impl Progress {
+    fn new(waiting: Rc<Waiting>) -> Progress {
+        Progress {
+            waiting,
+            waiting_since: Cell::new(None),
+            wanted: Cell::new(false),
+            stalled: Cell::new(false),
+            unsent: Cell::new(0),
+            sent: Cell::new(0),
+            lost: Cell::new(false),
+            waker: Cell::new(None),
+        }
+    }
+
     /// The next piece of the answer is asked for. What the library still holds waits for the client all the same.
     pub(super) fn wanted(&self) {
         self.wanted.set(true);
         if self.unsent.get() == 0 {
-            self.waiting_since.set(None);
+            self.wait_since(None);
+        }
+    }
+
+    fn wait_since(&self, since: Option<Instant>) {
+        match (self.waiting_since.replace(since), since) {
+            (None, Some(_)) => self.waiting.begins(),
+            (Some(_), None) => self.waiting.ends(),
+            _ => {}
         }
     }
 
@@ -91,7 +138,7 @@ impl Progress {
     pub(super) fn offered(&self, now: Instant) {
         self.wanted.set(false);
         if self.waiting_since.get().is_none() {
-            self.waiting_since.set(Some(now));
+            self.wait_since(Some(now));
         }
     }
 
@@ -106,7 +153,7 @@ impl Progress {
         self.release(bytes);
         if self.waiting_since.get().is_some() {
             let waits = self.unsent.get() > 0 || !self.wanted.get();
-            self.waiting_since.set(waits.then_some(now));
+            self.wait_since(waits.then_some(now));
         }
     }
 
@@ -161,10 +208,24 @@ impl Progress {
     }
 }
 
+impl Default for Progress {
+    fn default() -> Progress {
+        Progress::new(Rc::default())
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.wait_since(None);
+    }
+}
+
 impl Streams {
-    /// No streams yet, of a connection that may have so many open at once.
-    pub(super) fn new(most: u32) -> Streams {
+    /// No streams yet, of a connection that may have so many open at once. `waiting` counts the streams of its core
+    /// whose answers wait for their clients.
+    pub(super) fn new(most: u32, waiting: Rc<Cell<usize>>) -> Streams {
         Streams {
+            waiting: Rc::new(Waiting { connection: Cell::new(0), core: waiting }),
             open: Cell::new(0),
             idle_since: Cell::new(None),
             ended_stalled: Cell::new(false),
@@ -178,8 +239,14 @@ impl Streams {
     /// Enters a stream until the guard is dropped.
     pub(super) fn enter(self: &Rc<Self>) -> Guard {
         self.open.set(self.open.get() + 1);
-        let progress = Rc::new(Progress::default());
+        let progress = Rc::new(Progress::new(Rc::clone(&self.waiting)));
         Guard { streams: Rc::clone(self), progress, complete: false }
+    }
+
+    /// Whether as many answers wait on this core as may, and some of them on this connection: a further stream would add
+    /// to what the process holds for clients that do not take it.
+    pub(super) fn are_too_many(&self) -> bool {
+        self.waiting.core.get() >= MOST_WAITING && self.waiting.connection.get() > 0
     }
 
     /// The task to wake when the last stream has ended.
@@ -305,7 +372,7 @@ mod tests {
 
     #[test]
     fn a_stalled_stream_is_no_reset_of_the_client() {
-        let streams = Rc::new(Streams::new(100));
+        let streams = Rc::new(Streams::new(100, Rc::default()));
         for _ in 0..RESETS * 2 {
             let guard = streams.enter();
             guard.progress().stall();
@@ -344,8 +411,29 @@ mod tests {
     }
 
     #[test]
+    fn what_waits_is_bounded_for_connections_that_add_to_it() {
+        let (waits, now) = (Rc::new(Cell::new(MOST_WAITING - 1)), Instant::now());
+        let (slow, other) = (Streams::new(1000, Rc::clone(&waits)), Streams::new(1000, Rc::clone(&waits)));
+        let (slow, other) = (Rc::new(slow), Rc::new(other));
+        let stream = slow.enter();
+        assert!(!slow.are_too_many());
+        stream.progress().offered(now);
+        stream.progress().handed(10);
+        stream.progress().took(4, now);
+        assert!(slow.are_too_many() && !other.are_too_many(), "one that takes its answers is served");
+        stream.progress().wanted();
+        assert!(slow.are_too_many(), "the library still holds a part");
+        stream.progress().took(6, now);
+        assert!(!slow.are_too_many());
+        stream.progress().offered(now);
+        assert!(slow.are_too_many());
+        drop(stream);
+        assert_eq!((waits.get(), slow.waiting.connection.get()), (MOST_WAITING - 1, 0));
+    }
+
+    #[test]
     fn all_that_may_be_open_may_be_reset_at_once() {
-        let streams = Rc::new(Streams::new(1000));
+        let streams = Rc::new(Streams::new(1000, Rc::default()));
         let open: Vec<Guard> = (0..1000).map(|_| streams.enter()).collect();
         drop(open);
         assert!(!streams.is_flood());

@@ -4,8 +4,10 @@ use std::time::{Duration, Instant};
 
 use crate::exchange::Error;
 use crate::http1::{HeadLimits, RequestHead};
+use crate::pipeline::Walk;
 use crate::runtime::clock;
 
+use super::switched::Switched;
 use super::wire::Lent;
 
 /// When a request began.
@@ -50,6 +52,16 @@ pub(super) enum Begun<'a> {
     Silence,
     /// The client closed the connection, or the gateway is ending.
     Gone,
+}
+
+/// What requests that followed each other came to.
+pub(super) enum Served {
+    /// None came for a while after the last answer, which was at this moment.
+    Rests(Instant),
+    /// The connection has ended.
+    Ended,
+    /// The connection carries HTTP no more.
+    Switched(Box<Switched>, Box<Walk>),
 }
 
 /// What the rest between two requests came to.

@@ -7,8 +7,10 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
+use http::StatusCode;
 
-use crate::http1::{Decoder, Framing, Piece};
+use crate::exchange::{Headers, Interims};
+use crate::http1::{ConnectionLine, Decoder, Framing, Piece, encode};
 use crate::net::{Facts, Outbox, ReadBuffer, Stream, Timer};
 use crate::runtime::clock;
 
@@ -59,6 +61,8 @@ pub(super) struct Wire {
     pub(super) body_done: Cell<bool>,
     /// Whether `100 Continue` is still owed before the body is asked for.
     pub(super) owes_continue: Cell<bool>,
+    /// Whether an interim answer of the service waits to be written.
+    pub(super) has_interim: Cell<bool>,
 }
 
 impl Wire {
@@ -79,6 +83,7 @@ impl Wire {
             received: Cell::new(0),
             body_done: Cell::new(true),
             owes_continue: Cell::new(false),
+            has_interim: Cell::new(false),
         }
     }
 
@@ -214,6 +219,12 @@ impl Wire {
         self.out.borrow_mut().poll_flush(&mut self.stream.borrow_mut(), cx)
     }
 
+    /// Writes interim answers; a connection that fails is noticed by those who read from it.
+    #[cold]
+    pub(super) fn flush_interim(&self, cx: &mut Context<'_>) {
+        self.has_interim.set(self.poll_flush(cx).is_pending());
+    }
+
     /// The connection itself, where nothing of HTTP passes any more.
     pub(super) fn stream(&self) -> RefMut<'_, Stream> {
         self.stream.borrow_mut()
@@ -235,6 +246,13 @@ impl Wire {
     /// Takes the connection apart, for a protocol that reads it in its own way.
     pub(super) fn into_parts(self) -> (Stream, Facts, BytesMut) {
         (self.stream.into_inner(), self.facts, self.read.into_inner())
+    }
+}
+
+impl Interims for Wire {
+    fn pass(&self, status: StatusCode, headers: Headers) {
+        encode::response_head(self.out().small(), status, &headers, Framing::None, ConnectionLine::None);
+        self.has_interim.set(true);
     }
 }
 

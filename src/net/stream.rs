@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 
 use super::facts::{Facts, TlsFacts};
 use super::tls::HandshakeError;
-use super::tls::handshake;
+use super::tls::handshake::{self, Refused};
 use super::tls::session::{Nothing, Session};
 
 /// A connection that is no socket of the system: the two ends meet in memory.
@@ -73,13 +73,23 @@ impl Stream {
     /// all. It has no deadline of its own. Only for a socket.
     ///
     /// # Errors
-    /// Why the handshake came to nothing; the client has been sent an alert.
+    /// Why the handshake came to nothing. With it comes the connection where the client has been sent an alert: it is to
+    /// be closed in stages ([`Stream::finish_writing`], [`Stream::discard_rest`]), so that the client can read that.
     pub async fn accept_tls(
         self,
         choose: impl FnOnce(&ClientHello<'_>) -> Option<Arc<ServerConfig>>,
-    ) -> Result<Stream, HandshakeError> {
-        let session = handshake::accept(self.into_socket()?, choose).await?;
-        Ok(Stream(Kind::Tls(Box::new(RefCell::new(session)))))
+    ) -> Result<Stream, (HandshakeError, Option<Stream>)> {
+        let socket = self.into_socket().map_err(|error| (error.into(), None))?;
+        match handshake::accept(socket, choose).await {
+            Ok(session) => Ok(Stream::tls(session)),
+            Err((error, refused)) => {
+                let stream = refused.map(|refused| match refused {
+                    Refused::Early(socket) => Stream::tcp(socket),
+                    Refused::Late(session) => Stream::tls(*session),
+                });
+                Err((error, stream))
+            }
+        }
     }
 
     /// Speaks TLS to a server that has to prove to be `name`. It has no deadline of its own. Only for a socket.
@@ -91,8 +101,11 @@ impl Stream {
         config: Arc<ClientConfig>,
         name: ServerName<'static>,
     ) -> Result<Stream, HandshakeError> {
-        let session = handshake::connect(self.into_socket()?, config, name).await?;
-        Ok(Stream(Kind::Tls(Box::new(RefCell::new(session)))))
+        handshake::connect(self.into_socket()?, config, name).await.map(Stream::tls)
+    }
+
+    fn tls(session: Session) -> Stream {
+        Stream(Kind::Tls(Box::new(RefCell::new(session))))
     }
 
     fn into_socket(self) -> io::Result<TcpStream> {
@@ -192,6 +205,15 @@ impl Stream {
             Kind::Tcp(stream) => !matches!(stream.take_error(), Ok(None)),
             Kind::Tls(session) => session.borrow().has_failed(),
             Kind::Memory(stream) => stream.has_failed(),
+        }
+    }
+
+    /// Whether its TLS handshake has agreed on HTTP/2 (ALPN, RFC 7301).
+    pub fn speaks_http2(&self) -> bool {
+        match &self.0 {
+            Kind::Tcp(_) => false,
+            Kind::Tls(session) => session.borrow().speaks_http2(),
+            Kind::Memory(stream) => stream.tls().is_some_and(|tls| tls.alpn.as_deref() == Some(b"h2")),
         }
     }
 

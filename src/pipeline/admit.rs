@@ -9,11 +9,13 @@ use http::{Method, Version};
 use smallvec::SmallVec;
 
 use crate::exchange::authority::without_empty_port;
+use crate::exchange::grpc;
 use crate::exchange::headers::same_folded;
 use crate::exchange::target::TargetError;
 use crate::exchange::via::MOST_PASSES;
 use crate::exchange::{
-    Body, Client, Error, ErrorKind, Exchange, HeaderId, Headers, Record, Request, RequestId, Target,
+    Body, Client, Error, ErrorKind, Exchange, HeaderId, Headers, Interims, Record, Request, RequestId,
+    Target, Term,
 };
 use crate::net::Facts;
 use crate::snapshot::forwarded::{Reported, direct};
@@ -37,6 +39,8 @@ pub struct Arrived<'a> {
     pub headers: Headers,
     /// The content.
     pub body: Body,
+    /// Takes interim answers to the client, where it may get any.
+    pub interims: Option<Rc<dyn Interims>>,
 }
 
 impl Walk {
@@ -94,7 +98,7 @@ impl Walk {
         }
         let request =
             Request { method: arrived.method, target, version: arrived.version, headers, body: arrived.body };
-        Walk::new(core, pinned, client, id, request, arrived.started, refused)
+        Walk::new(core, pinned, client, (id, arrived.interims), request, arrived.started, refused)
     }
 
     /// A walk for a head that could not be read: nothing is known but who sent it.
@@ -110,22 +114,15 @@ impl Walk {
             Ok(reported) => reported.client,
             Err(_) => Reported::direct(connection).client,
         };
-        let request = Request {
-            method: Method::from_bytes(b"-").unwrap_or_default(),
-            target: Target::default(),
-            version: Version::HTTP_11,
-            headers: Headers::new(),
-            body: Body::Empty,
-        };
         let id = core.request_id();
-        Walk::new(core, pinned, client, id, request, started, Some(error))
+        Walk::new(core, pinned, client, (id, None), nothing(), started, Some(error))
     }
 
     fn new(
         core: Rc<Core>,
         pinned: Rc<Pinned>,
         client: Client,
-        id: RequestId,
+        (id, interims): (RequestId, Option<Rc<dyn Interims>>),
         request: Request,
         started: Instant,
         refused: Option<Error>,
@@ -134,23 +131,71 @@ impl Walk {
             Ok(place) => (place, refused),
             Err(error) => (None, Some(refused.unwrap_or(error))),
         };
-        let exchange = Exchange {
-            id,
-            core: core.id,
-            client,
-            deadline: started,
-            rest: request.target.path().len() as u32,
-            request,
-            identity: None,
-            params: SmallVec::new(),
-            rule: None,
-            place: Rc::clone(&pinned) as Rc<dyn crate::exchange::Place>,
-            quotas: SmallVec::new(),
-            permits: Vec::new(),
-            cached: None,
-            record: Record::new(started),
+        let exchange = begun(&core, &pinned, client, (id, interims), request, started);
+        Walk { exchange, core, pinned, refused, complete: false, switched: false, taken: false, place }
+    }
+
+    /// Takes the walk from where it was made, which is the future of its request: a tunnel needs none of that. What
+    /// stays there is empty and writes no record.
+    #[cold]
+    pub fn take(&mut self) -> Box<Walk> {
+        let (core, pinned) = (Rc::clone(&self.core), Rc::clone(&self.pinned));
+        let Exchange { id, client, record, .. } = &self.exchange;
+        let exchange = begun(&core, &pinned, *client, (id.clone(), None), nothing(), record.started);
+        let empty = Walk {
+            exchange,
+            core,
+            pinned,
+            refused: None,
+            complete: true,
+            switched: false,
+            taken: true,
+            place: None,
         };
-        Walk { exchange, core, pinned, refused, complete: false, switched: false, place }
+        Box::new(std::mem::replace(self, empty))
+    }
+}
+
+/// What is known of a request that could not be read.
+fn nothing() -> Request {
+    Request {
+        method: Method::from_bytes(b"-").unwrap_or_default(),
+        target: Target::default(),
+        version: Version::HTTP_11,
+        headers: Headers::new(),
+        body: Body::Empty,
+    }
+}
+
+/// An exchange before its walk.
+// In place: an exchange is too large to be moved.
+#[inline(always)]
+fn begun(
+    core: &Core,
+    pinned: &Rc<Pinned>,
+    client: Client,
+    (id, interims): (RequestId, Option<Rc<dyn Interims>>),
+    request: Request,
+    started: Instant,
+) -> Exchange {
+    Exchange {
+        id,
+        core: core.id,
+        client,
+        deadline: started,
+        rest: request.target.path().len() as u32,
+        grpc: grpc::is_call(&request.method, &request.headers),
+        term: Term::Head,
+        interims,
+        request,
+        identity: None,
+        params: SmallVec::new(),
+        rule: None,
+        place: Rc::clone(pinned) as Rc<dyn crate::exchange::Place>,
+        quotas: SmallVec::new(),
+        permits: Vec::new(),
+        cached: None,
+        record: Record::new(started),
     }
 }
 

@@ -28,6 +28,8 @@ pub struct Core {
     pub shed: Arc<Shed>,
     /// Where its connections read heads, one after the other.
     pub read_buffer: RefCell<ReadBuffer>,
+    /// How many streams of HTTP/2 have an answer that waits for room in its client's window.
+    pub waiting_streams: Rc<Cell<usize>>,
     random: RefCell<random::Rng>,
     warm: Cell<usize>,
     draining: Cell<bool>,
@@ -51,6 +53,7 @@ impl Core {
             metrics,
             shed: Arc::default(),
             read_buffer: RefCell::default(),
+            waiting_streams: Rc::default(),
             warm: Cell::new(0),
             random: RefCell::new(random::generator()),
             draining: Cell::new(false),

@@ -1,6 +1,6 @@
 //! The end of a walk: its record goes to the counters and to the log, once, when the last byte is out.
 
-use crate::exchange::{Ended, EndedBy, Error, ErrorKind};
+use crate::exchange::{Ended, EndedBy, Error, ErrorKind, Headers, grpc};
 use crate::runtime::clock;
 use crate::telemetry::Entry;
 
@@ -20,6 +20,27 @@ impl Walk {
     /// Notes that the answer broke off.
     pub fn broke(&mut self, error: &Error) {
         self.exchange.record.note(error);
+    }
+
+    /// Notes what follows the content of the answer: it says how a call of gRPC has ended.
+    pub fn trailed(&mut self, trailers: &Headers) {
+        if self.exchange.grpc
+            && let Some(status) = grpc::status(trailers)
+        {
+            self.exchange.record.grpc = Some(status);
+        }
+    }
+
+    /// The trailers by which an answer that has broken off ends all the same, where its client understands them: that of
+    /// a call of gRPC, whose status is no other than that it has failed.
+    pub fn ending(&mut self, error: &Error) -> Option<Headers> {
+        let exchange = &mut self.exchange;
+        if !exchange.grpc {
+            return None;
+        }
+        let kind = error.kind();
+        exchange.record.grpc = Some(kind.grpc());
+        Some(grpc::ending(kind.grpc(), &kind.phrase()))
     }
 
     /// The answer is out, whole.
@@ -81,6 +102,9 @@ impl Walk {
         if let Some(error) = record.error {
             self.core.metrics.error(exchange.core, error);
         }
+        if let Some(status) = record.grpc {
+            self.core.metrics.grpc(exchange.core, status);
+        }
         if let Some(rule) = self.rule() {
             if self.switched {
                 rule.metrics.tunnel_closed(exchange.core, record.bytes_in, record.bytes_out);
@@ -96,6 +120,9 @@ impl Walk {
 
 impl Drop for Walk {
     fn drop(&mut self) {
+        if self.taken {
+            return;
+        }
         // What is still held here no answer has settled.
         if !self.exchange.permits.is_empty()
             && let Some(rule) = self.exchange.rule.and_then(|rule| self.pinned.rule(rule))

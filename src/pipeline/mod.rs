@@ -1,18 +1,19 @@
 //! The walk of one request: admitted, routed, guarded, answered, recorded.
 //!
 //! Start with [`Walk::serve`]: the whole walk is that one function. `admit.rs` stands before it, `finish.rs` after it;
-//! `find.rs` chooses the rule.
+//! `find.rs` chooses the rule, `grpc.rs` has what calls of gRPC need.
 
 pub mod admit;
 pub mod core;
 mod find;
 pub mod finish;
+mod grpc;
 pub mod shed;
 
 use std::rc::Rc;
 
 use crate::exchange::problem::problem;
-use crate::exchange::{Error, ErrorKind, Exchange, HeaderId, Response};
+use crate::exchange::{Error, ErrorKind, Exchange, HeaderId, Response, Term};
 use crate::policy::Phase;
 use crate::snapshot::{Pinned, Rule};
 
@@ -32,6 +33,8 @@ pub struct Walk {
     complete: bool,
     /// Whether it has become a tunnel, and the request as such has been counted.
     switched: bool,
+    /// Whether the walk has been taken from here ([`Walk::take`]).
+    taken: bool,
     /// Its place among the requests under way, where they are counted.
     place: Option<InFlight>,
 }
@@ -51,6 +54,9 @@ impl Walk {
         let Some(rule) = pinned.rule(rule) else { return self.answer_error(ErrorKind::Internal.into()) };
         rule.metrics.started(exchange.core);
         exchange.deadline = exchange.record.started + rule.timeout;
+        if exchange.grpc {
+            exchange.term = if grpc::shorten(exchange) { Term::Client } else { Term::Stream };
+        }
 
         let (entered, early) = rule.policies.inward(exchange).await; // policies in
         let answer = match (early, miss) {
@@ -105,6 +111,11 @@ impl Walk {
         self.sign(answer)
     }
 
+    /// The answer to give in the place of one that cannot be given.
+    pub fn instead(&mut self, error: Error) -> Response {
+        self.answer_error(error)
+    }
+
     fn answer_error(&mut self, error: Error) -> Response {
         let answer = told(&mut self.exchange, &error);
         self.missed();
@@ -123,6 +134,9 @@ impl Walk {
 
     /// What stands on every answer.
     fn sign(&mut self, mut answer: Response) -> Response {
+        if self.exchange.grpc {
+            grpc::speak(&mut self.exchange, &mut answer);
+        }
         answer.headers.remove_id(HeaderId::XRequestId);
         answer.headers.push_id(HeaderId::XRequestId, self.exchange.id.as_bytes());
         if !answer.headers.has_id(HeaderId::Date) {

@@ -33,6 +33,7 @@ fn answer(yaml: &str, target: &str, spoil: impl FnOnce(&mut ListenerPlan)) -> (R
         version: Version::HTTP_11,
         headers,
         body: Body::Empty,
+        interims: None,
     };
     let mut walk = Walk::admit(core, pinned, arrived);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();

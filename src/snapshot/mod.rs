@@ -21,7 +21,8 @@ use std::time::{Duration, SystemTime};
 use crate::action::Action;
 use crate::action::describe::Description;
 use crate::action::proxy::Proxy;
-use crate::config::Span;
+use crate::config::{InterimAnswers, Span};
+use crate::exchange::headers::same_folded;
 use crate::exchange::target::PathRules;
 use crate::exchange::{Error, Exchange, Headers, Name, Place, Pseudonym, Response};
 use crate::http1::HeadLimits;
@@ -81,6 +82,8 @@ pub struct ListenerPlan {
     pub limits: Limits,
     /// How targets are read: as the most permissive of the routes wants it, the rules refuse the rest.
     pub path_rules: PathRules,
+    /// Which clients get interim answers of services.
+    pub interim: InterimAnswers,
     /// Whose word about the client is believed, and in which fields.
     pub trust: Trust,
     /// From pattern and method to the rules that may answer, in the order of their `match`.
@@ -337,6 +340,10 @@ impl Place for Pinned {
 
     fn pseudonym(&self) -> Option<&Pseudonym> {
         Some(&self.snapshot.pseudonym)
+    }
+
+    fn names_identity(&self, name: &[u8]) -> bool {
+        self.snapshot.identity_headers.iter().any(|header| same_folded(header.as_bytes(), name))
     }
 
     fn allow(&self, path: &str) -> &str {

@@ -28,6 +28,7 @@ pub const FIELDS: &[(&str, &str)] = &[
         "ended",
         "How it ended: `close`, `reset`, `idle`, `total`, `drain`, or that it was cut off as the process ended",
     ),
+    ("grpc_status", "How a call of gRPC has ended, as the service or the gateway has said"),
     ("identity", "Who the client is, after authentication"),
     (
         "note",

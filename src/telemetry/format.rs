@@ -63,6 +63,8 @@ pub struct Entry<'a> {
     pub bytes_out: u64,
     /// How a tunnel has ended.
     pub tunnel: Option<Ended>,
+    /// How a call of gRPC has ended.
+    pub grpc: Option<u8>,
     /// From the first byte of the request to the last of the answer.
     pub duration: Duration,
     /// The upstream's name, where one was called.
@@ -100,6 +102,7 @@ impl<'a> Entry<'a> {
             bytes_in: record.bytes_in,
             bytes_out: record.bytes_out,
             tunnel: record.tunnel,
+            grpc: record.grpc,
             duration,
             upstream: record.upstream.map(|upstream| exchange.place.upstream(upstream)),
             endpoint: record.attempts.endpoint(),
@@ -177,6 +180,10 @@ impl Formatter {
             text(out, b"\",\"ended\":\"", how.as_bytes());
             out.push(b'"');
         }
+        if let Some(status) = entry.grpc {
+            out.extend_from_slice(b",\"grpc_status\":");
+            self.number(out, u64::from(status));
+        }
         if let Some(identity) = entry.identity {
             text(out, b",\"identity\":\"", identity.as_bytes());
             out.push(b'"');
@@ -242,6 +249,10 @@ impl Formatter {
             text(out, b" ended by ", by.as_str().as_bytes());
             text(out, b" (", how.as_bytes());
             out.push(b')');
+        }
+        if let Some(status) = entry.grpc {
+            out.extend_from_slice(b" grpc-status ");
+            self.number(out, u64::from(status));
         }
         if let Some(identity) = entry.identity {
             text(out, b" as ", identity.as_bytes());

@@ -20,7 +20,7 @@ pub use cells::{LimitMetrics, ListenerMetrics, Outcome, RefusedBy, RouteMetrics,
 pub use tls::{Expiry, HANDSHAKES, HandshakeMetrics};
 
 use crate::exchange::{CoreId, ErrorKind, Name};
-use cells::{ErrorCells, PerCore};
+use cells::{ErrorCells, GrpcCells, PerCore};
 
 type Routes = BTreeMap<Name, BTreeMap<Name, Arc<RouteMetrics>>>;
 
@@ -35,6 +35,7 @@ pub struct Metrics {
     limits: Mutex<BTreeMap<Name, Arc<LimitMetrics>>>,
     aggregates: aggregates::Aggregates,
     errors: PerCore<ErrorCells>,
+    grpc: PerCore<GrpcCells>,
     access_log_dropped: Arc<AtomicU64>,
     reloads: Reloads,
 }
@@ -70,6 +71,7 @@ impl Metrics {
             limits: Mutex::default(),
             aggregates: aggregates::Aggregates::default(),
             errors: PerCore::new(cores),
+            grpc: PerCore::new(cores),
             access_log_dropped: Arc::default(),
             reloads: Reloads::default(),
         })
@@ -134,6 +136,13 @@ impl Metrics {
         // A limit that only this map still holds is of no snapshot any more.
         lock(&self.limits).retain(|_, numbers| Arc::strong_count(numbers) > 1);
         self.aggregates.retain();
+    }
+
+    /// Counts a call of gRPC that has ended with this status.
+    pub fn grpc(&self, core: CoreId, status: u8) {
+        if let Some(cell) = self.grpc.get(core).and_then(|cells| cells.0.get(usize::from(status))) {
+            cell.add(1);
+        }
     }
 
     /// Counts an error that the gate made.

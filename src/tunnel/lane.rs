@@ -55,6 +55,8 @@ impl Lane {
             frames.follow(&early, false);
         }
         let state = State::Open;
+        // Empty, it may still have the room of a read.
+        let early = if early.is_empty() { BytesMut::new() } else { early };
         Lane { held: early, frames, goodbye: None, state, unflushed: false, moved: 0, own: 0 }
     }
 
@@ -67,6 +69,11 @@ impl Lane {
     pub(super) fn is_closing(&self) -> bool {
         matches!(self.state, State::Ending | State::Ended)
             || self.frames.as_ref().is_some_and(Frames::is_closing)
+    }
+
+    /// Whether the sender has said goodbye, to its end.
+    fn is_closed(&self) -> bool {
+        self.frames.as_ref().is_some_and(Frames::is_closed)
     }
 
     /// Whether the taker has all that it will get: the last frame, of its sender or of the gateway, or the end.
@@ -114,8 +121,9 @@ impl Lane {
             }
             let mut room = room.borrow_mut();
             match ready!(room.poll_fill(Pin::new(&mut *sender), cx)) {
-                // One that is asked to go may do it in any way.
-                Err(_) if self.state == State::Parted => self.state = State::Ending,
+                // One that is asked to go may do it in any way, and one that has said goodbye has nothing more to say:
+                // many leave without `close_notify` then.
+                Err(_) if self.state == State::Parted || self.is_closed() => self.state = State::Ending,
                 Err(_) => return Poll::Ready(Err(Broken::Sender)),
                 Ok(()) if room.bytes().is_empty() => self.state = State::Ending,
                 Ok(()) if self.state == State::Parted => self.discard(room.bytes()),

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::{self, Host, UpstreamSettings};
 use crate::exchange::authority::is_below;
-use crate::exchange::{CoreId, Name};
+use crate::exchange::{CoreId, Interims, Name, Party, Term};
 use crate::expression::Ground;
 use crate::net::Network;
 use crate::net::tls::client::ClientTls;
@@ -91,6 +91,15 @@ pub struct Deadline {
     pub lifted: Option<Duration>,
     /// Whether the caller waits for the whole response until then, and not for its head alone.
     pub whole: bool,
+    /// What its time bounds.
+    pub term: Term,
+}
+
+impl Deadline {
+    /// Who is at fault where it passes: one that the client has set says nothing about the service.
+    pub fn whose(&self) -> Party {
+        if self.term == Term::Client { Party::Client } else { Party::Service }
+    }
 }
 
 /// On whose behalf a call is made.
@@ -105,6 +114,8 @@ pub struct Caller<'a> {
     /// The header that has the milliseconds left until the deadline, set for each attempt; none where the service is not
     /// to know them.
     pub deadline_header: Option<&'a str>,
+    /// Takes interim answers; none where nobody waits for them.
+    pub interims: Option<&'a dyn Interims>,
 }
 
 /// A named service with its connections, and what keeps it from hurting others.

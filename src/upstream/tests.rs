@@ -49,9 +49,15 @@ fn a_route_that_waits_longer_lifts_the_time_for_an_answer() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let lifted = Duration::from_secs(60);
-        let deadline = Deadline { at: Instant::now() + lifted, lifted: Some(lifted), whole: false };
+        let deadline = Deadline {
+            at: Instant::now() + lifted,
+            lifted: Some(lifted),
+            whole: false,
+            term: crate::exchange::Term::Head,
+        };
         let attempts = Attempts::default();
-        let caller = Caller { core: CoreId(0), ground: None, upgrades: false, deadline_header: None };
+        let caller =
+            Caller { core: CoreId(0), ground: None, upgrades: false, deadline_header: None, interims: None };
         let mut request = request(Method::GET);
         let mut call = std::pin::pin!(upstream.call(caller, &mut request, deadline, &attempts));
         // Well past the upstream's own limit, which would have ended the call.

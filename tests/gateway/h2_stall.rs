@@ -234,3 +234,36 @@ fn a_drain_waits_for_a_slow_reader_to_take_its_whole_answer() {
     assert_eq!((&log[0]["status"], &log[0]["bytes_out"]), (&json!(200), &json!(WHOLE)));
     assert!(log[0].get("error").is_none_or(serde_json::Value::is_null), "{}", log[0]);
 }
+
+/// So many streams whose answers find no room in their client's window, on connections of 100 each.
+fn wait_for_room(gateway: &Gateway, streams: usize) -> Vec<Frames> {
+    let connections = (0..streams / 100).map(|_| {
+        let mut frames = Frames::connect(gateway.address());
+        assert!(frames.send(4, 0, 0, &[0, 4, 0, 0, 0, 0]), "a window of nothing");
+        for stream in 0..100 {
+            assert!(frames.send(1, 0x5, 2 * stream + 1, &Frames::get_block("/api/big")));
+        }
+        let mut heads = 0;
+        while heads < 100 {
+            let (kind, ..) = frames.next().expect("the connection goes on");
+            heads += usize::from(kind == 1);
+        }
+        frames
+    });
+    connections.collect()
+}
+
+#[test]
+fn answers_that_wait_for_room_hold_little() {
+    const EACH: usize = 800;
+    let origin = Origin::serve(|turn| turn.answer(200, &[], vec![b'x'; 100 << 10]));
+    let gateway = gateway(&[&origin, &origin], "10m");
+    // What serving needs once is not theirs.
+    let first = wait_for_room(&gateway, EACH);
+    let before = gateway.resident_memory();
+    let second = wait_for_room(&gateway, EACH);
+    let more = gateway.resident_memory().saturating_sub(before) << 20;
+    // In whole MiB.
+    assert!(more <= ((EACH * 6) << 10) as u64 + (1 << 20), "{more} bytes for {EACH} streams");
+    drop((first, second));
+}

@@ -1,7 +1,7 @@
 //! TLS of clients: what is agreed on, who is shown which certificate, and that HTTP over it is as without.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::sync::Arc;
 
@@ -402,4 +402,32 @@ fn a_plain_listener_sends_its_clients_to_the_other() {
     let mut client = pki.client(gateway.address(), "a.test");
     client.stream().sock.set_read_timeout(Some(PATIENCE)).unwrap();
     assert_eq!(client.get("/").status, 200);
+}
+
+/// What a client hears that sends more than is read of it; nothing where its connection is reset.
+fn hears(gateway: &Gateway, says: &[u8]) -> Option<Vec<u8>> {
+    let mut socket = TcpStream::connect(gateway.address()).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let more = vec![b'x'; 256 * 1024];
+    socket.write_all(says).and_then(|()| socket.write_all(&more)).ok()?;
+    let mut heard = Vec::new();
+    socket.read_to_end(&mut heard).ok()?;
+    Some(heard)
+}
+
+#[test]
+fn an_alert_can_be_read_by_a_client_that_has_sent_more() {
+    let pki = pki();
+    let gateway = Gateway::start(&[], &one(&pki, "", "routes: { /*: { respond: { body: x } } }"));
+    // A first message that is none.
+    let heard = hears(&gateway, &[22, 3, 1, 0, 4, 9, 9, 9, 9]);
+    assert!(heard.as_ref().is_some_and(|heard| heard.starts_with(&[21, 3])), "{heard:?}");
+    // One that is good, and behind it what nobody can open.
+    let name = rustls::pki_types::ServerName::try_from("a.test").unwrap();
+    let mut session = rustls::ClientConnection::new(Arc::new(pki.trusting(None)), name).unwrap();
+    let mut says = Vec::new();
+    session.write_tls(&mut says).unwrap();
+    says.extend([23, 3, 3, 0, 40]);
+    let heard = hears(&gateway, &says);
+    assert!(heard.as_ref().is_some_and(|heard| heard.starts_with(&[22, 3])), "{heard:?}");
 }

@@ -125,3 +125,17 @@ fn one_that_has_expired_is_shown_with_a_warning_and_the_metric_says_until_when()
     // In 5 where not a second has passed.
     gateway.wait_stderr("web.pem expires in ");
 }
+
+#[test]
+fn a_certificate_that_names_no_host_is_warned_of_by_its_file() {
+    let pki = Pki::new();
+    for (alternatives, warned) in [("", true), ("IP:127.0.0.1", false), ("DNS:a.test", false)] {
+        pki.issue("web", alternatives);
+        let done = Gateway::prepare(&[]).run(&["check", "-c", "CONFIG"], &one(&pki, "", ROUTES));
+        let said = String::from_utf8_lossy(&[&done.stdout[..], &done.stderr].concat()).into_owned();
+        assert!(done.status.success(), "{said}");
+        let names =
+            format!("the certificate in `{}` is for no host: it has no subjectAltName", pki.text("web.pem"));
+        assert_eq!(said.contains(&names), warned, "{alternatives}: {said}");
+    }
+}

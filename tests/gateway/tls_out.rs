@@ -6,7 +6,8 @@ use std::net::TcpListener;
 use rustls::ProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
-use crate::support::tls_origin::{Pki, TlsOrigin};
+use crate::support::pki::Pki;
+use crate::support::tls_origin::TlsOrigin;
 use crate::support::{Gateway, until};
 
 /// An upstream `u` at `/`, with these keys of its `tls`.
@@ -24,7 +25,7 @@ fn trusting(pki: &Pki, url: &str, more: &str) -> String {
 #[test]
 fn a_service_is_believed_by_its_ca_and_by_its_host() {
     let pki = Pki::new();
-    pki.leaf("leaf", "DNS:localhost,DNS:users.internal,IP:127.0.0.1");
+    pki.issue("leaf", "DNS:localhost,DNS:users.internal,IP:127.0.0.1");
     for version in [&TLS12, &TLS13] {
         let origin = TlsOrigin::echo(pki.serving("leaf", &[version], false));
         let port = origin.address().port();
@@ -72,7 +73,7 @@ fn a_service_is_believed_by_its_ca_and_by_its_host() {
 #[test]
 fn bodies_pass_both_ways() {
     let pki = Pki::new();
-    pki.leaf("leaf", "IP:127.0.0.1");
+    pki.issue("leaf", "IP:127.0.0.1");
     // A body that is larger than any record and than any buffer of a socket.
     let large = "0123456789abcdef".repeat(1 << 18);
     let body = large.clone();
@@ -94,8 +95,8 @@ fn bodies_pass_both_ways() {
 fn a_service_that_is_not_believed_gets_nothing_and_the_log_says_why() {
     let (pki, stranger, renewed) = (Pki::new(), Pki::called("stranger"), Pki::new());
     let host = "IP:127.0.0.1";
-    pki.leaf("good", host);
-    pki.leaf("other", "DNS:orders.internal");
+    pki.issue("good", host);
+    pki.issue("other", "DNS:orders.internal");
     pki.expired("old", host);
     pki.self_signed("selfish", host);
     let (ca, own) = (format!("ca: '{}'", pki.text("ca.pem")), format!("ca: '{}'", pki.text("selfish.pem")));
@@ -189,7 +190,7 @@ fn a_handshake_that_does_not_end_is_within_the_time_to_connect() {
 #[test]
 fn the_system_is_trusted_where_no_ca_is_written() {
     let pki = Pki::new();
-    pki.leaf("leaf", "IP:127.0.0.1");
+    pki.issue("leaf", "IP:127.0.0.1");
     let origin = TlsOrigin::echo(pki.server("leaf"));
     let config = format!("routes: {{ /*: {{ upstream: '{}' }} }}", origin.url());
     let gateway = Gateway::prepare(&[])
@@ -234,8 +235,8 @@ fn nothing_is_verified_only_where_that_is_written_and_it_is_said() {
 #[test]
 fn the_gateway_shows_its_own_certificate_where_it_is_asked_for() {
     let pki = Pki::new();
-    pki.leaf("leaf", "IP:127.0.0.1");
-    pki.leaf("gateway", "DNS:gateway.internal");
+    pki.issue("leaf", "IP:127.0.0.1");
+    pki.issue("gateway", "DNS:gateway.internal");
     let ca = format!("ca: '{}'", pki.text("ca.pem"));
     let identity =
         format!("{ca}, certificate: '{}', key: '{}'", pki.text("gateway.pem"), pki.text("gateway.key"));
@@ -253,8 +254,8 @@ fn the_gateway_shows_its_own_certificate_where_it_is_asked_for() {
 #[test]
 fn files_that_cannot_be_used_are_refused_at_load() {
     let pki = Pki::new();
-    pki.leaf("one", "DNS:a.test");
-    pki.leaf("two", "DNS:b.test");
+    pki.issue("one", "DNS:a.test");
+    pki.issue("two", "DNS:b.test");
     pki.encrypted_key("locked", "one");
     let ca = pki.text("ca.pem");
     for (certificate, key, why) in [
@@ -275,8 +276,8 @@ fn files_that_cannot_be_used_are_refused_at_load() {
 #[test]
 fn a_request_that_was_never_sent_goes_to_another_endpoint() {
     let pki = Pki::new();
-    pki.leaf("good", "IP:127.0.0.1");
-    pki.leaf("bad", "DNS:elsewhere");
+    pki.issue("good", "IP:127.0.0.1");
+    pki.issue("bad", "DNS:elsewhere");
     let (bad, good) = (TlsOrigin::echo(pki.server("bad")), TlsOrigin::echo(pki.server("good")));
     let config = format!(
         "upstreams: {{ u: {{ endpoints: ['{}', '{}'], balance: round_robin, retry: {{ attempts: 1 }}, \
@@ -296,7 +297,7 @@ fn a_request_that_was_never_sent_goes_to_another_endpoint() {
 #[test]
 fn a_kept_connection_that_the_service_ends_is_no_failure() {
     let pki = Pki::new();
-    pki.leaf("leaf", "IP:127.0.0.1");
+    pki.issue("leaf", "IP:127.0.0.1");
     for end in ["close", "cut"] {
         // The second request on a connection meets one that ends: it goes out once more, on another.
         let origin = TlsOrigin::serve(pki.server("leaf"), move |talk| match (talk.turn, end) {
@@ -318,7 +319,7 @@ fn a_kept_connection_that_the_service_ends_is_no_failure() {
 #[test]
 fn an_answer_without_a_length_is_whole_only_where_tls_says_so() {
     let pki = Pki::new();
-    pki.leaf("leaf", "IP:127.0.0.1");
+    pki.issue("leaf", "IP:127.0.0.1");
     for version in [&TLS12, &TLS13] {
         let origin = TlsOrigin::serve(pki.serving("leaf", &[version], false), |talk| {
             talk.say("HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nhalf");
@@ -335,7 +336,7 @@ fn an_answer_without_a_length_is_whole_only_where_tls_says_so() {
 #[test]
 fn sessions_are_resumed_within_one_upstream() {
     let pki = Pki::new();
-    pki.leaf("leaf", "IP:127.0.0.1");
+    pki.issue("leaf", "IP:127.0.0.1");
     for version in [&TLS12, &TLS13] {
         let origin = TlsOrigin::serve(pki.serving("leaf", &[version], false), |talk| {
             talk.say("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok");
@@ -360,7 +361,7 @@ fn sessions_are_resumed_within_one_upstream() {
 #[test]
 fn another_section_makes_other_connections_and_the_same_one_keeps_them() {
     let pki = Pki::new();
-    pki.leaf("leaf", "IP:127.0.0.1,DNS:users.internal");
+    pki.issue("leaf", "IP:127.0.0.1,DNS:users.internal");
     let origin = TlsOrigin::echo(pki.server("leaf"));
     let ca = format!("ca: '{}'", pki.text("ca.pem"));
     let gateway = Gateway::start(&[], &upstream(&origin.url(), &ca, ""));
@@ -387,7 +388,7 @@ fn another_section_makes_other_connections_and_the_same_one_keeps_them() {
 #[test]
 fn a_ca_that_changes_on_disk_is_read_anew() {
     let (pki, stranger) = (Pki::new(), Pki::called("stranger"));
-    pki.leaf("leaf", "IP:127.0.0.1");
+    pki.issue("leaf", "IP:127.0.0.1");
     let origin = TlsOrigin::echo(pki.server("leaf"));
     let prepared = Gateway::prepare(&[]).file("ca.pem", stranger.read("ca.pem"));
     let gateway = prepared.start(&upstream(&origin.url(), "ca: ca.pem", ""));
@@ -403,8 +404,8 @@ fn a_ca_that_changes_on_disk_is_read_anew() {
 #[test]
 fn health_checks_speak_tls_too() {
     let pki = Pki::new();
-    pki.leaf("leaf", "IP:127.0.0.1");
-    pki.leaf("other", "DNS:elsewhere");
+    pki.issue("leaf", "IP:127.0.0.1");
+    pki.issue("other", "DNS:elsewhere");
     let origin = TlsOrigin::echo(pki.server("leaf"));
     let health = ", health: { path: /healthz, every: 50ms, unhealthy: 1 }";
     let gateway = Gateway::start(&[], &trusting(&pki, &origin.url(), health));
@@ -424,7 +425,7 @@ fn health_checks_speak_tls_too() {
 #[test]
 fn endpoints_in_a_file_are_of_the_scheme_of_their_upstream() {
     let pki = Pki::new();
-    pki.leaf("leaf", "DNS:users.internal");
+    pki.issue("leaf", "DNS:users.internal");
     let origin = TlsOrigin::echo(pki.server("leaf"));
     let config = format!(
         "upstreams: {{ u: {{ discover: {{ file: list.yaml }}, tls: {{ ca: '{}', server_name: users.internal }} }} }}\n\
@@ -436,4 +437,17 @@ fn endpoints_in_a_file_are_of_the_scheme_of_their_upstream() {
     std::fs::write(gateway.folder().join("list.yaml"), format!("['http://{}']", origin.address())).unwrap();
     gateway.wait_stderr("TLS is spoken to this upstream");
     assert_eq!(gateway.get("/").status, 200, "the last list stays in use");
+}
+
+#[test]
+fn a_service_that_answers_with_an_alert_is_known_for_one_that_wants_tls() {
+    let pki = Pki::new();
+    pki.issue("leaf", "DNS:localhost");
+    let origin = TlsOrigin::echo(pki.server("leaf"));
+    let url = origin.url().replace("https:", "http:");
+    let gateway = Gateway::start(&[], &format!("routes: {{ /*: {{ upstream: '{url}' }} }}"));
+    assert_eq!(gateway.get("/").problem(502), "upstream failure");
+    let line = &gateway.log(1)[0];
+    let why = "it answers with an alert of TLS: is its URL `https://`?";
+    assert_eq!(line["source"], why, "{line}");
 }

@@ -3,13 +3,13 @@
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
-use crate::support::tls_origin::Pki;
+use crate::support::pki::Pki;
 use crate::support::{Gateway, Origin, holds_within};
 
 /// A server that is killed when dropped.
-struct Peer {
+pub(super) struct Peer {
     child: Child,
-    address: SocketAddr,
+    pub(super) address: SocketAddr,
 }
 
 impl Drop for Peer {
@@ -21,7 +21,7 @@ impl Drop for Peer {
 
 /// Starts a server on a free port; somebody else may take it first.
 #[track_caller]
-fn start(make: impl Fn(u16) -> Command) -> Peer {
+pub(super) fn start(make: impl Fn(u16) -> Command) -> Peer {
     for _ in 0..20 {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut command = make(address.port());
@@ -51,8 +51,8 @@ fn gateway(pki: &Pki, peer: &Peer, more: &str) -> Gateway {
 #[test]
 fn nginx_is_a_service_in_both_versions() {
     let pki = Pki::new();
-    pki.leaf("leaf", "DNS:users.internal");
-    pki.leaf("gateway", "DNS:gateway.internal");
+    pki.issue("leaf", "DNS:users.internal");
+    pki.issue("gateway", "DNS:gateway.internal");
     for version in ["TLSv1.2", "TLSv1.3"] {
         let origin = Origin::echo();
         let nginx = start(|port| {
@@ -101,6 +101,11 @@ fn nginx_is_a_service_in_both_versions() {
         let without = gateway_without_identity(&pki, &nginx);
         let answer = without.get("/");
         assert_eq!(answer.status, 400, "nginx answers itself: {}", answer.text());
+        // Its port without TLS: a 400 like any other for the client, but the operator learns why.
+        let config = format!("routes: {{ /*: {{ upstream: 'http://{}' }} }}", nginx.address);
+        let plain = Gateway::start(&[], &config);
+        assert_eq!(plain.get("/").status, 400);
+        plain.wait_stderr("answers 400 because TLS is not spoken to it: is its URL `https://`?");
     }
 }
 
@@ -111,7 +116,7 @@ fn gateway_without_identity(pki: &Pki, peer: &Peer) -> Gateway {
 #[test]
 fn openssl_is_a_service() {
     let pki = Pki::new();
-    pki.leaf("leaf", "DNS:users.internal");
+    pki.issue("leaf", "DNS:users.internal");
     for version in ["-tls1_2", "-tls1_3"] {
         let server = start(|port| {
             let mut command = Command::new("openssl");
@@ -138,7 +143,7 @@ server.socket = context.wrap_socket(server.socket, server_side=True, do_handshak
 server.serve_forever()
 ";
     let pki = Pki::new();
-    pki.leaf("leaf", "DNS:users.internal");
+    pki.issue("leaf", "DNS:users.internal");
     let server = start(|port| {
         let mut command = Command::new("python3");
         command.args(["-c", SERVER, &port.to_string(), &pki.text("leaf.pem"), &pki.text("leaf.key")]);

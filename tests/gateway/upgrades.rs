@@ -165,6 +165,25 @@ fn a_slow_taker_sets_the_pace() {
     assert!(gateway.resident_memory() < before + 8, "MiB");
 }
 
+#[test]
+fn an_idle_tunnel_takes_little_memory() {
+    const TUNNELS: u64 = 200;
+    let origin = echo();
+    let gateway = Gateway::start(&[&origin], OPEN);
+    let opened = || {
+        let mut client = open(gateway.address(), "/ws/chat");
+        client.say(TEXT, "hello");
+        assert_eq!(client.hear(), Some((TEXT, b"hello".to_vec())));
+        client
+    };
+    let _first: Vec<_> = (0..20).map(|_| opened()).collect();
+    let before = gateway.resident_memory();
+    let _all: Vec<_> = (0..TUNNELS).map(|_| opened()).collect();
+    // 6 KiB each; the future of a request and the buffers of its reads would be three times as much.
+    let grown = gateway.resident_memory() - before;
+    assert!(grown * 1024 <= TUNNELS * 12, "{grown} MiB");
+}
+
 // ---- before the 101
 
 #[test]

@@ -275,6 +275,23 @@ fn a_side_that_does_not_answer_the_goodbye_holds_nobody_up() {
 }
 
 #[test]
+fn a_client_that_stops_in_the_middle_of_a_frame_holds_the_process_no_longer_than_the_grace() {
+    let origin = Origin::serve(|turn| {
+        turn.accept();
+        turn.wait_closed();
+    });
+    let (folder, process) = with_grace(&origin, "1s");
+    let mut client = websocket(&process);
+    client.send(&frame(TEXT, &[b'c'; 300], true)[..150]);
+    until("the service has the part", || origin.raw(0).len() > 300);
+    process.signal("TERM");
+    assert_eq!(client.hear(), Some((CLOSE, code(1001))), "what it is sent is between frames");
+    assert!(process.wait_exit().success());
+    assert!(client.closed());
+    assert_eq!(ended(&log(&folder)[0]), ("gateway", "grace"));
+}
+
+#[test]
 fn a_close_that_is_under_way_is_not_said_twice() {
     let gate = Gate::new();
     let held = gate.clone();

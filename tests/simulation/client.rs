@@ -144,7 +144,11 @@ impl Caller {
                 return Err(Broken("reads nothing".to_owned()));
             }
         }
-        let head = wire.response().await?;
+        let mut head = wire.response().await?;
+        while head.status < 200 && head.status != 101 {
+            self.log.note(self.now(), &format!("client gets {} before the answer to {token}", head.status));
+            head = wire.response().await?;
+        }
         let took = clock::now().saturating_duration_since(sent);
         if let (101, Some(tunnel)) = (head.status, &request.tunnel) {
             let heard = talk(tunnel, token, Side::Client, later, wire).await;

@@ -116,6 +116,7 @@ pub(crate) fn config(scenario: Scenario, changes: &[Change]) -> String {
   public:
     listen: 127.0.0.1:1
     limits: {limits}
+    interim: all
     routes:
       /a/*: {{ upstream: a, timeout: 3s }}
       /impatient/*: {{ upstream: a, timeout: 300ms }}

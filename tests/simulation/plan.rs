@@ -97,6 +97,13 @@ pub(crate) struct Client {
     pub(crate) ends: Ends,
 }
 
+impl Client {
+    /// Whether a request comes over this connection.
+    pub(crate) fn has(&self, token: u64) -> bool {
+        self.requests.iter().any(|request| request.token == token)
+    }
+}
+
 /// How a client's connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ends {

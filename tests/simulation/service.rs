@@ -419,7 +419,8 @@ impl Services {
 impl Deed {
     fn name(self) -> &'static str {
         match self {
-            Deed::Good | Deed::Interim | Deed::Extra | Deed::Hurried | Deed::Last | Deed::Slow => "good",
+            Deed::Good | Deed::Interim | Deed::Extra | Deed::Last | Deed::Slow => "good",
+            Deed::Hurried => "hurried",
             Deed::Early => "early",
             Deed::Closes => "closes",
             Deed::Status(503) => "503",

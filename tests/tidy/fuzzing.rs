@@ -26,15 +26,17 @@ fn locked(path: &str) -> BTreeSet<(String, String)> {
 }
 
 #[test]
-fn the_fuzz_targets_are_built_on_what_the_gate_is_built_on() {
-    let (own, theirs) = (locked("Cargo.lock"), locked("fuzz/Cargo.lock"));
+fn the_other_crates_are_built_on_what_the_gateway_is_built_on() {
+    let own = locked("Cargo.lock");
     let named = |name: &str| own.iter().any(|(other, _)| other == name);
-    let apart: Vec<String> = theirs
-        .iter()
-        .filter(|package| named(&package.0) && !own.contains(package))
-        .map(|(name, version)| format!("{name} {version}"))
-        .collect();
-    none("versions of fuzz/Cargo.lock that are not those of Cargo.lock", &apart);
+    for lock in ["fuzz/Cargo.lock", "bench/clients/Cargo.lock"] {
+        let apart: Vec<String> = locked(lock)
+            .iter()
+            .filter(|package| named(&package.0) && !own.contains(package))
+            .map(|(name, version)| format!("{name} {version}"))
+            .collect();
+        none(&format!("versions of {lock} that are not those of Cargo.lock"), &apart);
+    }
 }
 
 #[test]

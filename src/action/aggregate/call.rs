@@ -10,7 +10,7 @@ use smallvec::smallvec;
 use crate::cache::control::CacheControl;
 use crate::cache::{Entry, Key, Outcome, identity_parts};
 use crate::coding::{Coding, Decoder, codings};
-use crate::exchange::{Body, Exchange, Frame, HeaderId, Request, Response};
+use crate::exchange::{Body, Exchange, Frame, HeaderId, Request, Response, Term};
 use crate::expression::Ground;
 use crate::json;
 use crate::runtime::{clock, time};
@@ -153,8 +153,9 @@ impl Line<'_> {
             ground: Some(Ground::from(self.exchange)),
             upgrades: false,
             deadline_header: self.source.ask.deadline_header.as_deref(),
+            interims: None,
         };
-        let deadline = Deadline { at: self.end, lifted: self.source.lifted, whole: true };
+        let deadline = Deadline { at: self.end, lifted: self.source.lifted, whole: true, term: Term::Head };
         let attempts = &self.exchange.record.attempts;
         let called = self.source.upstream.call(caller, &mut request, deadline, attempts).await;
         let answer = called.map_err(|error| Failure::of(&error))?;

@@ -1,8 +1,11 @@
 //! Forwards a request to a service and its answer back, body by body.
 //!
 //! `run.rs` is the call; `request.rs` builds the outgoing head, `response.rs` hides the inside of the house in the
-//! answer, with `public.rs` for what points there.
+//! answer, with `public.rs` for what points there. `connection.rs` has what a request says of its connection,
+//! `interim.rs` passes interim answers on.
 
+mod connection;
+mod interim;
 pub mod public;
 mod request;
 mod response;
@@ -14,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::Rewrites;
+use crate::exchange::Name;
 use crate::expression::Template;
 use crate::upstream::Upstream;
 
@@ -50,6 +54,8 @@ pub struct Proxy {
     pub rewrites: Rewrites,
     /// Whether an encoded slash passes.
     pub path_rules: crate::exchange::target::PathRules,
+    /// The trailer fields of requests that pass, in lower case; in calls of gRPC all pass.
+    pub trailers: Option<Arc<[Name]>>,
     /// The route's own timeout, where it lifts the upstream's default.
     pub lifted: Option<Duration>,
 }

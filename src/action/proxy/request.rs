@@ -8,7 +8,7 @@ use crate::expression::EvalError;
 
 use super::super::forward;
 use super::super::hops::{self, Left};
-use super::{HostRule, Proxy, Rewrite};
+use super::{HostRule, Proxy, Rewrite, connection};
 
 /// How paths of the service and public paths belong together, for `Location`, cookies and `X-Forwarded-Prefix`.
 pub(super) struct Mapping {
@@ -48,15 +48,13 @@ pub(super) fn outgoing(proxy: &Proxy, exchange: &mut Exchange) -> Result<Outgoin
         HostRule::Client => headers.push_id(HeaderId::Host, from.host_bytes()),
         HostRule::Literal(host) => headers.push_id(HeaderId::Host, host.as_bytes()),
     }
-    let mut upgrades = false;
+    let mut hops = exchange.grpc;
     headers.extend_from(&from.headers, |id, _, _| {
-        let passes = id != HeaderId::Host && !id.gateway_owned();
-        upgrades |= !passes && id == HeaderId::Upgrade;
+        let passes = id != HeaderId::Host && !id.stays();
+        hops |= !passes && id.hop_by_hop();
         passes
     });
-    if upgrades {
-        offer(&from.headers, &mut headers);
-    }
+    let upgrades = hops && connection::says(exchange, &mut headers);
     if let Left::Some(left) = left {
         headers.remove("max-forwards");
         headers.push_written(b"max-forwards", |out| out.extend_from_slice(left.to_string().as_bytes()));
@@ -71,7 +69,10 @@ pub(super) fn outgoing(proxy: &Proxy, exchange: &mut Exchange) -> Result<Outgoin
             headers.push_id(HeaderId::XForwardedPrefix, prefix.as_bytes());
         }
     }
-    let body = exchange.request.body.take();
+    let mut body = exchange.request.body.take();
+    if exchange.grpc || proxy.trailers.is_some() {
+        connection::pass_trailers(proxy, exchange, (&mut body, &mut headers));
+    }
     let request = Request {
         method: exchange.request.method.clone(),
         target,
@@ -80,15 +81,6 @@ pub(super) fn outgoing(proxy: &Proxy, exchange: &mut Exchange) -> Result<Outgoin
         body,
     };
     Ok(Outgoing { request, mapping, upgrades })
-}
-
-/// The client's offer of other protocols, which the codec has judged, and what makes it one (RFC 9110 section 7.8).
-#[cold]
-fn offer(from: &Headers, out: &mut Headers) {
-    for protocols in from.all_id(HeaderId::Upgrade) {
-        out.push_id(HeaderId::Upgrade, protocols);
-    }
-    out.push_id(HeaderId::Connection, b"Upgrade");
 }
 
 fn target(proxy: &Proxy, exchange: &Exchange) -> Result<(Target, Mapping), Error> {

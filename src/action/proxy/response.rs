@@ -10,6 +10,8 @@ use super::public::Map;
 use super::request::Mapping;
 
 /// Rewrites what points inside, as far as the route wants it, and drops what reveals it.
+// In place: every proxied answer passes here.
+#[inline(always)]
 pub(super) fn hide(proxy: &Proxy, exchange: &Exchange, mapping: &Mapping, answer: &mut Response) {
     let told = |id| matches!(id, HeaderId::Server | HeaderId::XPoweredBy | HeaderId::Via);
     let Rewrites { location, cookies } = proxy.rewrites;

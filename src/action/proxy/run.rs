@@ -2,10 +2,12 @@
 
 use crate::action::describe::{Description, untold};
 use crate::action::hops::{self, Left};
+use crate::config::HttpVersion;
 use crate::exchange::{Error, Exchange, Response};
 use crate::expression::Ground;
 use crate::upstream::{Caller, Deadline};
 
+use super::interim::Hints;
 use super::request::{self, Outgoing};
 use super::{Proxy, response};
 
@@ -20,9 +22,12 @@ impl Proxy {
         }
         let Outgoing { mut request, mapping, upgrades } = request::outgoing(self, exchange)?;
         exchange.record.upstream = Some(self.number);
-        let deadline = Deadline { at: exchange.deadline, lifted: self.lifted, whole: false };
+        let (at, term) = (exchange.deadline, exchange.term);
+        let deadline = Deadline { at, lifted: self.lifted, whole: false, term };
         let ground = Some(Ground::from(&*exchange));
-        let caller = Caller { core: exchange.core, ground, upgrades, deadline_header: None };
+        let hints = Hints::new(self, exchange, &mapping);
+        let interims = hints.awaited();
+        let caller = Caller { core: exchange.core, ground, upgrades, deadline_header: None, interims };
         let mut answer =
             self.upstream.call(caller, &mut request, deadline, &exchange.record.attempts).await?;
         response::hide(self, exchange, &mapping, &mut answer);
@@ -34,6 +39,11 @@ impl Proxy {
         let settings = self.upstream.settings();
         let mut told =
             Description::new("upstream").fact("upstream", &*settings.name).fact("url", self.upstream.url());
+        match settings.written.protocol {
+            HttpVersion::Auto => {}
+            HttpVersion::Http1 => told = told.fact("protocol", "http1"),
+            HttpVersion::Http2 => told = told.fact("protocol", "http2"),
+        }
         match request::outgoing(self, exchange) {
             Ok(Outgoing { request, .. }) => {
                 told = told.fact("asks", format!("{} {}", request.method, request.target.as_str()));

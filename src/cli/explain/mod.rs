@@ -119,6 +119,7 @@ fn tell(arguments: &Arguments, snapshot: &Arc<Snapshot>, environment: &Environme
                 version: read.version,
                 headers: read.headers,
                 body: Body::Empty,
+                interims: None,
             };
             let mut walk = Walk::admit(core, Rc::clone(&pinned), arrived);
             let found = walk.find();

@@ -262,6 +262,11 @@ impl HeaderId {
         self.classes() & HOP != 0
     }
 
+    /// Whether the line of a client is not passed on as it is: [`HeaderId::hop_by_hop`] or [`HeaderId::gateway_owned`].
+    pub const fn stays(self) -> bool {
+        self.classes() & (HOP | OWNED) != 0
+    }
+
     /// Whether a request is judged by it before anything else sees it: what the gate alone says, and what bears on whether
     /// it can be served.
     pub const fn judged(self) -> bool {

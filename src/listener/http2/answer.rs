@@ -7,12 +7,13 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use h2::{Reason, SendStream};
 
-use crate::exchange::{Body, Error, ErrorKind, Frame, HeaderId, Headers};
+use crate::exchange::{Body, Error, ErrorKind, Frame, Headers};
 use crate::listener::streams::Guard;
 use crate::pipeline::Walk;
 use crate::runtime::clock;
 
 use super::body::Upload;
+use super::lines::lines;
 use super::stall::Piece;
 
 /// What is kept of an answer that its client does not take, for each stream; and the largest part that is handed over.
@@ -31,24 +32,6 @@ pub(super) struct Answer {
     pub(super) walk: Box<Walk>,
     pub(super) upload: Rc<Upload>,
     pub(super) guard: Guard,
-}
-
-/// The lines of a head or a trailer section as the library writes them. What speaks of one connection has no place in
-/// HTTP/2 (RFC 9113 section 8.2.2).
-pub(super) fn lines(from: &Headers) -> http::HeaderMap {
-    let mut lines = http::HeaderMap::with_capacity(from.len());
-    for (id, name, value) in from.iter() {
-        // `Trailer` speaks of this message, and passes (RFC 9110 section 6.6.2).
-        if id.hop_by_hop() && id != HeaderId::Trailer {
-            continue;
-        }
-        if let (Ok(name), Ok(value)) =
-            (http::HeaderName::from_bytes(name), http::HeaderValue::from_bytes(value))
-        {
-            lines.append(name, value);
-        }
-    }
-    lines
 }
 
 impl Answer {
@@ -97,14 +80,18 @@ impl Answer {
                     self.guard.progress().offered(clock::now());
                 }
                 Some(Ok(Frame::Trailers(trailers))) => {
-                    self.stream.reserve_capacity(0);
-                    if self.stream.send_trailers(lines(&trailers)).is_err() {
+                    self.walk.trailed(&trailers);
+                    if self.end(&trailers).is_err() {
                         return Poll::Ready(());
                     }
-                    self.ended = true;
                 }
                 Some(Err(error)) => {
                     self.walk.broke(&error);
+                    if let Some(trailers) = self.walk.ending(&error)
+                        && self.end(&trailers).is_ok()
+                    {
+                        continue;
+                    }
                     self.guard.complete();
                     self.stream.send_reset(Reason::INTERNAL_ERROR);
                     return Poll::Ready(());
@@ -116,6 +103,14 @@ impl Answer {
                 }
             }
         }
+    }
+
+    /// Ends the answer with trailers.
+    fn end(&mut self, trailers: &Headers) -> Result<(), h2::Error> {
+        self.stream.reserve_capacity(0);
+        self.stream.send_trailers(lines(trailers))?;
+        self.ended = true;
+        Ok(())
     }
 
     fn hand_over(&mut self, bytes: Bytes, last: bool) -> Result<(), h2::Error> {
@@ -158,29 +153,5 @@ impl Drop for Answer {
             self.walk.complete();
             self.guard.complete();
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_of_one_connection_are_left_out() {
-        let mut headers = Headers::with_capacity(8, 256);
-        for name in [
-            "connection",
-            "keep-alive",
-            "proxy-connection",
-            "transfer-encoding",
-            "upgrade",
-            "te",
-            "trailer",
-            "x-a",
-        ] {
-            headers.push_judged(name.as_bytes(), b"x");
-        }
-        let lines = lines(&headers);
-        assert_eq!(lines.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["trailer", "x-a"]);
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Driver {
 enum State {
     Handshaking(Handshake<Io, Piece>),
     Serving(Connection<Io, Piece>),
+    /// The library's memory is free, and its streams have ended.
+    Released,
 }
 
 impl Driver {
@@ -57,6 +59,7 @@ impl Driver {
                     }
                     None => return Poll::Ready(()),
                 },
+                State::Released => return Poll::Ready(()),
             }
         }
     }
@@ -74,15 +77,24 @@ impl Driver {
         self.refused
     }
 
-    /// Ends the connection and all of its streams, and says why as far as it can be said at once.
-    pub(super) fn abort(&mut self, reason: Reason, cx: &mut Context<'_>) {
-        self.refused = true;
+    /// Ends the connection and all of its streams, and sends the reason; ready once the socket has taken that.
+    pub(super) fn abort(&mut self, reason: Reason, cx: &mut Context<'_>) -> Poll<()> {
+        self.refused = reason != Reason::NO_ERROR;
         match &mut self.state {
-            State::Handshaking(_) => self.shared.go_away(reason, cx),
+            State::Handshaking(_) => {
+                self.shared.go_away(reason, cx);
+                Poll::Ready(())
+            }
             State::Serving(connection) => {
                 connection.abrupt_shutdown(reason);
-                let _ = self.poll(cx);
+                self.poll(cx)
             }
+            State::Released => Poll::Ready(()),
         }
+    }
+
+    /// Frees what the library holds of the connection.
+    pub(super) fn release(&mut self) {
+        self.state = State::Released;
     }
 }

@@ -1,5 +1,8 @@
 //! Headers of frames (RFC 9113 section 4.1), and where they stand in the bytes of a connection.
 
+/// What a client's connection begins with (RFC 9113 section 3.4).
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
 /// How many bytes the header of a frame has.
 pub(super) const HEADER: usize = 9;
 

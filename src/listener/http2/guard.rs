@@ -9,13 +9,10 @@ use std::time::Instant;
 use h2::Reason;
 
 use super::allowance::{Allowance, Numbers};
-use super::frames::{HEADER, Header, MAX_FRAME, SETTING, flag, kind};
+use super::frames::{HEADER, Header, MAX_FRAME, PREFACE, SETTING, flag, kind};
 
 /// SETTINGS_INITIAL_WINDOW_SIZE (RFC 9113 section 6.5.2).
 const INITIAL_WINDOW_SIZE: u8 = 4;
-
-/// What a client's connection begins with (RFC 9113 section 3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// Frames that carry no work: so many at once, and so many a second.
 const CONTROL: Numbers = Numbers { first: 1_000, most: 1_000, rate: 100 };

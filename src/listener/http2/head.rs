@@ -2,6 +2,7 @@
 
 use crate::exchange::authority::{self, without_empty_port};
 use crate::exchange::headers::valid_value;
+use crate::exchange::trailers::{TRAILER_BYTES, TRAILER_LINES, may_trail};
 use crate::exchange::{Error, ErrorKind, HeaderId, Headers};
 use crate::http1::METHOD;
 use crate::snapshot::Limits;
@@ -65,7 +66,7 @@ pub(super) fn lines(head: &http::request::Parts, limits: &Limits) -> Result<Head
     if head.uri.path_and_query().is_some_and(|target| target.as_str().len() > limits.head.target) {
         return Err(Error::new(ErrorKind::UriTooLong));
     }
-    let mut lines = Headers::with_capacity(size.lines + 1, 512);
+    let mut lines = Headers::with_capacity(size.lines + 1, size.bytes);
     let hosts = head.headers.get_all(http::header::HOST).iter().count();
     let named = head.uri.authority().map(|authority| authority.as_str());
     let host = match (named, hosts) {
@@ -100,7 +101,12 @@ pub(super) fn lines(head: &http::request::Parts, limits: &Limits) -> Result<Head
             }
             HeaderId::Host | HeaderId::ContentLength => {}
             HeaderId::Expect if value.eq_ignore_ascii_case(b"100-continue") => {}
-            id if id.hop_by_hop() => {}
+            // The library has judged `te`, which says nothing but that trailers are welcome (RFC 9113 section 8.2.2).
+            id if id.hop_by_hop() => {
+                if name == http::header::TE || name == http::header::TRAILER {
+                    lines.push_id(id, value);
+                }
+            }
             _ => {
                 lines.push_judged(name.as_str().as_bytes(), value);
             }
@@ -108,6 +114,29 @@ pub(super) fn lines(head: &http::request::Parts, limits: &Limits) -> Result<Head
     }
     if !cookies.is_empty() {
         lines.push_id(HeaderId::Cookie, &cookies);
+    }
+    Ok(lines)
+}
+
+/// The fields of a trailer section that may stand there, within the bounds that HTTP/1's has.
+pub(super) fn trailers(from: &http::HeaderMap) -> Result<Headers, Error> {
+    let bad = |detail: &'static str| Error::new(ErrorKind::MalformedRequest).reason("body").detail(detail);
+    let bytes: usize = from.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    if bytes > TRAILER_BYTES {
+        return Err(bad("trailers too large"));
+    }
+    if from.len() > TRAILER_LINES {
+        return Err(bad("too many trailers"));
+    }
+    let mut lines = Headers::with_capacity(from.len(), bytes);
+    for (name, value) in from {
+        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+        if !valid_value(value) || value.trim_ascii() != value {
+            return Err(bad("a header value is not valid"));
+        }
+        if may_trail(name) {
+            lines.push_judged(name, value);
+        }
     }
     Ok(lines)
 }

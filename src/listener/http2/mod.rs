@@ -1,41 +1,44 @@
 //! HTTP/2 from a client, read by the library `h2` (RFC 9113): every stream is a walk of its own.
 //!
 //! Start with [`serve`]; `driver.rs` takes the streams from the library, `stream.rs` serves one. `head.rs` judges a
-//! request's lines, `body.rs` reads its body, `answer.rs` sends what came of it. `stall.rs` resets a stream whose client
-//! takes nothing of its answer. `io.rs` stands between the connection and the library: `guard.rs` judges and counts the
-//! frames that come, `written.rs` those that go.
+//! request's lines, `body.rs` reads its body, `answer.rs` sends what came of it, in the form of `lines.rs`, `connect.rs`
+//! is WebSocket over a stream. `stall.rs` resets a stream whose client takes nothing of its answer, `supervisor.rs` ends
+//! the connection. `io.rs` stands between the connection and the library: `guard.rs` judges and counts the frames that
+//! come, `written.rs` those that go.
 
 mod allowance;
 mod answer;
 mod body;
+mod connect;
 mod driver;
 mod frames;
 mod guard;
 mod head;
 mod io;
+mod lines;
 mod stall;
 mod stream;
+mod supervisor;
 mod written;
 
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::Poll;
-use std::time::Duration;
 
 use bytes::BytesMut;
-use h2::Reason;
 
-use crate::net::{Facts, Stream, Timer};
+use crate::net::{Facts, Stream};
 use crate::pipeline::Core;
-use crate::runtime::clock;
 use crate::snapshot::Watcher;
 
-use super::linger::Linger;
 use super::streams::Streams;
 use answer::SEND_BUFFER;
 use driver::Driver;
 use io::Io;
 use stream::Streaming;
+use supervisor::Supervisor;
+
+/// The beginning of the preface that no request of HTTP/1 has. The rest of it is judged here.
+pub(super) const OPENING: &[u8] = frames::PREFACE.split_at(18).0;
 
 /// Flow-control windows: large enough for an upload at full speed, small enough for many connections.
 const STREAM_WINDOW: u32 = 256 * 1024;
@@ -43,9 +46,6 @@ const CONNECTION_WINDOW: u32 = 1024 * 1024;
 
 /// A head this many times over the limit is not even read to its end.
 const HARD_STOP: u32 = 4;
-
-/// How long a client that has been told to go may take to acknowledge it.
-const LAST_WORD: Duration = Duration::from_secs(1);
 
 /// How many streams a client may open and reset before the gate has taken them up; beyond, it is told to calm down.
 const PENDING_RESETS: usize = 20;
@@ -61,7 +61,7 @@ pub(super) async fn serve(
     let Some(pinned) = watcher.pin() else { return };
     let limits = pinned.plan.limits;
     drop(pinned);
-    let streams = Rc::new(Streams::new(limits.streams));
+    let streams = Rc::new(Streams::new(limits.streams, Rc::clone(&core.waiting_streams)));
     let mut builder = h2::server::Builder::new();
     builder
         .max_concurrent_streams(limits.streams)
@@ -71,6 +71,7 @@ pub(super) async fn serve(
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_send_buffer_size(SEND_BUFFER);
+    builder.enable_connect_protocol();
     // Streams that the library refuses are counted over time by the guard.
     builder.max_local_error_reset_streams(None);
     let streaming = Streaming {
@@ -82,48 +83,8 @@ pub(super) async fn serve(
     };
     let io = Io::new(stream, read);
     let shared = io.shared();
-    let mut connection = Driver::new(&builder, io, streaming);
-    let mut timer = Timer::new();
-    let started = clock::now();
-    let mut ending = None;
-    poll_fn(|cx| {
-        streams.watch(cx.waker());
-        if connection.poll(cx).is_ready() {
-            return Poll::Ready(());
-        }
-        let flood = streams.is_flood().then_some(Reason::ENHANCE_YOUR_CALM);
-        if let Some(reason) = shared.fault().or(flood) {
-            connection.abort(reason, cx);
-            return Poll::Ready(());
-        }
-        if ending.is_none() {
-            // A client that has not asked for anything yet has as long as one whose head is awaited.
-            let (since, limit) =
-                streams.idle_since().map_or((started, limits.head_timeout), |since| (since, limits.idle));
-            // A client that took nothing of its last answers may not even read what is said at the end.
-            let idle =
-                streams.is_empty() && (streams.ended_stalled() || timer.poll(since + limit, cx).is_ready());
-            if !(idle || core.is_draining() || watcher.has_left()) {
-                return Poll::Pending;
-            }
-            ending = Some(clock::now());
-            connection.shut_down();
-            if connection.poll(cx).is_ready() {
-                return Poll::Ready(());
-            }
-        }
-        // Once told, a client without streams has only to close: one that does not is not waited for.
-        let Some(told) = ending.filter(|_| streams.is_empty()) else { return Poll::Pending };
-        let since = streams.idle_since().map_or(told, |since| told.max(since));
-        timer.poll(since + LAST_WORD, cx)
-    })
-    .await;
-    let refused = connection.has_refused();
-    drop(connection);
-    if refused {
-        // A client whose bytes are not read on would lose the reason with the reset that they bring about.
-        let linger = Linger::within_request(&limits);
-        let is_ending = || core.is_draining() || watcher.has_left();
-        linger.discard_stream(shared.stream(), &core, is_ending).await;
-    }
+    let connection = Driver::new(&builder, io, streaming);
+    let mut supervisor = Supervisor::new(connection, shared, streams, (core, watcher), limits);
+    poll_fn(|cx| supervisor.poll(cx)).await;
+    supervisor.close().await;
 }

@@ -8,10 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
-use http::header::{CONTENT_LENGTH, EXPECT};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use http::{Method, StatusCode};
 
-use crate::exchange::{Body, Error, ErrorKind, HeaderId, Response};
+use crate::config::InterimAnswers;
+use crate::exchange::{Body, Error, ErrorKind, HeaderId, Interims, Response, grpc};
 use crate::listener::linger::Linger;
 use crate::listener::pace::{BodyBounds, Pace};
 use crate::listener::streams::{Guard, Streams};
@@ -20,10 +21,11 @@ use crate::pipeline::{Arrived, Core, Walk};
 use crate::runtime::{clock, task};
 use crate::snapshot::{Pinned, Watcher};
 
-use super::answer::{self, Answer};
+use super::answer::Answer;
 use super::body::{self, ClientBody, Upload};
-use super::head;
+use super::connect::{self, Connecting};
 use super::stall::{Piece, until_stalled};
+use super::{head, lines};
 
 /// What the streams of one connection are served with.
 pub(super) struct Streaming {
@@ -38,6 +40,10 @@ pub(super) struct Streaming {
 impl Streaming {
     /// Starts the task of a stream on the core that owns the connection.
     pub(super) fn start(&self, request: http::Request<RecvStream>, mut reply: SendResponse<Piece>) {
+        if self.streams.are_too_many() {
+            reply.send_reset(Reason::REFUSED_STREAM);
+            return;
+        }
         let mut guard = self.streams.enter();
         let Some(pinned) = self.watcher.pin() else {
             guard.complete();
@@ -55,16 +61,25 @@ impl Streaming {
 
     fn admit(&self, request: http::Request<RecvStream>, pinned: Rc<Pinned>, upload: &Rc<Upload>) -> Walk {
         let (core, started) = (Rc::clone(&self.core), clock::now());
-        let (head, body) = request.into_parts();
-        let headers = match head::lines(&head, &pinned.plan.limits) {
-            Ok(headers) => headers,
-            Err(error) => return Walk::refuse(core, pinned, &self.facts, started, error),
+        let (mut head, body) = request.into_parts();
+        let headers = head::lines(&head, &pinned.plan.limits);
+        let (headers, connects) = match headers.and_then(|lines| connect::translate(&mut head, lines)) {
+            Ok(translated) => translated,
+            Err(error) => {
+                let mut walk = Walk::refuse(core, pinned, &self.facts, started, error);
+                let media = head.headers.get(CONTENT_TYPE);
+                walk.exchange.grpc = media.is_some_and(|media| grpc::is_media(media.as_bytes()));
+                return walk;
+            }
         };
         let pinned =
             pinned.for_host(headers.get_id(HeaderId::Host).unwrap_or_default(), &self.facts, &headers);
         let limits = pinned.plan.limits;
         let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-        let body = if body.is_end_stream() || head.method == Method::CONNECT {
+        let body = if connects {
+            upload.connecting.set(Some(Box::new(Connecting { body, core: Rc::clone(&core) })));
+            Body::Empty
+        } else if body.is_end_stream() || head.method == Method::CONNECT {
             Body::Empty
         } else {
             // Other expectations pass as lines, and the walk refuses them: no 100 is asked for then.
@@ -72,15 +87,24 @@ impl Streaming {
             upload.expects.set(waits);
             // The library holds the body to it.
             let length = head.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+            upload.begin(body);
+            let bounds = BodyBounds {
+                max: limits.body,
+                timeout: limits.body_timeout,
+                rate: limits.body_rate,
+                unpaced: grpc::is_call(&head.method, &headers),
+            };
             Body::Stream(Box::new(ClientBody {
-                body,
                 left: length.and_then(|length| length.parse().ok()),
-                bounds: BodyBounds { max: limits.body, timeout: limits.body_timeout, rate: limits.body_rate },
+                bounds,
                 upload: Rc::clone(upload),
                 timer: Timer::new(),
                 pace: Pace::default(),
+                trailers: None,
             }))
         };
+        let passes = pinned.plan.interim != InterimAnswers::None;
+        let interims = passes.then(|| Rc::clone(upload) as Rc<dyn Interims>);
         let arrived = Arrived {
             connection: &self.facts,
             started,
@@ -89,6 +113,7 @@ impl Streaming {
             version: head.version,
             headers,
             body,
+            interims,
         };
         Walk::admit(core, pinned, arrived)
     }
@@ -106,13 +131,15 @@ async fn serve(
         // Boxed: its memory is free again while the answer waits for the client.
         let mut served = Box::pin(walk.serve());
         poll_fn(|cx| {
-            if let Poll::Ready(answer) = served.as_mut().poll(cx) {
+            let served = served.as_mut().poll(cx);
+            upload.say_interims(&mut reply);
+            if let Poll::Ready(answer) = served {
                 return Poll::Ready(Some(answer));
             }
             // A body was asked for whose client waits for that (RFC 9110 section 10.1.1). Where it cannot be said, the
             // stream has ended, which shows next.
             if upload.owes_continue.take() {
-                let _ = reply.send_informational(interim(StatusCode::CONTINUE));
+                let _ = reply.send_informational(lines::head(StatusCode::CONTINUE, http::HeaderMap::new()));
             }
             reply.poll_reset(cx).map(|_| None)
         })
@@ -120,11 +147,19 @@ async fn serve(
     };
     walk.received(upload.received.get());
     // A client that has left is owed nothing; its walk is recorded as it is dropped.
-    let Some(Response { status, headers, body }) = answer else { return };
-    let head = head_of(status, answer::lines(&headers), &body);
+    let Some(mut answer) = answer else { return };
+    if let Some(connecting) = upload.connecting.take() {
+        answer = match connect::outcome(&mut walk, answer) {
+            Ok(switched) => return Box::pin(switched.serve(walk, reply, *connecting, guard)).await,
+            Err(other) => *other,
+        };
+    }
+    let Response { status, headers, body } = answer;
+    let head = head_of(status, lines::lines(&headers), &body);
+    // The answer may wait for its client for long.
+    drop(headers);
     let body = if was_head { Body::Empty } else { body };
     let ends = body.is_empty();
-    let unread = walk.exchange.request.body.take();
     let linger = Linger::within_request(walk.limits());
     match reply.send_response(head, ends) {
         Ok(_) if ends => {
@@ -150,20 +185,13 @@ async fn serve(
         }
     }
     // The stream is reset as `reply` is dropped, unless its client has ended it.
-    if matches!(unread, Body::Stream(_)) {
-        Box::pin(body::discard(unread, &upload, linger)).await;
+    if upload.is_unread() {
+        Box::pin(body::discard(&upload, linger)).await;
     }
 }
 
-fn interim(status: StatusCode) -> http::Response<()> {
-    let mut head = http::Response::new(());
-    *head.status_mut() = status;
-    head
-}
-
 fn head_of(status: StatusCode, lines: http::HeaderMap, body: &Body) -> http::Response<()> {
-    let mut head = interim(status);
-    *head.headers_mut() = lines;
+    let mut head = lines::head(status, lines);
     if let (false, Some(length @ 1..)) = (head.headers().contains_key(CONTENT_LENGTH), body.length()) {
         head.headers_mut().insert(CONTENT_LENGTH, length.into());
     }

@@ -18,6 +18,9 @@ pub(super) struct Written {
     held: [u8; HEADER],
     have: usize,
     left: usize,
+    /// Whether the payload is that of a RST_STREAM, and what has gone of its code.
+    resets: bool,
+    code: u32,
 }
 
 /// A byte that is to be another.
@@ -44,7 +47,8 @@ impl Written {
         // It may as well be the end of a piece of an answer.
         let (mut walk, mut is_frame) = (self.clone(), false);
         for part in &parts[..=part] {
-            walk.walk(part, |header, at| is_frame = header.kind == kind::GOAWAY && at + 8 == part.len());
+            let begins = |header: &Header, at| is_frame = header.kind == kind::GOAWAY && at + 8 == part.len();
+            walk.walk(part, begins, |_| {});
         }
         let byte = u32::from(Reason::COMPRESSION_ERROR).to_be_bytes()[3];
         is_frame.then_some(Correction { part, at: bytes.len() - 1, byte })
@@ -62,21 +66,24 @@ impl Written {
         for part in parts {
             let part = &part[..part.len().min(bytes)];
             bytes -= part.len();
-            self.walk(part, |header, at| {
-                let code = part.get(at..).and_then(|rest| rest.first_chunk::<4>());
-                if let Some(code) = code.filter(|_| header.kind == kind::RST_STREAM) {
-                    guard.reset(u32::from_be_bytes(*code), &now);
-                }
-            });
+            self.walk(part, |_, _| {}, |code| guard.reset(code, &now));
         }
     }
 
-    /// Goes through bytes; `each` gets every header that ends in them, and where its payload begins.
-    fn walk(&mut self, bytes: &[u8], mut each: impl FnMut(&Header, usize)) {
+    /// Goes through bytes; `begins` gets every header that ends in them, and where its payload begins, `reset` the code
+    /// of every RST_STREAM that ends in them.
+    fn walk(&mut self, bytes: &[u8], mut begins: impl FnMut(&Header, usize), mut reset: impl FnMut(u32)) {
         let mut at = 0;
         while at < bytes.len() {
             if self.left > 0 {
                 let take = self.left.min(bytes.len() - at);
+                if self.resets {
+                    let add = |code: u32, byte: &u8| code << 8 | u32::from(*byte);
+                    self.code = bytes[at..at + take].iter().fold(self.code, add);
+                    if take == self.left {
+                        reset(std::mem::take(&mut self.code));
+                    }
+                }
                 (self.left, at) = (self.left - take, at + take);
                 continue;
             }
@@ -86,7 +93,8 @@ impl Written {
             if self.have == HEADER {
                 let header = Header::read(&self.held);
                 (self.have, self.left) = (0, header.length);
-                each(&header, at);
+                self.resets = header.kind == kind::RST_STREAM;
+                begins(&header, at);
             }
         }
     }
@@ -131,15 +139,15 @@ mod tests {
     #[test]
     fn resets_are_counted_however_they_are_cut() {
         let reset = [0, 0, 4, kind::RST_STREAM, 0, 0, 0, 0, 1, 0, 0, 0, 7];
-        let (mut written, mut guard) = (Written::default(), Guard::new(Instant::now()));
-        let bytes = reset.repeat(1_001);
-        let (mut at, now) = (0, Instant::now());
-        while at < bytes.len() {
-            // Whole frames, so that every code is seen.
-            let part = &bytes[at..bytes.len().min(at + reset.len() * 7)];
-            written.note(&parts(&[part]), part.len(), &mut guard, || now);
-            at += part.len();
+        for step in 1..30 {
+            let now = Instant::now();
+            let (mut written, mut guard) = (Written::default(), Guard::new(now));
+            let bytes = reset.repeat(1_001);
+            for part in bytes.chunks(step) {
+                assert_eq!(guard.fault(), None);
+                written.note(&parts(&[part]), part.len(), &mut guard, || now);
+            }
+            assert_eq!(guard.fault(), Some(Reason::ENHANCE_YOUR_CALM), "in pieces of {step}");
         }
-        assert_eq!(guard.fault(), Some(Reason::ENHANCE_YOUR_CALM));
     }
 }

@@ -21,6 +21,9 @@ pub struct Pair {
     pub(super) certified: Arc<CertifiedKey>,
     /// The hosts that it is for, in lower case; `*.example.com` is one label before `example.com`.
     pub names: Vec<String>,
+    /// Whether it is for anything: a host, an address or another name. One with a common name alone is refused by all
+    /// clients of today.
+    pub is_named: bool,
     /// From when it holds, in seconds since 1970.
     pub not_before: i64,
     /// Until when it holds, in seconds since 1970.
@@ -85,6 +88,7 @@ impl Pair {
             return Err(BadPair::new(Part::Certificate, what, "make a new key, such as ECDSA P-256"));
         }
         let names = parsed.valid_dns_names().map(str::to_ascii_lowercase).collect();
+        let is_named = has_alternative_names(leaf);
         let key = provider().key_provider.load_private_key(private_key(key)?).map_err(|error| {
             let what = format!("this key is of a kind that TLS does not take here: {error}");
             BadPair::new(
@@ -102,7 +106,7 @@ impl Pair {
                 return Err(BadPair::new(Part::Key, what, help));
             }
         }
-        Ok(Pair { certified: Arc::new(certified), names, not_before, not_after })
+        Ok(Pair { certified: Arc::new(certified), names, is_named, not_before, not_after })
     }
 }
 
@@ -179,6 +183,31 @@ fn validity(certificate: &[u8]) -> Option<(i64, i64)> {
     let from = time(tag, from)?;
     let (tag, until, _) = element(rest)?;
     Some((from, time(tag, until)?))
+}
+
+/// Whether a certificate has the extension subjectAltName (RFC 5280 section 4.2.1.6).
+fn has_alternative_names(certificate: &[u8]) -> bool {
+    /// 2.5.29.17
+    const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
+    let extensions = || {
+        let (_, certificate, _) = element(certificate)?;
+        let (_, mut body, _) = element(certificate)?;
+        loop {
+            let (tag, content, rest) = element(body)?;
+            if tag == 0xa3 {
+                return Some(element(content)?.1);
+            }
+            body = rest;
+        }
+    };
+    let mut left = extensions().unwrap_or_default();
+    while let Some((_, extension, rest)) = element(left) {
+        if element(extension).is_some_and(|(_, id, _)| id == ALTERNATIVE_NAMES) {
+            return true;
+        }
+        left = rest;
+    }
+    false
 }
 
 /// UTCTime or GeneralizedTime, both in whole seconds and ending in `Z` (RFC 5280 section 4.1.2.5).

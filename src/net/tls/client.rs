@@ -3,6 +3,7 @@
 //! A [`ClientTls`] is what one upstream is spoken to with; a [`Secure`] is that for one of its endpoints, which has to
 //! prove its name. Sessions are resumed within one upstream and never across two.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::io;
@@ -31,6 +32,29 @@ pub struct ClientSettings<'a> {
     pub server_name: Option<&'a str>,
     /// Whether nothing is verified. Who is on the path can then read and change everything.
     pub unverified: bool,
+}
+
+/// The certificates that the system trusts: those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, or of its own store. They are read
+/// when they are asked for first, and then shared: there are more than a hundred of them.
+#[derive(Default)]
+pub struct SystemRoots(OnceCell<Result<Arc<RootCertStore>, String>>);
+
+impl SystemRoots {
+    /// Those that can be read; else, in words, why there are none.
+    fn get(&self) -> Result<Arc<RootCertStore>, String> {
+        let read = || {
+            let found = rustls_native_certs::load_native_certs();
+            let mut roots = RootCertStore::empty();
+            // Stores hold some that no verifier can read, and need not hold any that matters here.
+            roots.add_parsable_certificates(found.certs);
+            if roots.is_empty() {
+                Err(system_roots_failure(found.errors.first()))
+            } else {
+                Ok(Arc::new(roots))
+            }
+        };
+        self.0.get_or_init(read).clone()
+    }
 }
 
 /// Which setting cannot be used.
@@ -66,6 +90,8 @@ pub enum Protocol {
     Http1,
     /// HTTP/2.
     Http2,
+    /// Either, HTTP/2 rather.
+    Any,
 }
 
 /// How the services of one upstream are spoken to over TLS. Each is equal to itself alone: what was agreed on with one
@@ -73,6 +99,7 @@ pub enum Protocol {
 pub struct ClientTls {
     http1: Arc<ClientConfig>,
     http2: Arc<ClientConfig>,
+    any: Arc<ClientConfig>,
     name: Option<ServerName<'static>>,
 }
 
@@ -97,11 +124,11 @@ impl fmt::Debug for ClientTls {
 }
 
 impl ClientTls {
-    /// Reads the settings. May read the system's list of certificates from disk.
+    /// Reads the settings. May read the system's list of certificates from disk, where nobody has yet.
     ///
     /// # Errors
     /// Every setting that cannot be used.
-    pub fn new(settings: ClientSettings<'_>) -> Result<ClientTls, Vec<Unusable>> {
+    pub fn new(settings: ClientSettings<'_>, system: &SystemRoots) -> Result<ClientTls, Vec<Unusable>> {
         let mut wrong = Vec::new();
         let mut note = |part, what: String, help| wrong.push(Unusable { part, what, help });
         let provider = provider();
@@ -113,7 +140,8 @@ impl ClientTls {
             }
             read
         });
-        let verifier = verifier(settings, &provider).map_err(|(part, what, help)| note(part, what, help));
+        let verifier =
+            verifier(settings, system, &provider).map_err(|(part, what, help)| note(part, what, help));
         let identity = settings.identity.map(|(certificate, key)| Pair::read(certificate, key)).transpose();
         let identity = identity.map_err(|bad| {
             let part = match bad.part {
@@ -133,12 +161,17 @@ impl ClientTls {
             None => builder.with_no_client_auth(),
             Some(pair) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(pair.certified))),
         };
-        let speaking = |protocol: &[u8]| {
+        let speaking = |protocols: &[&[u8]]| {
             let mut config = config.clone();
-            config.alpn_protocols = vec![protocol.to_vec()];
+            config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
             Arc::new(config)
         };
-        Ok(ClientTls { http1: speaking(b"http/1.1"), http2: speaking(b"h2"), name })
+        Ok(ClientTls {
+            http1: speaking(&[b"http/1.1"]),
+            http2: speaking(&[b"h2"]),
+            any: speaking(&[b"h2", b"http/1.1"]),
+            name,
+        })
     }
 
     /// The same for an endpoint whose URL names this host, without brackets.
@@ -170,6 +203,7 @@ impl Secure {
         let config = match protocol {
             Protocol::Http1 => &self.tls.http1,
             Protocol::Http2 => &self.tls.http2,
+            Protocol::Any => &self.tls.any,
         };
         let Some(name) = &self.name else {
             return Err(io::Error::new(
@@ -189,34 +223,26 @@ fn server_name(host: &str) -> Option<ServerName<'static>> {
 /// What judges the certificates of a service; else what is wrong, and what to do about it.
 fn verifier(
     settings: ClientSettings<'_>,
+    system: &SystemRoots,
     provider: &Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ServerCertVerifier>, (Part, String, &'static str)> {
     if settings.unverified {
         return Ok(Arc::new(Unverified(Arc::clone(provider))));
     }
     let roots = match settings.ca {
-        Some(pem) => authorities(pem).map_err(|what| {
+        Some(pem) => authorities(pem).map(Arc::new).map_err(|what| {
             (Part::Ca, what, "write the file of the CA that signs the services' certificates")
         })?,
-        None => system_roots().map_err(|why| {
+        None => system.get().map_err(|why| {
             let help = "name the CA in `tls.ca`, or install the CAs of the system (`ca-certificates`)";
             (Part::System, format!("nobody is trusted to certify this service: {why}"), help)
         })?,
     };
-    let built = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider)).build();
+    let built = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider)).build();
     match built {
         Ok(verifier) => Ok(verifier),
         Err(error) => Err((Part::Ca, error.to_string(), "write another file")),
     }
-}
-
-/// The certificates that the system trusts: those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, or of its own store.
-fn system_roots() -> Result<RootCertStore, String> {
-    let found = rustls_native_certs::load_native_certs();
-    let mut roots = RootCertStore::empty();
-    // Stores hold some that no verifier can read, and need not hold any that matters here.
-    roots.add_parsable_certificates(found.certs);
-    if roots.is_empty() { Err(system_roots_failure(found.errors.first())) } else { Ok(roots) }
 }
 
 /// Takes every certificate. That the service has its key is still verified.

@@ -132,6 +132,11 @@ impl Session {
         }
     }
 
+    /// Whether both ends have agreed on HTTP/2 (ALPN).
+    pub(in crate::net) fn speaks_http2(&self) -> bool {
+        self.engine.alpn_protocol() == Some(b"h2")
+    }
+
     /// Whether the handshake took up an earlier one.
     pub(in crate::net) fn is_resumed(&self) -> bool {
         self.engine.handshake_kind() == Some(HandshakeKind::Resumed)

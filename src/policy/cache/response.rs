@@ -175,6 +175,10 @@ impl Cached {
         if !answer.body.ends_surely() {
             return false;
         }
+        // It may never end, and would hold its copy as long as it lasts.
+        if answer.is_events() {
+            return false;
+        }
         // Trailers are not kept. Where they are announced, nothing is, and `stored` is not said.
         if answer.headers.has_id(HeaderId::Trailer) {
             return false;

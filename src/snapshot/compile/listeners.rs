@@ -54,6 +54,7 @@ fn plan(config: &Config, listener: &Listener, rules: &mut Rules<'_, '_>) -> List
         tls: None,
         limits: limits(listener),
         path_rules: widest,
+        interim: listener.interim,
         trust: Trust { proxies: listener.trusted_proxies.clone(), headers: listener.trusted_headers },
         table: table.build(),
         rules: std::mem::take(&mut rules.list),

@@ -8,6 +8,7 @@ mod listeners;
 mod policies;
 mod rules;
 mod tls;
+mod trailers;
 mod upstream_tls;
 mod upstreams;
 

@@ -93,6 +93,11 @@ impl<'a> Definitions<'a> {
         }
     }
 
+    /// The names of identity headers.
+    pub(super) fn identity(&self) -> &[String] {
+        &self.identity_headers
+    }
+
     pub(super) fn identity_headers(&self) -> Vec<String> {
         self.identity_headers.clone()
     }

@@ -23,6 +23,7 @@ use crate::telemetry::log::Level;
 
 use super::environment::Environment;
 use super::policies::Definitions;
+use super::trailers;
 use super::upstreams::Upstreams;
 
 /// The rules of one listener while they are made.
@@ -134,6 +135,7 @@ fn action(
                 rewrite,
                 rewrites: body.rewrites,
                 path_rules: keeps,
+                trailers: trailers::listed(body, rules.definitions.identity(), out),
                 lifted,
             })));
         }

@@ -61,7 +61,14 @@ fn shown(files: &CertificateFiles, before: Option<&ListenerTls>, out: &Diagnosti
         })
     };
     let now = now();
-    match pair(certificate, key) {
+    let pair = pair(certificate, key);
+    if pair.as_ref().is_ok_and(|pair| !pair.is_named) {
+        let file = certificate.value.display();
+        let what = format!("the certificate in `{file}` is for no host: it has no subjectAltName");
+        let help = "have one issued with the names of its hosts: clients do not read the common name";
+        out.add(Diagnostic::warning(certificate.span, what).help(help));
+    }
+    match pair {
         Ok(pair) if pair.holds_at(now) => Some(Shown {
             pair: Arc::new(pair),
             certificate: certificate.value.clone(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::config::{Diagnostic, Diagnostics, Span, UpstreamSettings};
-use crate::net::tls::client::{ClientSettings, ClientTls, Part, Unusable};
+use crate::net::tls::client::{ClientSettings, ClientTls, Part, SystemRoots, Unusable};
 use crate::upstream::Upstream;
 
 /// How TLS is spoken to an upstream, if it is: as before where its settings say the same, so that its connections stay.
@@ -13,6 +13,7 @@ pub(super) fn client(
     written: &UpstreamSettings,
     at: Option<Span>,
     before: Option<&Upstream>,
+    system: &SystemRoots,
     out: &Diagnostics,
 ) -> Option<Arc<ClientTls>> {
     let tls = written.tls.as_ref()?;
@@ -28,7 +29,7 @@ pub(super) fn client(
                 server_name: server_name.as_deref(),
                 unverified: !tls.verify,
             };
-            ClientTls::new(settings).map(Arc::new)
+            ClientTls::new(settings, system).map(Arc::new)
         }
     };
     let add = |span: Option<Span>, what: String, help: &str| {

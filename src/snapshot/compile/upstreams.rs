@@ -8,6 +8,7 @@ use crate::config::{Balance, Config, Diagnostics, Span, Target, Text, UpstreamSe
 use crate::exchange::Name;
 use crate::expression::{Scope, load};
 use crate::net::Network;
+use crate::net::tls::client::SystemRoots;
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 use crate::upstream::{Rules, Settings, Timeouts, Upstream};
@@ -24,6 +25,7 @@ pub(super) struct Upstreams {
     cores: usize,
     metrics: Arc<Metrics>,
     network: Network,
+    system: SystemRoots,
 }
 
 impl Upstreams {
@@ -47,6 +49,7 @@ impl Upstreams {
             cores: environment.cores,
             metrics: Arc::clone(&environment.metrics),
             network: environment.network.clone(),
+            system: SystemRoots::default(),
         };
         for upstream in &config.upstreams {
             let name = Arc::clone(&upstream.name.value);
@@ -84,7 +87,8 @@ impl Upstreams {
             Some(kept) if *kept.settings() == settings => Arc::clone(kept),
             kept => {
                 let metrics = self.metrics.upstream(&name);
-                let tls = upstream_tls::client(&name, written, span, kept.map(|kept| &**kept), out);
+                let tls =
+                    upstream_tls::client(&name, written, span, kept.map(|kept| &**kept), &self.system, out);
                 Arc::new(match kept {
                     Some(kept) => kept.successor(settings, rules, self.cores, metrics, tls),
                     None => Upstream::new(settings, rules, self.cores, metrics, (self.network.clone(), tls)),

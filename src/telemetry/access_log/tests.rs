@@ -68,6 +68,7 @@ fn entry(id: &str) -> Entry<'_> {
         bytes_in: 0,
         bytes_out: 0,
         tunnel: None,
+        grpc: None,
         duration: Duration::ZERO,
         upstream: None,
         endpoint: None,

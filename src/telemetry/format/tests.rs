@@ -23,6 +23,7 @@ fn entry() -> Entry<'static> {
         bytes_in: 0,
         bytes_out: 1234,
         tunnel: None,
+        grpc: None,
         duration: Duration::from_micros(12_045),
         upstream: Some("users"),
         endpoint: Some(([127, 0, 0, 1], 8080).into()),
@@ -124,6 +125,13 @@ fn both_formats_tell_how_a_tunnel_ended() {
 }
 
 #[test]
+fn both_formats_say_how_a_call_of_grpc_ended() {
+    let entry = Entry { grpc: Some(14), ..entry() };
+    assert!(line(Format::Json, &entry).contains(r#","grpc_status":14,"identity":"#));
+    assert!(line(Format::Text { colour: false }, &entry).contains(" grpc-status 14 as alice"));
+}
+
+#[test]
 fn no_format_lets_a_client_begin_a_line_or_steer_a_terminal() {
     let hostile: &[u8] = b"/api/\r\nFAKE: GET /admin 200\x1b[2J\xff";
     let text = std::str::from_utf8(&hostile[..hostile.len() - 1]).unwrap();
@@ -148,6 +156,7 @@ fn no_format_lets_a_client_begin_a_line_or_steer_a_terminal() {
 fn the_reference_lists_the_members_of_a_line_in_their_order() {
     let full = Entry {
         tunnel: Some(Ended { by: EndedBy::Service, how: "reset" }),
+        grpc: Some(14),
         peer: Some("[::1]:9".parse().unwrap()),
         error: Some(ErrorKind::UpstreamFailure),
         reason: "connect",

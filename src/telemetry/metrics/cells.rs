@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::exchange::{CoreId, ErrorKind};
+use crate::exchange::{CoreId, ErrorKind, grpc};
 
 /// A number that one core writes and anyone may read.
 #[derive(Default)]
@@ -360,6 +360,11 @@ impl Default for ErrorCells {
         ErrorCells(std::array::from_fn(|_| Count::default()))
     }
 }
+
+/// One core's numbers of calls of gRPC, by their status.
+#[repr(align(128))]
+#[derive(Default)]
+pub(super) struct GrpcCells(pub(super) [Count; grpc::NAMES.len()]);
 
 #[cfg(test)]
 mod tests {

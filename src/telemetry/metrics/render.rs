@@ -10,7 +10,7 @@ use super::cells::{BOUND_LABELS, CLASSES, OUTCOMES, REFUSALS, RouteSum, VERDICTS
 use super::exposition::{family, label};
 use super::tls::HANDSHAKES;
 use super::{Metrics, lock};
-use crate::exchange::{ErrorKind, Name};
+use crate::exchange::{ErrorKind, Name, grpc};
 
 /// One route's labels, escaped once, and its numbers.
 struct Row {
@@ -29,6 +29,7 @@ impl Metrics {
         page.sample("portcullis_build_info", &["version=\"", env!("CARGO_PKG_VERSION"), "\""], 1);
         routes(&mut page, &rows(self));
         errors(&mut page, self);
+        grpc_calls(&mut page, self);
         listeners(&mut page, self);
         tls(&mut page, self);
         upstreams(&mut page, self);
@@ -124,6 +125,21 @@ fn errors(page: &mut Page, metrics: &Metrics) {
     for kind in ErrorKind::ALL {
         let count: u64 = metrics.errors.used().map(|cells| cells.0[kind.index()].read()).sum();
         page.sample(name, &[&label("error", kind.name())], count);
+    }
+}
+
+fn grpc_calls(page: &mut Page, metrics: &Metrics) {
+    let name = "portcullis_grpc_calls_total";
+    page.family(
+        name,
+        "counter",
+        "Calls of gRPC that have ended, by their status; those without one are left out.",
+    );
+    for (number, status) in grpc::NAMES.iter().enumerate() {
+        let count: u64 = metrics.grpc.used().map(|cells| cells.0[number].read()).sum();
+        if count > 0 {
+            page.sample(name, &[&label("status", status)], count);
+        }
     }
 }
 

@@ -14,6 +14,8 @@ struct Script {
     takes: usize,
     taken: Vec<u8>,
     finished: bool,
+    /// Whether it breaks off once it has sent everything.
+    breaks: bool,
 }
 
 impl AsyncRead for Script {
@@ -24,6 +26,7 @@ impl AsyncRead for Script {
     ) -> Poll<io::Result<()>> {
         match self.sends.pop_front() {
             Some(piece) => room.put_slice(&piece),
+            None if self.breaks => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
             None if self.ends => {}
             None => return Poll::Pending,
         }
@@ -126,4 +129,17 @@ fn a_goodbye_of_the_sender_is_the_only_one() {
     let (mut from, mut to) = (sender(&[&FRAME[4..], own], true), taker(100));
     assert!(poll(&mut lane, &mut from, &mut to));
     assert_eq!(to.taken, [FRAME, &goodbye_of_server()].concat());
+}
+
+#[test]
+fn who_has_said_goodbye_may_leave_in_any_way() {
+    let own = b"\x88\x02\x03\xe8";
+    for (says, ends) in [(&own[..], true), (&own[..3], false), (FRAME, false)] {
+        let mut lane = Lane::new(BytesMut::new(), true);
+        let (mut from, mut to) = (Script { breaks: true, ..sender(&[says], false) }, taker(100));
+        let room = RefCell::new(ReadBuffer::default());
+        let polled = lane.poll(&mut from, &mut to, &room, &mut Context::from_waker(Waker::noop()));
+        assert_eq!(polled, Poll::Ready(if ends { Ok(()) } else { Err(Broken::Sender) }), "{says:?}");
+        assert_eq!((to.taken.as_slice(), to.finished), (says, ends));
+    }
 }

@@ -13,7 +13,7 @@ pub mod tools;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::config::{self, Endpoints};
+use crate::config::{self, Endpoints, HttpVersion};
 use crate::net::network::Destination;
 use crate::runtime::{clock, task};
 use crate::telemetry::log::Level;
@@ -97,7 +97,8 @@ impl Upstream {
                 places.extend(found.map(|found| {
                     let authority = found.address.to_string().into();
                     let (address, by_name) = (found.address, found.by_name);
-                    let key = EndpointKey { address, authority, by_name, tls: self.tls.clone() };
+                    let (tls, version) = (self.tls.clone(), self.settings.written.protocol);
+                    let key = EndpointKey { address, authority, by_name, tls, version };
                     Place { key, weight: found.weight }
                 }));
             }
@@ -105,7 +106,8 @@ impl Upstream {
                 for (endpoint, latest) in list.iter().zip(&latest) {
                     match latest {
                         None => {
-                            places.extend(Place::written(&endpoint.url, endpoint.weight, self.tls.as_ref()))
+                            let spoken = (self.tls.as_ref(), self.settings.written.protocol);
+                            places.extend(Place::written(&endpoint.url, endpoint.weight, spoken))
                         }
                         Some(latest) => {
                             places.extend(self.meant(endpoint, latest.found.as_deref().unwrap_or(&[])))
@@ -198,7 +200,7 @@ impl Upstream {
         tools: &Tools,
     ) -> guard::Guard {
         let address = endpoint.address();
-        let settings = Arc::new(settings(written, endpoint.authority()));
+        let settings = Arc::new(settings(written, self.settings.written.protocol, endpoint.authority()));
         let known = match endpoint.health() {
             HealthState::Unknown => None,
             state => Some(state == HealthState::Healthy),
@@ -237,13 +239,14 @@ impl Upstream {
         let authority: Box<str> = endpoint.url.authority().into();
         found.iter().map(move |found| {
             let (authority, tls) = (authority.clone(), self.tls.clone());
-            let key = EndpointKey { address: found.address, authority, by_name: true, tls };
+            let version = self.settings.written.protocol;
+            let key = EndpointKey { address: found.address, authority, by_name: true, tls, version };
             Place { key, weight: endpoint.weight }
         })
     }
 }
 
-fn settings(written: &config::Health, authority: &str) -> HealthSettings {
+fn settings(written: &config::Health, version: HttpVersion, authority: &str) -> HealthSettings {
     let kind = match &written.probe {
         config::Probe::Tcp => Kind::Tcp,
         config::Probe::Grpc(service) => {
@@ -261,6 +264,7 @@ fn settings(written: &config::Health, authority: &str) -> HealthSettings {
     };
     HealthSettings {
         kind,
+        version,
         every: written.every,
         timeout: written.timeout,
         healthy: written.healthy,

@@ -32,7 +32,7 @@ impl Call<'_> {
     ///
     /// A reused connection that the service closes in the moment of its use is no failure of the service: the request
     /// goes out once more on a fresh one, if nothing of a response came and the request may be repeated (RFC 9112
-    /// section 9.3.1).
+    /// section 9.3.1). So does a request that the service has not begun with (RFC 9113 section 8.7), whatever it is.
     pub(super) async fn attempt(
         &self,
         first: usize,
@@ -42,20 +42,21 @@ impl Call<'_> {
         self.attempts.more();
         let (at, lease) = match self.idle(first, began) {
             Some(lease) => (first, lease),
-            None => Box::pin(self.connect(first, began)).await?,
+            None => Box::pin(self.connect(first, (false, began))).await?,
         };
         let reused = lease.is_reused();
         let (failure, error, observer) = match self.exchange(at, lease, began, request, upload).await {
             Ok(answered) => return Ok(answered),
             Err(failed) => failed,
         };
-        if reused && self.closed_while_idle(failure, upload) {
+        let refused = is_refused(failure);
+        if (refused && upload.can_rewind()) || (reused && self.closed_while_idle(failure, upload)) {
             drop(observer);
             return Box::pin(self.repeat(at, request, upload)).await;
         }
         let now = clock::now();
         let closed_at_once = reused && is_stale(failure) && now.saturating_duration_since(began) < STALE;
-        if closed_at_once {
+        if closed_at_once || refused {
             // The service had closed it before the request came: that is no failure, though nothing may be repeated.
             drop(observer);
             return Err(Attempted { error, verdict: Verdict::Nothing });
@@ -77,7 +78,7 @@ impl Call<'_> {
         let began = clock::now();
         upload.rewind();
         self.attempts.more();
-        let (at, lease) = self.connect(at, began).await?;
+        let (at, lease) = self.connect(at, (true, began)).await?;
         match self.exchange(at, lease, began, request, upload).await {
             Ok(answered) => Ok(answered),
             Err((failure, error, observer)) => {
@@ -110,6 +111,7 @@ impl Call<'_> {
         let waits = Waits {
             deadline: self.deadline.at,
             whole: self.deadline.whole,
+            term: self.deadline.term,
             upgrades: self.caller.upgrades,
             response: self.deadline.lifted.unwrap_or(settings.timeouts.response),
             idle: settings.timeouts.idle,
@@ -117,7 +119,9 @@ impl Call<'_> {
             limits: settings.written.limits,
             started,
         };
-        match lease.exchange(request, upload, waits).await {
+        // Two services that are asked at once would both speak.
+        let interims = self.caller.interims.filter(|_| !self.hedges.get());
+        match lease.exchange(request, upload, waits, interims).await {
             Ok(answered) => Ok(observer.answered(answered, began, clock::now())),
             Err(error) => {
                 let unknown = Failure::new(Party::Gateway, crate::exchange::CallPhase::Send, Cause::Protocol);
@@ -160,6 +164,11 @@ impl Call<'_> {
 /// Whether a connection broke before anything of a response came.
 fn is_stale(failure: Failure) -> bool {
     failure.party == Party::Service && failure.cause == Cause::Reset && failure.received == Extent::Nothing
+}
+
+/// Whether the service has not begun with the request and never will: to send it on another connection repeats nothing.
+fn is_refused(failure: Failure) -> bool {
+    failure.cause == Cause::Refused && failure.never_sent()
 }
 
 /// Whether acting on a request twice is the same as once (RFC 9110 section 9.2.2).

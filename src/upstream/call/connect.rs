@@ -14,13 +14,11 @@ use rustix::io::Errno;
 use smallvec::SmallVec;
 
 use crate::exchange::{CallPhase, Cause, Error, Failure, Party};
-use crate::net::network::{Dialling, open};
-use crate::net::tls::client::Protocol;
-use crate::net::{Stream, Timer};
+use crate::net::Timer;
 use crate::runtime::clock;
 use crate::telemetry::metrics::Outcome as Counted;
 use crate::upstream::endpoints::Endpoint;
-use crate::upstream::transport::Lease;
+use crate::upstream::transport::{Lease, Leasing, Opening};
 
 use super::attempt::Attempted;
 use super::context::Call;
@@ -41,25 +39,28 @@ struct Race<'a, 'c> {
     /// When connecting as a whole has failed.
     end: Instant,
     stagger: Duration,
+    /// Whether only those will do that the service cannot have closed while they were at rest.
+    proven: bool,
     timer: Timer,
     /// Why the last endpoint refused.
     refused: Option<io::Error>,
-    /// Whether the process lacked something for one of them.
-    exhausted: bool,
+    /// What was lacking for one of them, that no service is to blame for.
+    lack: Option<Cause>,
 }
 
 struct Runner<'c> {
     at: usize,
     since: Instant,
-    dial: Dialling<'c>,
+    leasing: Leasing<'c>,
 }
 
 impl<'a> Call<'a> {
-    /// A connection to `first` or, where that cannot be had, to another endpoint that was not tried.
+    /// A connection to `first` or, where that cannot be had, to another endpoint that was not tried. `proven`: none that
+    /// the service may have closed while it was at rest.
     pub(super) async fn connect<'c>(
         &'c self,
         first: usize,
-        began: Instant,
+        (proven, began): (bool, Instant),
     ) -> Result<(usize, Lease<'c>), Attempted> {
         let limit = self.upstream.settings.timeouts.connect;
         let end = self.deadline.at.min(began + limit);
@@ -71,19 +72,29 @@ impl<'a> Call<'a> {
             next: began + stagger,
             end,
             stagger,
+            proven,
             timer: Timer::new(),
             refused: None,
-            exhausted: false,
+            lack: None,
         };
         race.start(first, began);
         let won = poll_fn(|cx| race.poll(cx)).await;
         won.map_err(|failure| race.lost(failure))
     }
 
-    fn lease(&self, at: usize, stream: Stream) -> Lease<'_> {
-        let endpoint = &self.seen.endpoints[at];
-        let expires = endpoint.lifetime().map(|lifetime| clock::now() + lifetime);
-        endpoint.transport.over(stream, endpoint.address(), expires, self.caller.core)
+    /// How a connection to an endpoint is opened.
+    fn opening<'c>(&'c self, endpoint: &'c Endpoint, proven: bool, end: Instant) -> Opening<'c> {
+        Opening {
+            network: &self.upstream.network,
+            address: endpoint.address(),
+            secure: endpoint.secure(),
+            lifetime: endpoint.lifetime(),
+            core: self.caller.core,
+            limits: self.upstream.settings.written.limits,
+            upgrades: self.caller.upgrades,
+            proven,
+            end,
+        }
     }
 
     /// A connection to an endpoint failed: it is counted, and the endpoint is avoided for a while.
@@ -99,9 +110,9 @@ impl<'a> Call<'a> {
 impl<'c> Race<'_, 'c> {
     fn start(&mut self, at: usize, now: Instant) {
         let call: &'c Call<'_> = self.call;
-        let (network, endpoint) = (&call.upstream.network, &call.seen.endpoints[at]);
-        let dial = Box::pin(open(network, endpoint.address(), endpoint.secure(), Protocol::Http1));
-        self.running.push(Runner { at, since: now, dial });
+        let endpoint = &call.seen.endpoints[at];
+        let leasing = endpoint.transport.connect(call.opening(endpoint, self.proven, self.end));
+        self.running.push(Runner { at, since: now, leasing });
         call.attempts.at(call.seen.endpoints[at].address());
         self.next = now + self.stagger;
     }
@@ -117,10 +128,9 @@ impl<'c> Race<'_, 'c> {
                     Some(Some((at, lease))) => return Poll::Ready(Ok((at, lease))),
                     Some(None) => continue,
                     None if self.running.is_empty() => {
-                        let (party, cause) = if self.exhausted {
-                            (Party::Gateway, Cause::Exhausted)
-                        } else {
-                            (Party::Service, Cause::Refused)
+                        let (party, cause) = match self.lack {
+                            Some(lack) => (Party::Gateway, lack),
+                            None => (Party::Service, Cause::Refused),
                         };
                         return Poll::Ready(Err(Failure::new(party, CallPhase::Connect, cause)));
                     }
@@ -131,8 +141,13 @@ impl<'c> Race<'_, 'c> {
                 return Poll::Pending;
             }
             if self.next >= self.end {
-                let cause = if self.end == self.call.deadline.at { Cause::Deadline } else { Cause::Timeout };
-                return Poll::Ready(Err(Failure::new(Party::Service, CallPhase::Connect, cause)));
+                let failure = if self.end != self.call.deadline.at {
+                    Failure::new(Party::Service, CallPhase::Connect, Cause::Timeout)
+                } else {
+                    let whose = self.call.deadline.whose();
+                    Failure::new(whose, CallPhase::Connect, Cause::Deadline)
+                };
+                return Poll::Ready(Err(failure));
             }
             // The reading of this poll may lie a moment before the timer's.
             self.next = now;
@@ -144,20 +159,21 @@ impl<'c> Race<'_, 'c> {
         let mut index = 0;
         while let Some(runner) = self.running.get_mut(index) {
             let at = runner.at;
-            match runner.dial.as_mut().poll(cx) {
+            match runner.leasing.as_mut().poll(cx) {
                 Poll::Pending => index += 1,
-                Poll::Ready(Ok(stream)) => {
+                Poll::Ready(Ok(lease)) => {
                     self.won(index, now);
-                    return Some((at, self.call.lease(at, stream)));
+                    return Some((at, lease));
                 }
                 Poll::Ready(Err(error)) => {
                     drop(self.running.remove(index));
                     let lack = lack(&error);
                     match lack {
                         // Another endpoint may have an idle connection, or one that is being opened may still open.
-                        Some(Lack::Descriptors) => self.exhausted = true,
+                        Some(Lack::Descriptors) => self.lack = Some(Cause::Exhausted),
+                        Some(Lack::Streams) => self.lack = Some(Cause::Full),
                         Some(Lack::Port) => {
-                            self.exhausted = true;
+                            self.lack = Some(Cause::Exhausted);
                             self.call.seen.endpoints[at].reach.failed(now);
                         }
                         None => {
@@ -243,9 +259,14 @@ enum Lack {
     Descriptors,
     /// A port or an address of its own towards this endpoint.
     Port,
+    /// A stream on the sessions with this endpoint.
+    Streams,
 }
 
 fn lack(error: &io::Error) -> Option<Lack> {
+    if error.kind() == io::ErrorKind::ResourceBusy && error.raw_os_error().is_none() {
+        return Some(Lack::Streams);
+    }
     let code = error.raw_os_error()?;
     let is = |errno: Errno| errno.raw_os_error() == code;
     if [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].into_iter().any(is) {

@@ -1,6 +1,6 @@
 //! What a call carries from attempt to attempt.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use crate::exchange::Attempts;
 use crate::upstream::endpoints::set::{Seen, Tried};
@@ -20,6 +20,8 @@ pub(super) struct Call<'a> {
     pub(super) deadline: Deadline,
     /// Where attempts are noted.
     pub(super) attempts: &'a Attempts,
+    /// Whether a second attempt may run at the same time as the one under way.
+    pub(super) hedges: Cell<bool>,
     /// Endpoints that had their chance, shared by an attempt and its hedge.
     pub(super) tried: RefCell<Tried>,
 }

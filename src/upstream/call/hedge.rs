@@ -36,7 +36,10 @@ impl Call<'_> {
         let outcome = match learned.delay(now) {
             Some(delay) => {
                 budget.request(core);
-                Box::pin(self.hedged(at, request, (delay, budget.as_ref()))).await
+                self.hedges.set(true);
+                let outcome = Box::pin(self.hedged(at, request, (delay, budget.as_ref()))).await;
+                self.hedges.set(false);
+                outcome
             }
             None => self.attempt(at, (request, upload)).await,
         };

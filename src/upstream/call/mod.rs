@@ -10,14 +10,17 @@ mod connect;
 mod context;
 mod guards;
 mod hedge;
+mod hint;
 mod observer;
 mod retry;
 pub mod rules;
 pub mod verdict;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use http::StatusCode;
 
 use crate::exchange::{Attempts, Body, CoreId, Error, ErrorKind, Request, Response};
 use crate::runtime::clock;
@@ -79,6 +82,7 @@ impl Upstream {
                 && (is_idempotent(&request.method) || self.rules.admits(caller.ground)),
             is_probe: pass.is_probe(),
             deadline,
+            hedges: Cell::new(false),
             tried: RefCell::default(),
             attempts,
         };
@@ -124,7 +128,10 @@ impl Upstream {
         permit: Admitted<'_>,
         (core, now): (CoreId, Instant),
     ) -> Response {
-        let Answered { response, verdict, active, deferred, .. } = answered;
+        let Answered { mut response, verdict, active, deferred, .. } = answered;
+        if response.status == StatusCode::BAD_REQUEST && self.tls.is_none() {
+            hint::look(self, &mut response);
+        }
         let observer = match deferred {
             Some(deferred) => Some(BodyObserver::new(self, core, deferred, pass)),
             None => {

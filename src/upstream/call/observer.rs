@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::exchange::{Body, CallPhase, Cause, CoreId, Failure, HeaderId, Party, Response};
+use crate::exchange::{Body, CallPhase, Cause, CoreId, Failure, Party, Response};
 use crate::telemetry::metrics::Outcome as Counted;
 use crate::upstream::Upstream;
 use crate::upstream::endpoints::endpoint::Active;
@@ -221,10 +221,7 @@ impl Drop for BodyObserver {
 /// Whether a response keeps its permit and is judged by its end: one whose body is still to come, and is no stream of
 /// events, which may go on for ever.
 pub(super) fn holds_on(response: &Response) -> bool {
-    let events =
-        |media: &[u8]| media.get(..17).is_some_and(|start| start.eq_ignore_ascii_case(b"text/event-stream"));
-    matches!(response.body, Body::Stream(_))
-        && !response.headers.get_id(HeaderId::ContentType).is_some_and(events)
+    matches!(response.body, Body::Stream(_)) && !response.is_events()
 }
 
 /// How a failed attempt is counted.

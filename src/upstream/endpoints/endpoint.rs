@@ -11,6 +11,7 @@ use super::balance::ramp::ramp;
 use super::liveness::Liveness;
 use super::outlier::Outlier;
 use super::reach::Reach;
+use crate::config::HttpVersion;
 use crate::exchange::Authority;
 use crate::exchange::authority::host_address;
 use crate::net::tls::client::{ClientTls, Secure};
@@ -30,6 +31,8 @@ pub struct EndpointKey {
     pub by_name: bool,
     /// How TLS is spoken to it, if it is: connections that were made otherwise are none of its.
     pub tls: Option<Arc<ClientTls>>,
+    /// Which version of HTTP is spoken to it.
+    pub version: HttpVersion,
 }
 
 /// What the health checks of an endpoint say.
@@ -73,8 +76,8 @@ impl Endpoint {
         Endpoint {
             hash: hash(&key),
             secure: key.tls.as_ref().map(|tls| tls.to(bare_host(&key.authority))),
+            transport: Transport::new(key.version, key.tls.is_some(), cores),
             key,
-            transport: Transport::http1(cores),
             liveness: Liveness::default(),
             reach: Reach::default(),
             outlier: Outlier::new(),
@@ -108,6 +111,12 @@ impl Endpoint {
     /// How long a new connection may live, where its address is only what a name means today.
     pub(in crate::upstream) fn lifetime(&self) -> Option<Duration> {
         self.key.by_name.then(address::lifetime)
+    }
+
+    /// How many sessions of HTTP/2 with it there are, and how many streams are open on them; `None` where it is never
+    /// spoken.
+    pub fn sessions(&self) -> Option<(usize, usize)> {
+        self.transport.sessions()
     }
 
     /// The same in every set that it is in.
@@ -223,7 +232,13 @@ mod tests {
 
     fn hash_of(address: &str, authority: &str) -> u64 {
         let address = address.parse().unwrap();
-        hash(&EndpointKey { address, authority: authority.into(), by_name: false, tls: None })
+        hash(&EndpointKey {
+            address,
+            authority: authority.into(),
+            by_name: false,
+            tls: None,
+            version: HttpVersion::Auto,
+        })
     }
 
     #[test]
@@ -242,7 +257,11 @@ mod tests {
     fn a_connection_to_an_address_of_a_name_has_an_end() {
         let endpoint = |by_name| {
             let (address, authority) = ("10.0.0.1:80".parse().unwrap(), "users".into());
-            Endpoint::new(EndpointKey { address, authority, by_name, tls: None }, 1, None)
+            Endpoint::new(
+                EndpointKey { address, authority, by_name, tls: None, version: HttpVersion::Auto },
+                1,
+                None,
+            )
         };
         assert_eq!(endpoint(false).lifetime(), None);
         let lifetimes: Vec<_> = (0..20).filter_map(|_| endpoint(true).lifetime()).collect();
@@ -257,6 +276,7 @@ mod tests {
             authority: "10.0.0.1".into(),
             by_name: false,
             tls: None,
+            version: HttpVersion::Auto,
         };
         let (endpoint, now) = (Endpoint::new(key, 1, None), Instant::now());
         assert_eq!(endpoint.health(), HealthState::Unknown);

@@ -11,7 +11,7 @@ use std::time::Instant;
 use smallvec::SmallVec;
 use tokio::sync::watch;
 
-use crate::config::{Balance, Endpoints, Host, UpstreamSettings, Url};
+use crate::config::{Balance, Endpoints, Host, HttpVersion, UpstreamSettings, Url};
 use crate::exchange::authority::host_address;
 use crate::exchange::{Authority, CoreId};
 use crate::net::tls::client::ClientTls;
@@ -38,11 +38,12 @@ impl Place {
     pub(in crate::upstream) fn written(
         url: &Url,
         weight: u32,
-        tls: Option<&Arc<ClientTls>>,
+        (tls, version): (Option<&Arc<ClientTls>>, HttpVersion),
     ) -> Option<Place> {
         let Host::Ip(ip) = url.host else { return None };
         let (address, authority) = ((ip, url.port).into(), url.authority().into());
-        Some(Place { key: EndpointKey { address, authority, by_name: false, tls: tls.cloned() }, weight })
+        let key = EndpointKey { address, authority, by_name: false, tls: tls.cloned(), version };
+        Some(Place { key, weight })
     }
 }
 
@@ -123,8 +124,10 @@ impl Set {
         let (count, places) = match &written.endpoints {
             Endpoints::Discovered(_) => (1, Vec::new()),
             Endpoints::Fixed(list) => {
-                let place =
-                    |endpoint: &crate::config::Endpoint| Place::written(&endpoint.url, endpoint.weight, tls);
+                let spoken = (tls, written.protocol);
+                let place = |endpoint: &crate::config::Endpoint| {
+                    Place::written(&endpoint.url, endpoint.weight, spoken)
+                };
                 (list.len(), list.iter().filter_map(place).collect())
             }
         };

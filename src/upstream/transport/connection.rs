@@ -16,6 +16,43 @@ pub(super) const SMALL_READ: usize = 8 * 1024;
 /// Room for a piece of a large body.
 const LARGE_READ: usize = 128 * 1024;
 
+/// Room for a head and the beginning of its body, where that may have to wait for a client among many.
+const HEAD_READ: usize = 1024;
+
+/// How large an answer was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Size {
+    /// It fits [`HEAD_READ`] with its head, or nothing is known.
+    Small,
+    /// It fits [`SMALL_READ`].
+    Medium,
+    /// It does not.
+    Large,
+}
+
+impl Size {
+    /// That of a body of so many bytes.
+    pub(super) fn of(bytes: u64) -> Size {
+        match bytes {
+            0..=512 => Size::Small,
+            _ if bytes <= SMALL_READ as u64 => Size::Medium,
+            _ => Size::Large,
+        }
+    }
+}
+
+/// How much is read at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Room {
+    /// For a head, with as much behind it as the last answer had.
+    Head,
+    /// The same for one of many streams of a client. What is read waits until the client has room for it, for how long
+    /// nobody knows: of an answer that one read does not take anyway, it is little.
+    HeadOfStream,
+    /// For a body of which so much is still to come.
+    Body(u64),
+}
+
 /// One connection to an endpoint.
 pub struct Connection {
     pub(super) stream: Stream,
@@ -27,8 +64,8 @@ pub struct Connection {
     expires: Option<Instant>,
     /// Until when it can carry the next exchange, where it rests.
     usable_until: Option<Instant>,
-    /// Whether the last answer was large: the next one, most likely of the same kind, is then read in one piece.
-    pub(super) large: bool,
+    /// How large the last answer was: the next one, most likely of the same kind, is then read in one piece.
+    pub(super) last: Size,
 }
 
 impl Connection {
@@ -41,7 +78,7 @@ impl Connection {
             peer,
             expires,
             usable_until: None,
-            large: false,
+            last: Size::Small,
         }
     }
 
@@ -54,17 +91,14 @@ impl Connection {
         (self.stream, self.read)
     }
 
-    /// Reads once; `expected` is how much of the current body is still to come, nothing before its head is there.
-    pub(super) fn poll_read(
-        &mut self,
-        expected: Option<u64>,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<usize>> {
-        let room = match expected {
-            Some(expected) if expected <= SMALL_READ as u64 => SMALL_READ,
-            Some(_) => LARGE_READ,
-            None if self.large => LARGE_READ,
-            None => SMALL_READ,
+    /// Reads once.
+    pub(super) fn poll_read(&mut self, room: Room, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let room = match room {
+            Room::Body(expected) if expected <= SMALL_READ as u64 => SMALL_READ,
+            Room::Body(_) => LARGE_READ,
+            Room::Head if self.last == Size::Large => LARGE_READ,
+            Room::HeadOfStream if self.last != Size::Medium => HEAD_READ,
+            Room::Head | Room::HeadOfStream => SMALL_READ,
         };
         self.read.reserve(room);
         self.stream.poll_read_buffer(&mut self.read, cx)

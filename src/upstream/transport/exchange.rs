@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use crate::config::AnswerLimits;
-use crate::exchange::Response;
+use crate::exchange::{Response, Term};
+
+/// A client that kept the service waiting for so long is why the service breaks off.
+pub(super) const PAUSED: Duration = Duration::from_millis(500);
 
 /// What one exchange may wait for.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +15,8 @@ pub struct Waits {
     pub deadline: Instant,
     /// Whether the caller waits for the whole response until then, and not for its head alone.
     pub whole: bool,
+    /// What the deadline bounds.
+    pub term: Term,
     /// From the request sent to the head of the response.
     pub response: Duration,
     /// The longest gap between two pieces of a body.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 
-use crate::exchange::{Body, BodyStream, Error, Frame};
+use crate::exchange::{Body, BodyStream, Error, Frame, Headers};
 use crate::http1::{Framing, encode};
 use crate::runtime::clock;
 
@@ -23,8 +23,8 @@ const STALLED: Duration = Duration::from_millis(250);
 /// A request body while it is being sent.
 pub struct Upload {
     body: Body,
-    /// What has been taken from the body so far; `None` once it was too much to keep.
-    kept: Option<Kept>,
+    /// What has been taken from the body so far.
+    kept: Kept,
     framing: Framing,
     done: bool,
     /// How many bytes of content have been taken from the client.
@@ -37,11 +37,25 @@ pub struct Upload {
     owed_before: Option<Instant>,
 }
 
-/// The part of a body that can be sent again: most bodies are one piece, which is not copied.
+/// The part of a body that can be sent again. Boxed, as most requests have no body and an upload is moved.
 #[derive(Default)]
-struct Kept {
+enum Kept {
+    /// Nothing has been taken yet.
+    #[default]
+    Nothing,
+    /// All that has been taken.
+    All(Box<Taken>),
+    /// It was too much to keep: the body cannot be sent again.
+    TooMuch,
+}
+
+/// What has been taken from a body: of most it is one piece, which is not copied.
+#[derive(Default)]
+struct Taken {
     first: Bytes,
     rest: BytesMut,
+    /// What has followed the content.
+    trailers: Option<Headers>,
 }
 
 /// Why an upload ended early.
@@ -61,7 +75,7 @@ impl Upload {
         };
         Upload {
             body,
-            kept: Some(Kept::default()),
+            kept: Kept::Nothing,
             framing,
             done: framing == Framing::None,
             bytes: 0,
@@ -83,7 +97,7 @@ impl Upload {
 
     /// What is left where an upload was taken in the middle of it: nothing that could be sent again.
     pub(super) fn gone() -> Upload {
-        Upload { kept: None, ..Upload::finished() }
+        Upload { kept: Kept::TooMuch, ..Upload::finished() }
     }
 
     pub(super) fn framing(&self) -> Framing {
@@ -125,31 +139,43 @@ impl Upload {
 
     /// Whether the body can be sent from its start again.
     pub(in crate::upstream) fn can_rewind(&self) -> bool {
-        self.kept.is_some()
+        !matches!(self.kept, Kept::TooMuch)
     }
 
     pub(in crate::upstream) fn rewind(&mut self) {
-        let Some(kept) = self.kept.take() else { return };
+        if !self.can_rewind() {
+            return;
+        }
         let rest = std::mem::take(&mut self.body);
-        self.kept = Some(Kept::default());
+        let kept = std::mem::take(&mut self.kept);
         self.done = self.framing == Framing::None;
         (self.moved, self.owed_since, self.bytes) = (None, None, 0);
-        self.body = if kept.first.is_empty() {
-            rest
-        } else {
-            Body::Stream(Box::new(Again { front: [kept.first, kept.rest.freeze()], rest }))
+        self.body = match kept {
+            Kept::All(taken) => {
+                let Taken { first, rest: more, trailers } = *taken;
+                Body::Stream(Box::new(Again { front: [first, more.freeze()], rest, trailers }))
+            }
+            Kept::Nothing | Kept::TooMuch => rest,
         };
     }
 
     fn keep(&mut self, data: &Bytes) {
-        let Some(kept) = &mut self.kept else { return };
-        if kept.first.len() + kept.rest.len() + data.len() > KEPT {
-            self.kept = None;
-        } else if kept.first.is_empty() {
-            kept.first = data.clone();
+        let Some(taken) = self.taken() else { return };
+        if taken.first.len() + taken.rest.len() + data.len() > KEPT {
+            self.kept = Kept::TooMuch;
+        } else if taken.first.is_empty() {
+            taken.first = data.clone();
         } else {
-            kept.rest.extend_from_slice(data);
+            taken.rest.extend_from_slice(data);
         }
+    }
+
+    /// Where what is taken is kept; `None` once it was too much.
+    fn taken(&mut self) -> Option<&mut Taken> {
+        if matches!(self.kept, Kept::Nothing) {
+            self.kept = Kept::All(Box::default());
+        }
+        if let Kept::All(taken) = &mut self.kept { Some(taken) } else { None }
     }
 
     /// Moves pieces from the body into the connection until the body has ended and everything is written.
@@ -199,6 +225,38 @@ impl Upload {
         }
     }
 
+    /// Takes the next frame of the body, for a protocol that frames and times it by itself.
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
+        if self.done {
+            return Poll::Ready(None);
+        }
+        let frame = ready!(self.body.poll_frame(cx));
+        if !matches!(frame, Some(Ok(Frame::Data(_)) | Err(_))) {
+            // Its end is the last that moves, and may come long after its last byte.
+            self.moved = Some(clock::now());
+        }
+        match &frame {
+            Some(Ok(Frame::Data(data))) => {
+                self.bytes += data.len() as u64;
+                self.keep(data);
+            }
+            Some(Ok(Frame::Trailers(trailers))) => {
+                self.done = true;
+                if let Some(taken) = self.taken() {
+                    taken.trailers = Some(trailers.clone());
+                }
+            }
+            None => self.done = true,
+            Some(Err(_)) => {}
+        }
+        Poll::Ready(frame)
+    }
+
+    /// Notes when the last piece moved, and since when the client owes the next one, if it does.
+    pub(super) fn note(&mut self, moved: Option<Instant>, owed_since: Option<Instant>) {
+        (self.moved, self.owed_since) = (moved.max(self.moved), owed_since);
+    }
+
     fn push(&mut self, frame: Frame, connection: &mut Connection) {
         if let Frame::Data(data) = &frame {
             self.bytes += data.len() as u64;
@@ -217,22 +275,29 @@ impl Upload {
                 if self.framing == Framing::Chunked {
                     encode::last_chunk(connection.out.small(), Some(&trailers));
                 }
+                if let Some(taken) = self.taken() {
+                    taken.trailers = Some(trailers);
+                }
             }
         }
     }
 }
 
-/// A body of which a part has been taken already: that part, then what is left.
+/// A body of which a part has been taken already: that part, then what is left, then the trailers that have been taken.
 struct Again {
     front: [Bytes; 2],
     rest: Body,
+    trailers: Option<Headers>,
 }
 
 impl BodyStream for Again {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Error>>> {
         match self.front.iter_mut().find(|piece| !piece.is_empty()) {
             Some(piece) => Poll::Ready(Some(Ok(Frame::Data(std::mem::take(piece))))),
-            None => self.rest.poll_frame(cx),
+            None => match ready!(self.rest.poll_frame(cx)) {
+                None => Poll::Ready(self.trailers.take().map(|trailers| Ok(Frame::Trailers(trailers)))),
+                frame => Poll::Ready(frame),
+            },
         }
     }
 
@@ -274,7 +339,7 @@ mod tests {
         let (mut moved, mut room) = (0, 0);
         for _ in 0..KEPT {
             upload.keep(&Bytes::from_static(b"x"));
-            let rest = &upload.kept.as_ref().unwrap().rest;
+            let rest = &upload.taken().unwrap().rest;
             // A piece is copied once; what came before it only where there was no room for it.
             moved += 1;
             if rest.capacity() > room {
@@ -306,6 +371,7 @@ mod tests {
         let waits = Waits {
             deadline: start + long,
             whole: false,
+            term: crate::exchange::Term::Head,
             response: long,
             idle: long,
             upload_rate: 1_000,

@@ -1,7 +1,7 @@
 //! HTTP/2 with prior knowledge: a session on the `h2` crate, and bare frames for what no honest client sends.
 
 use std::future::Future;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use bytes::Bytes;
@@ -56,6 +56,11 @@ impl Session {
         let stream = tokio::net::TcpStream::connect(address).await.unwrap();
         let (send, connection) = h2::client::handshake(stream).await.unwrap();
         Self { send, driver: tokio::spawn(connection) }
+    }
+
+    /// Whether the peer's settings have come, and take extended CONNECT (RFC 8441).
+    pub(crate) fn connects_extended(&self) -> bool {
+        self.send.is_extended_connect_protocol_enabled()
     }
 
     /// Opens a stream. With `end`, no body follows.
@@ -118,8 +123,11 @@ pub(crate) fn request(method: &str, path: &str, headers: &[(&str, &str)]) -> Req
     request.body(()).unwrap()
 }
 
+/// Type, flags, stream and payload of a frame.
+pub(crate) type Frame = (u8, u8, u32, Vec<u8>);
+
 /// A connection for frames made by hand.
-pub(crate) struct Frames(TcpStream);
+pub(crate) struct Frames<S = TcpStream>(S);
 
 impl Frames {
     /// Connects and sends the preface and empty settings.
@@ -127,30 +135,7 @@ impl Frames {
         let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
-        let mut frames = Self(stream);
-        frames.0.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
-        let _ = frames.send(4, 0, 0, &[]);
-        frames
-    }
-
-    /// One frame; false once the peer takes no more.
-    pub(crate) fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
-        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-        let mut frame = vec![length[1], length[2], length[3], kind, flags];
-        frame.extend_from_slice(&stream.to_be_bytes());
-        frame.extend_from_slice(payload);
-        self.0.write_all(&frame).is_ok()
-    }
-
-    /// The next frame: its kind, flags, stream and payload; `None` at the end of the connection.
-    pub(crate) fn next(&mut self) -> Option<(u8, u8, u32, Vec<u8>)> {
-        let mut head = [0; 9];
-        self.0.read_exact(&mut head).ok()?;
-        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
-        let mut payload = vec![0; length];
-        self.0.read_exact(&mut payload).ok()?;
-        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]) & 0x7fff_ffff;
-        Some((head[3], head[4], stream, payload))
+        Self::over(stream)
     }
 
     /// The header block of `GET path`, without compression.
@@ -165,5 +150,43 @@ impl Frames {
         text(&mut block, 0x04, path);
         text(&mut block, 0x01, "gw.test");
         block
+    }
+}
+
+impl<S: Read + Write> Frames<S> {
+    /// Sends the preface and empty settings on a connection.
+    pub(crate) fn over(mut stream: S) -> Self {
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").unwrap();
+        let mut frames = Self(stream);
+        let _ = frames.send(4, 0, 0, &[]);
+        frames
+    }
+
+    /// One frame; false once the peer takes no more.
+    pub(crate) fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let mut frame = vec![length[1], length[2], length[3], kind, flags];
+        frame.extend_from_slice(&stream.to_be_bytes());
+        frame.extend_from_slice(payload);
+        self.0.write_all(&frame).is_ok()
+    }
+
+    /// The next frame; `None` at the end of the connection, of any kind.
+    pub(crate) fn next(&mut self) -> Option<Frame> {
+        self.read().ok().flatten()
+    }
+
+    /// The next frame; `None` at the clean end of the connection.
+    pub(crate) fn read(&mut self) -> io::Result<Option<Frame>> {
+        let mut head = [0; 9];
+        if self.0.read(&mut head[..1])? == 0 {
+            return Ok(None);
+        }
+        self.0.read_exact(&mut head[1..])?;
+        let length = usize::from(head[0]) << 16 | usize::from(head[1]) << 8 | usize::from(head[2]);
+        let mut payload = vec![0; length];
+        self.0.read_exact(&mut payload)?;
+        let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]) & 0x7fff_ffff;
+        Ok(Some((head[3], head[4], stream, payload)))
     }
 }

@@ -30,6 +30,7 @@
 mod client;
 mod gateway;
 pub(crate) mod h2;
+pub(crate) mod h2_origin;
 pub(crate) mod load;
 mod message;
 mod origin;

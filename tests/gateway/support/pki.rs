@@ -26,18 +26,23 @@ const P256: &[&str] = &["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
 
 impl Pki {
     pub(crate) fn new() -> Self {
+        Pki::called("ca")
+    }
+
+    /// One whose certificates say that it is called so.
+    pub(crate) fn called(name: &str) -> Self {
         let pki = Self(Folder::new());
-        pki.authority("ca");
+        pki.make_authority("ca", name);
         pki
     }
 
     /// Another authority of that name.
     pub(crate) fn authority(&self, name: &str) {
-        let config = "[req]\ndistinguished_name = name\n[name]\n[ca]\nbasicConstraints = critical, CA:TRUE\n";
-        std::fs::write(self.path("ca.cnf"), config).unwrap();
-        let arguments = format!("req -x509 -nodes -config ca.cnf -extensions ca -days 9 -subj /CN={name}");
-        let files = format!("-keyout {name}.key -out {name}.pem");
-        self.openssl(&[&words(&arguments)[..], P256, &words(&files)].concat());
+        self.make_authority(name, name);
+    }
+
+    fn make_authority(&self, file: &str, name: &str) {
+        self.req(file, name, &["-x509", "-days", "9"], "basicConstraints = critical, CA:TRUE", P256);
     }
 
     /// The path of one of its files.
@@ -45,26 +50,68 @@ impl Pki {
         self.0.path().join(name)
     }
 
+    /// The same as text.
+    pub(crate) fn text(&self, name: &str) -> String {
+        self.path(name).display().to_string()
+    }
+
+    /// What one of its files holds.
+    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap()
+    }
+
     /// Its folder, as a configuration names it.
     pub(crate) fn dir(&self) -> String {
         self.0.path().display().to_string()
     }
 
-    /// Issues `NAME.pem` and `NAME.key` for these alternative names (`DNS:a.test,DNS:*.b.test`).
+    /// Issues `NAME.pem` and `NAME.key` for these alternative names (`DNS:a.test,DNS:*.b.test`); for none of them where
+    /// they are empty.
     pub(crate) fn issue(&self, name: &str, alternatives: &str) {
         self.issue_as(name, alternatives, "ca", "9", P256);
     }
 
+    /// One that holds no longer.
+    pub(crate) fn expired(&self, name: &str, alternatives: &str) {
+        self.issue_as(name, alternatives, "ca", "-1", P256);
+    }
+
     /// The same by another authority, for other days, with another key.
     pub(crate) fn issue_as(&self, name: &str, alternatives: &str, by: &str, days: &str, key: &[&str]) {
-        let request = format!("req -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr");
-        self.openssl(&[&words(&request)[..], key].concat());
-        let extensions = format!("basicConstraints = critical, CA:FALSE\nsubjectAltName = {alternatives}\n");
-        std::fs::write(self.path("leaf.cnf"), extensions).unwrap();
+        self.req(name, name, &[], "", key);
+        std::fs::write(self.path("leaf.cnf"), leaf(alternatives)).unwrap();
         let sign = format!(
             "x509 -req -in {name}.csr -CA {by}.pem -CAkey {by}.key -CAcreateserial -days {days} -extfile leaf.cnf -out {name}.pem"
         );
         self.openssl(&words(&sign));
+    }
+
+    /// What `openssl req -x509` makes where nothing else is said: a CA's certificate, for these hosts.
+    pub(crate) fn self_signed(&self, name: &str, hosts: &str) {
+        let extensions = format!("basicConstraints = critical, CA:TRUE\nsubjectAltName = {hosts}");
+        self.req(name, name, &["-x509", "-days", "9"], &extensions, P256);
+    }
+
+    /// The same as the certificate of a server.
+    pub(crate) fn self_signed_leaf(&self, name: &str, hosts: &str) {
+        self.req(name, name, &["-x509", "-days", "9"], &leaf(hosts), P256);
+    }
+
+    /// The key of that name, encrypted, as `NAME.key`.
+    pub(crate) fn encrypted_key(&self, name: &str, of: &str) {
+        let convert = format!("pkcs8 -topk8 -in {of}.key -out {name}.key -passout pass:secret");
+        self.openssl(&words(&convert));
+    }
+
+    /// A new key `FILE.key`, and a certificate (`-x509`) or a request for one in the name of `subject`.
+    fn req(&self, file: &str, subject: &str, kind: &[&str], extensions: &str, key: &[&str]) {
+        let config = format!("[req]\ndistinguished_name = name\n[name]\n[extensions]\n{extensions}\n");
+        std::fs::write(self.path("req.cnf"), config).unwrap();
+        let out = if kind.contains(&"-x509") { "pem" } else { "csr" };
+        let request =
+            format!("req -nodes -config req.cnf -subj /CN={subject} -keyout {file}.key -out {file}.{out}");
+        let extensions: &[&str] = if extensions.is_empty() { &[] } else { &["-extensions", "extensions"] };
+        self.openssl(&[&words(&request)[..], kind, extensions, key].concat());
     }
 
     #[track_caller]
@@ -97,6 +144,13 @@ impl Pki {
     pub(crate) fn client(&self, address: SocketAddr, name: &str) -> TlsClient {
         connect(address, name, &Arc::new(self.trusting(None))).unwrap()
     }
+}
+
+/// The extensions of a server's certificate.
+fn leaf(alternatives: &str) -> String {
+    let names =
+        if alternatives.is_empty() { String::new() } else { format!("subjectAltName = {alternatives}\n") };
+    format!("basicConstraints = critical, CA:FALSE\n{names}")
 }
 
 fn words(text: &str) -> Vec<&str> {

@@ -1,9 +1,7 @@
-//! Certificates that are made for a test, and a scripted service behind TLS.
+//! A scripted service behind TLS.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -17,95 +15,9 @@ use rustls::{
 };
 
 use super::PATIENCE;
-use super::gateway::Folder;
-
-/// A CA of the test's own, and what it has signed: `NAME.pem` and `NAME.key` in a folder.
-pub(crate) struct Pki(Folder);
+use super::pki::Pki;
 
 impl Pki {
-    /// A CA `ca`.
-    pub(crate) fn new() -> Pki {
-        Pki::called("ca")
-    }
-
-    /// A CA `ca` whose certificates say that it is called so.
-    pub(crate) fn called(name: &str) -> Pki {
-        let pki = Pki(Folder::new());
-        pki.req(name, "basicConstraints=critical,CA:TRUE", &["-x509", "-days", "2"]);
-        for end in ["pem", "key"].iter().filter(|_| name != "ca") {
-            std::fs::rename(pki.path(&format!("{name}.{end}")), pki.path(&format!("ca.{end}"))).unwrap();
-        }
-        pki
-    }
-
-    /// A certificate that `ca` has signed for these hosts, such as `DNS:a.test,IP:127.0.0.1`.
-    pub(crate) fn leaf(&self, name: &str, hosts: &str) {
-        self.signed(name, hosts, "", &["-days", "2"]);
-    }
-
-    /// One that holds no longer.
-    pub(crate) fn expired(&self, name: &str, hosts: &str) {
-        self.signed(name, hosts, "", &["-days", "-1"]);
-    }
-
-    fn signed(&self, name: &str, hosts: &str, more: &str, arguments: &[&str]) {
-        self.req(name, "keyUsage=digitalSignature", &[]);
-        let extensions = format!("basicConstraints=critical,CA:FALSE\nsubjectAltName={hosts}\n{more}");
-        std::fs::write(self.path("extensions"), extensions).unwrap();
-        let (csr, out) = (format!("{name}.csr"), format!("{name}.pem"));
-        let mut all = vec!["x509", "-req", "-in", &csr, "-out", &out, "-CA", "ca.pem", "-CAkey", "ca.key"];
-        all.extend(["-CAcreateserial", "-extfile", "extensions"]);
-        all.extend(arguments);
-        self.openssl(&all);
-    }
-
-    /// What `openssl req -x509` makes where nothing else is said: a CA's certificate, for these hosts.
-    pub(crate) fn self_signed(&self, name: &str, hosts: &str) {
-        self.req(name, &format!("subjectAltName={hosts}"), &["-x509", "-days", "2"]);
-    }
-
-    /// The same as the certificate of a server.
-    pub(crate) fn self_signed_leaf(&self, name: &str, hosts: &str) {
-        let hosts = format!("subjectAltName={hosts}");
-        let constraint = "basicConstraints=critical,CA:FALSE";
-        self.req(name, &hosts, &["-x509", "-days", "2", "-addext", constraint]);
-    }
-
-    /// The key of that name, encrypted, as `NAME.key`.
-    pub(crate) fn encrypted_key(&self, name: &str, of: &str) {
-        let (key, out) = (format!("{of}.key"), format!("{name}.key"));
-        self.openssl(&["pkcs8", "-topk8", "-in", &key, "-out", &out, "-passout", "pass:secret"]);
-    }
-
-    fn req(&self, name: &str, extension: &str, arguments: &[&str]) {
-        let (key, subject) = (format!("{name}.key"), format!("/CN={name}"));
-        let out = if arguments.contains(&"-x509") { format!("{name}.pem") } else { format!("{name}.csr") };
-        let mut all = vec!["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-        all.extend(["-keyout", &key, "-out", &out, "-subj", &subject, "-addext", extension]);
-        all.extend(arguments);
-        self.openssl(&all);
-    }
-
-    fn openssl(&self, arguments: &[&str]) {
-        let mut command = Command::new("openssl");
-        let done = command.args(arguments).current_dir(self.0.path()).output().expect("openssl is installed");
-        assert!(done.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&done.stderr));
-    }
-
-    /// A file of it.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    /// The same as text.
-    pub(crate) fn text(&self, name: &str) -> String {
-        self.path(name).to_str().unwrap().to_owned()
-    }
-
-    pub(crate) fn read(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.path(name)).unwrap()
-    }
-
     /// A server that shows the certificate of that name, and speaks HTTP/1.1 or HTTP/2.
     pub(crate) fn server(&self, name: &str) -> ServerConfig {
         self.serving(name, rustls::ALL_VERSIONS, false)
@@ -134,7 +46,8 @@ impl Pki {
             builder.with_no_client_auth()
         };
         let mut config = builder.with_single_cert(chain, key).unwrap();
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        // HTTP/1.1 rather: what these services answer is written by hand.
+        config.alpn_protocols = vec![b"http/1.1".to_vec(), b"h2".to_vec()];
         if versions == [&rustls::version::TLS12] {
             config.ticketer = aws_lc_rs::Ticketer::new().unwrap();
         }

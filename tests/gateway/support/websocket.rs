@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use base64::Engine as _;
+
 use super::{Client, Origin, Turn};
 
 /// What opens a WebSocket: the example of RFC 6455 section 1.3.
@@ -14,6 +16,12 @@ pub(crate) const HANDSHAKE: [(&str, &str); 4] = [
 
 /// The answer to that key.
 pub(crate) const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+/// The answer to any key.
+fn accept_of(key: &str) -> String {
+    let digest = sha1_smol::Sha1::from(format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11")).digest();
+    base64::engine::general_purpose::STANDARD.encode(digest.bytes())
+}
 
 /// One frame: its opcode, and its payload unmasked.
 pub(crate) type Frame = (u8, Vec<u8>);
@@ -97,9 +105,10 @@ impl Client {
 impl Turn {
     /// Opens the WebSocket that it was asked for.
     pub(crate) fn accept(&mut self) {
+        let accept = accept_of(self.request().header("sec-websocket-key").unwrap_or_default());
         self.raw(format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Accept: {ACCEPT}\r\n\r\n"
+             Sec-WebSocket-Accept: {accept}\r\n\r\n"
         ));
     }
 

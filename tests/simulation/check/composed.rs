@@ -140,9 +140,9 @@ fn outcome_of(name: &str, outcome: &str, visits: &[&Visit]) -> Result<(), String
     let own: Vec<_> = visits.iter().filter(|visit| is_two(visit) == (name == "two")).collect();
     let did = |deeds: &[&str]| own.iter().any(|visit| deeds.contains(&visit.deed));
     let possible = match outcome {
-        "ok" => own
-            .iter()
-            .any(|visit| visit.answered.is_some() && ["good", "early", "closes"].contains(&visit.deed)),
+        "ok" => own.iter().any(|visit| {
+            visit.answered.is_some() && ["good", "hurried", "early", "closes"].contains(&visit.deed)
+        }),
         "status" => did(&["500", "503"]),
         "reset" => did(&["nothing", "breaks", "closes", "deaf"]),
         "invalid_json" | "too_large" | "dependency" | "skipped" => false,

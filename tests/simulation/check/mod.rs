@@ -205,6 +205,15 @@ fn expected(world: &World<'_>, request: &Request, answer: &Answer, visits: &[&Vi
         let deeds: Vec<_> = visits.iter().map(|visit| (visit.endpoint, visit.deed)).collect();
         return Err(format!("{} though all services do what they should {deeds:?}", answer.status));
     }
+    // A service that gives up a reader that is too slow: the streams of a connection share its room.
+    let shared = world
+        .plan
+        .clients
+        .iter()
+        .any(|client| client.http2 && client.requests.len() > 1 && client.has(answer.token));
+    if shared && visits.iter().any(|visit| visit.deed == "hurried") {
+        return Ok(());
+    }
     if let Err(why) = &answer.body {
         return Err(format!("the body broke off though all services do what they should: {why}"));
     }

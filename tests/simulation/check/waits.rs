@@ -8,7 +8,7 @@ use crate::config::{ATTEMPTS, CLIENT_IDLE, CONNECT, IDLE, client_body, response}
 use crate::plan::{Request, Scenario};
 use crate::seen::Answer;
 
-use super::{SLACK, World, longest_wait};
+use super::{REACHES, SLACK, World, longest_wait};
 
 /// What the network may add to the time of a call in which no body comes, in milliseconds.
 const ON_THE_WAY: u64 = 400;
@@ -92,13 +92,13 @@ fn head(world: &World<'_>, request: &Request, answer: &Answer, faults: &mut Vec<
     }
     let (token, took) = (answer.token, answer.took.as_millis() as u64);
     let scenario = world.plan.scenario;
-    let most = longest_wait(scenario, request.route) + SLACK;
+    let most = longest_wait(scenario, request.route) + SLACK + handed_over(world, request);
     if took > most {
         faults.push(format!("request {token} waited {took} ms for its head, at most {most} ms"));
     }
     let Some(line) = world.lines.get(&token).map(|line| &line.value) else { return };
     if let Some(most) = of_reason(scenario, request, line)
-        && took > most + SLACK
+        && took > most + SLACK + handed_over(world, request)
     {
         faults.push(format!("request {token} waited {took} ms, at most {most} ms: {line}"));
     }
@@ -128,8 +128,15 @@ fn body(world: &World<'_>, request: &Request, answer: &Answer, faults: &mut Vec<
     let (Some(ended), true) = (visit.ended, request.is_honest() && !request.route.is_aggregate()) else {
         return;
     };
+    // The streams of a connection share its room. A client that sends its body on before it reads an early answer stands
+    // still in both until the gateway gives it up.
+    let transfer = match world.plan.clients.iter().find(|client| client.has(answer.token)) {
+        Some(client) if client.http2 => PIECES * client.requests.len() as u64,
+        _ if request.body.is_some() && visit.deed == "early" => PIECES + CLIENT_IDLE,
+        _ => PIECES,
+    };
     // A service that stalls has done its part when the gateway ends the connection.
-    let most = ended.max(visit.answered.unwrap_or(ended)) + Duration::from_millis(PIECES);
+    let most = ended.max(visit.answered.unwrap_or(ended)) + Duration::from_millis(transfer);
     if visit.answered.is_some() && answer.ended > most {
         faults.push(format!(
             "the answer of request {} ended at {:?}, {:?} after its service had ended",
@@ -139,7 +146,7 @@ fn body(world: &World<'_>, request: &Request, answer: &Answer, faults: &mut Vec<
         ));
     }
     let head = visit.answered.unwrap_or(answer.ended);
-    if answer.ended.saturating_sub(head) > Duration::from_millis(IDLE + 2 * PIECES) {
+    if answer.ended.saturating_sub(head) > Duration::from_millis(IDLE + PIECES + transfer) {
         faults
             .push(format!("the answer of request {} took from {head:?} to {:?}", answer.token, answer.ended));
     }
@@ -153,7 +160,9 @@ fn stalled(world: &World<'_>, request: &Request, faults: &mut Vec<String>) {
         return;
     }
     let Some(line) = world.lines.get(&request.token) else {
-        faults.push(format!("request {} stopped in its body and has no record", request.token));
+        if !crosses_the_end(world, request) {
+            faults.push(format!("request {} stopped in its body and has no record", request.token));
+        }
         return;
     };
     let took = line.at.saturating_sub(*at);
@@ -163,8 +172,27 @@ fn stalled(world: &World<'_>, request: &Request, faults: &mut Vec<String>) {
         Some(2..) => longest_wait(world.plan.scenario, request.route),
         _ => client_body(world.plan.scenario).min(IDLE),
     };
-    let most = most + SLACK;
+    let most = most + SLACK + handed_over(world, request);
     if pause > most && took > Duration::from_millis(most) {
         faults.push(format!("request {} was waited for {took:?} in its body: {}", request.token, line.value));
     }
+}
+
+/// What a client's library may take to write a body that it was handed, in milliseconds: over HTTP/2 a client knows no more
+/// than that.
+fn handed_over(world: &World<'_>, request: &Request) -> u64 {
+    let over_http2 = world.plan.clients.iter().any(|client| client.http2 && client.has(request.token));
+    if over_http2 && request.body.is_some() { PIECES } else { 0 }
+}
+
+/// Whether the gateway may have ended an idle connection before this request reached it: it came about as late after the
+/// end of the one before as a connection may be idle.
+fn crosses_the_end(world: &World<'_>, request: &Request) -> bool {
+    let before = world.plan.clients.iter().find_map(|client| {
+        let at = client.requests.iter().position(|other| other.token == request.token)?;
+        client.requests.get(at.checked_sub(1)?)
+    });
+    let ended = before.and_then(|before| world.lines.get(&before.token)).map(|line| line.at);
+    let (Some(ended), Some(sent)) = (ended, world.seen.sent.get(&request.token)) else { return false };
+    *sent + Duration::from_millis(REACHES) > ended + Duration::from_millis(CLIENT_IDLE)
 }

@@ -99,7 +99,7 @@ fn lines_of_one_connection_do_not_travel() {
         "Proxy-Connection: keep-alive",
         "Proxy-Authenticate: Basic",
         "Proxy-Authorization: Basic eDp5",
-        "TE: trailers",
+        "TE: gzip",
         "Trailer: x-t",
         "Upgrade: foo/1",
         "HTTP2-Settings: AAMAAABkAAQAAP__",
@@ -109,6 +109,24 @@ fn lines_of_one_connection_do_not_travel() {
         "HTTP2_Settings: x",
     ] {
         accepts(&with(&format!("a: 1\r\n{line}\r\nb: 2\r\n")), "GET / HTTP/1.1 None keep host=a|a=1|b=2");
+    }
+}
+
+#[test]
+fn what_is_said_of_trailers_is_kept_for_those_who_pass_them_on() {
+    for (lines, kept) in [
+        ("TE: trailers", "|te=trailers"),
+        ("te: gzip;q=0.5,\tTrailers\r\nconnection: te", "|te=trailers"),
+        ("te: gzip\r\ntrailer: x-t", ""),
+        ("trailer: x-t\r\ntransfer-encoding: chunked\r\nTrailer: x-u", "|trailer=x-t|trailer=x-u"),
+        ("trailer: x-t\r\ncontent-length: 0", ""),
+    ] {
+        let framing = match lines {
+            lines if lines.contains("chunked") => "Chunked",
+            lines if lines.contains("length") => "Length(0)",
+            _ => "None",
+        };
+        accepts(&with(&format!("{lines}\r\n")), &format!("GET / HTTP/1.1 {framing} keep host=a{kept}"));
     }
 }
 

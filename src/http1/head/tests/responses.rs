@@ -187,3 +187,11 @@ fn status_lines() {
     refuses(&"H".repeat(3000), HeadError::TooLarge);
     refuses(&ok(&"x: 1\r\n".repeat(LIMITS.headers + 1)), HeadError::TooManyHeaders);
 }
+
+#[test]
+fn an_alert_of_tls_is_known_as_soon_as_it_begins() {
+    let words = Malformed("it answers with an alert of TLS: is its URL `https://`?");
+    for alert in [&b"\x15\x03\x03\x00\x02\x02\x16"[..], b"\x15\x03\x01\x00\x02\x02\x0a", b"\x15\x03"] {
+        assert_eq!(get(alert), Err(words));
+    }
+}

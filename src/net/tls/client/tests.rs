@@ -7,15 +7,18 @@ fn settings() -> ClientSettings<'static> {
     ClientSettings { ca: Some(CA), ..ClientSettings::default() }
 }
 
+fn new(settings: ClientSettings<'_>) -> Result<ClientTls, Vec<Unusable>> {
+    ClientTls::new(settings, &SystemRoots::default())
+}
+
 fn wrong(settings: ClientSettings<'_>) -> Vec<(Part, String)> {
-    let wrong = ClientTls::new(settings).map(drop).unwrap_err();
+    let wrong = new(settings).map(drop).unwrap_err();
     wrong.into_iter().map(|one| (one.part, one.what)).collect()
 }
 
 #[test]
 fn one_is_equal_to_itself_alone() {
-    let (one, other) =
-        (Arc::new(ClientTls::new(settings()).unwrap()), Arc::new(ClientTls::new(settings()).unwrap()));
+    let (one, other) = (Arc::new(new(settings()).unwrap()), Arc::new(new(settings()).unwrap()));
     assert_eq!(one, Arc::clone(&one));
     assert_ne!(one, other, "sessions of one are not resumed by another");
 }
@@ -39,20 +42,20 @@ fn everything_that_cannot_be_used_is_named_at_once() {
 
 #[test]
 fn a_host_is_a_name_or_an_address() {
-    let tls = ClientTls::new(settings()).unwrap();
+    let tls = new(settings()).unwrap();
     for host in ["users", "users.internal", "my_service", "10.0.0.1", "::1"] {
         assert!(tls.can_verify(host), "{host}");
     }
     for host in ["", "a..b", "a b", "[::1]"] {
         assert!(!tls.can_verify(host), "{host}");
     }
-    let named = ClientTls::new(ClientSettings { server_name: Some("::1"), ..settings() }).unwrap();
+    let named = new(ClientSettings { server_name: Some("::1"), ..settings() }).unwrap();
     assert!(named.can_verify("a..b"), "the name that is written counts");
 }
 
 #[test]
 fn nothing_is_sent_to_a_host_that_can_prove_nothing() {
-    let secure = Arc::new(ClientTls::new(settings()).unwrap()).to("a..b");
+    let secure = Arc::new(new(settings()).unwrap()).to("a..b");
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -61,4 +64,13 @@ fn nothing_is_sent_to_a_host_that_can_prove_nothing() {
         secure.over(stream, Protocol::Http1).await.map(drop)
     });
     assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+}
+
+#[test]
+fn the_authorities_of_the_system_are_read_once() {
+    let system = SystemRoots::default();
+    match (system.get(), system.get()) {
+        (Ok(first), Ok(second)) => assert!(Arc::ptr_eq(&first, &second)),
+        (first, second) => assert_eq!(first.unwrap_err(), second.unwrap_err(), "a system without any"),
+    }
 }

@@ -60,8 +60,10 @@ async fn call(snapshot: &Snapshot) -> Result<u16, String> {
     let target = Target::parse(b"/x", PathRules::default()).unwrap().target;
     let (method, version) = (http::Method::GET, http::Version::HTTP_11);
     let mut request = Request { method, target, version, headers, body: Body::Empty };
-    let caller = Caller { core: CoreId(0), ground: None, upgrades: false, deadline_header: None };
-    let deadline = Deadline { at: clock::now() + LONG, lifted: None, whole: false };
+    let caller =
+        Caller { core: CoreId(0), ground: None, upgrades: false, deadline_header: None, interims: None };
+    let deadline =
+        Deadline { at: clock::now() + LONG, lifted: None, whole: false, term: crate::exchange::Term::Head };
     let outcome = snapshot.upstreams[0].call(caller, &mut request, deadline, &Attempts::default()).await;
     outcome.map(|answer| answer.status.as_u16()).map_err(|error| format!("{:?}", error.kind()))
 }

@@ -4,7 +4,7 @@ use ::http::Method;
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::settings::HttpProbe;
+use super::settings::{HttpProbe, MAX_BODY};
 use crate::exchange::{HeaderId, Headers};
 use crate::http1::{Decoder, Framing, HeadLimits, Piece, ResponseHead, encode, parse_response};
 use crate::net::Stream;
@@ -13,8 +13,6 @@ use crate::net::Stream;
 const HEAD: HeadLimits = HeadLimits { head: 16 * 1024, headers: 128, target: 0 };
 /// Interim answers before the final one, at most.
 const MAX_INTERIM: u32 = 8;
-/// How much of a body is looked at.
-const MAX_BODY: usize = 64 * 1024;
 
 /// Asks, and judges the answer.
 ///

@@ -6,6 +6,7 @@
 
 mod grpc;
 mod http;
+mod http2;
 pub mod prober;
 mod settings;
 mod state;

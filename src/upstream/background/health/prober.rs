@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::settings::{HealthSettings, Kind};
 use super::state::Checked;
-use super::{grpc, http};
+use super::{grpc, http, http2};
+use crate::config::HttpVersion;
 use crate::net::network::Destination;
 use crate::net::tls::client::Protocol;
 use crate::runtime::{clock, random, time};
@@ -61,18 +62,24 @@ async fn run(destination: Destination, settings: Arc<HealthSettings>, known: Opt
 /// What is wrong with the endpoint, in words.
 async fn once(destination: &Destination, settings: &HealthSettings) -> Result<(), String> {
     let check = async {
-        let protocol = match &settings.kind {
-            Kind::Grpc { .. } => Protocol::Http2,
-            Kind::Tcp | Kind::Http(_) => Protocol::Http1,
+        let is_secure = destination.secure.is_some();
+        let protocol = match (&settings.kind, settings.version) {
+            (Kind::Grpc { .. }, _) | (_, HttpVersion::Http2) => Protocol::Http2,
+            (_, HttpVersion::Auto) if is_secure => Protocol::Any,
+            (_, HttpVersion::Auto | HttpVersion::Http1) => Protocol::Http1,
         };
         let stream = destination.connect(protocol).await.map_err(|error| format!("connect: {error}"))?;
+        let scheme = if is_secure { "https" } else { "http" };
+        // Without TLS it is not negotiated.
+        let speaks_http2 = stream.speaks_http2() || (protocol == Protocol::Http2 && !is_secure);
         match &settings.kind {
-            Kind::Tcp => Ok(()),
-            Kind::Http(probe) => http::check(stream, probe).await,
-            Kind::Grpc { service, authority } => {
-                let scheme = if destination.secure.is_some() { "https" } else { "http" };
-                grpc::check(stream, service, (scheme, authority)).await
+            Kind::Grpc { service, authority } => grpc::check(stream, service, (scheme, authority)).await,
+            _ if protocol == Protocol::Http2 && !speaks_http2 => {
+                Err("connect: HTTP/2: the service has not agreed to it (ALPN)".to_owned())
             }
+            Kind::Tcp => Ok(()),
+            Kind::Http(probe) if speaks_http2 => http2::check(stream, probe, scheme).await,
+            Kind::Http(probe) => http::check(stream, probe).await,
         }
     };
     match time::timeout(settings.timeout, check).await {

@@ -5,11 +5,18 @@ use std::time::Duration;
 
 use regex::bytes::Regex;
 
+use crate::config::HttpVersion;
+
+/// How much of the body of an answer is looked at.
+pub(super) const MAX_BODY: usize = 64 * 1024;
+
 /// How the endpoints of an upstream are asked.
 #[derive(Clone, PartialEq, Debug)]
 pub struct HealthSettings {
     /// What is asked, and which answer is a good one.
     pub kind: Kind,
+    /// Which version of HTTP is spoken.
+    pub version: HttpVersion,
     /// From the beginning of a probe to that of the next; every single time up to a tenth more or less.
     pub every: Duration,
     /// How long a probe may take as a whole.
@@ -24,14 +31,14 @@ impl HealthSettings {
     /// A probe of this kind as often as is usual: every 5 s, 1 s for the answer, 2 good results, 3 bad ones.
     pub fn new(kind: Kind) -> HealthSettings {
         let (every, timeout) = (Duration::from_secs(5), Duration::from_secs(1));
-        HealthSettings { kind, every, timeout, healthy: 2, unhealthy: 3 }
+        HealthSettings { kind, version: HttpVersion::Auto, every, timeout, healthy: 2, unhealthy: 3 }
     }
 }
 
 /// What a probe asks.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Kind {
-    /// A GET over HTTP/1.1.
+    /// A GET, over the version of HTTP that is spoken to the service.
     Http(HttpProbe),
     /// Whether a connection opens, its TLS handshake included.
     Tcp,

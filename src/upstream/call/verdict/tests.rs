@@ -47,6 +47,7 @@ fn cause(name: &str) -> Cause {
         "stalled" => Cause::Stalled,
         "left" => Cause::Left,
         "exhausted" => Cause::Exhausted,
+        "full" => Cause::Full,
         other => panic!("no cause: {other}"),
     }
 }

@@ -24,7 +24,16 @@ fn settings(yaml: &str) -> UpstreamSettings {
 
 fn named(last: u8, weight: u32) -> Place {
     let address = ([10, 0, 0, last], 80).into();
-    Place { key: EndpointKey { address, authority: "users".into(), by_name: true, tls: None }, weight }
+    Place {
+        key: EndpointKey {
+            address,
+            authority: "users".into(),
+            by_name: true,
+            tls: None,
+            version: HttpVersion::Auto,
+        },
+        weight,
+    }
 }
 
 fn weights(set: &Set) -> Vec<(String, u32)> {
@@ -90,7 +99,7 @@ fn a_successor_has_the_endpoints_of_the_set_before() {
     // What is found replaces nothing that is known.
     let found = Set::new(&settings("url: http://users"), None, 1, Some(&before), now);
     assert_eq!(found.endpoints().len(), 0);
-    let place = Place::written(before_url(&settings(two)), 1, None).unwrap();
+    let place = Place::written(before_url(&settings(two)), 1, (None, HttpVersion::Auto)).unwrap();
     found.replace(&[place], true, &before.endpoints(), now);
     assert!(Arc::ptr_eq(&found.endpoints()[0], &before.endpoints()[0]));
 }

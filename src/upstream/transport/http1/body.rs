@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 use crate::exchange::{BodyStream, CallPhase, Cause, Error, Extent, Failure, Frame, Party};
 use crate::http1::{Decoder, Framing, Piece};
 use crate::runtime::clock;
-use crate::upstream::transport::exchange::Waits;
+use crate::upstream::transport::connection::Room;
+use crate::upstream::transport::exchange::{PAUSED, Waits};
+use crate::upstream::transport::late::Ends;
 use crate::upstream::transport::upload::{Broken, Upload};
 
 use super::lease::{Connections, Lent};
@@ -26,9 +28,6 @@ pub(super) struct AnswerBody {
     /// The longest time that a piece lay there before the next was asked for: the client's time.
     paused: Duration,
 }
-
-/// A client that kept the service waiting for so long is why the service breaks off.
-const PAUSED: Duration = Duration::from_millis(500);
 
 /// What a read of the connection came to.
 enum Read {
@@ -100,10 +99,9 @@ impl AnswerBody {
     }
 
     fn poll_read(&mut self, cx: &mut Context<'_>) -> Read {
-        let expected = self.decoder.length().or(Some(u64::MAX));
-        let deadline = self.deadline();
+        let room = Room::Body(self.decoder.length().unwrap_or(u64::MAX));
         let Some(connection) = self.lent.connection() else { return Read::Closed };
-        match connection.poll_read(expected, cx) {
+        match connection.poll_read(room, cx) {
             Poll::Ready(Ok(0)) => return Read::Closed,
             Poll::Ready(Ok(_)) => {
                 self.last = clock::now();
@@ -112,33 +110,12 @@ impl AnswerBody {
             Poll::Ready(Err(error)) => return Read::Failed(self.broke(Cause::Reset), error.to_string()),
             Poll::Pending => {}
         }
-        // A service that answers while it reads is busy as long as either side moves.
-        let moved = self.upload.moved().map_or(self.last, |moved| moved.max(self.last));
-        let late = moved + self.waits.idle;
-        let end = deadline.map_or(late, |deadline| deadline.min(late));
-        if connection.timer.poll(end, cx).is_pending() {
+        let ends = Ends::of_body(&self.waits, &self.upload, self.last);
+        if connection.timer.poll(ends.at(), cx).is_pending() {
             return Read::Pending;
         }
-        let (cause, why) = match deadline {
-            Some(deadline) if deadline <= late => (Cause::Deadline, "the caller's time was over"),
-            _ => (Cause::Timeout, "no byte of the body in time"),
-        };
-        let failure = if self.upload.awaits_client() {
-            Failure::new(Party::Client, CallPhase::Send, Cause::Stalled)
-        } else {
-            Failure::new(Party::Service, CallPhase::Body, cause)
-        };
+        let (failure, why) = ends.without_body(&self.upload);
         Read::Failed(failure, why.to_owned())
-    }
-
-    /// When the caller's time is over: for the whole response where the caller waits for that, and for the rest of an
-    /// upload, which must not hold the call's permit for longer under an early response either.
-    fn deadline(&self) -> Option<Instant> {
-        if self.waits.whole {
-            return Some(self.waits.deadline);
-        }
-        let extension = || self.upload.extension(self.waits.started, self.waits.upload_rate);
-        (!self.upload.is_done()).then(|| self.waits.deadline + extension())
     }
 
     fn was_cut_off(&mut self) -> bool {

@@ -2,16 +2,18 @@
 
 use std::io;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Buf;
 use http::{Method, StatusCode, Version};
 
-use crate::exchange::{CallPhase, Cause, Error, Extent, Failure, HeaderId, Headers, Party, Request};
+use crate::exchange::{
+    CallPhase, Cause, Error, Extent, Failure, HeaderId, Headers, Interims, Party, Request,
+};
 use crate::http1::{HeadLimits, ResponseHead, parse_response, upgrade};
 use crate::runtime::clock;
-use crate::upstream::transport::connection::Connection;
+use crate::upstream::transport::connection::{Connection, Room};
 use crate::upstream::transport::exchange::Waits;
+use crate::upstream::transport::late::Ends;
 use crate::upstream::transport::upload::{Broken, Upload};
 
 /// A request on its way, until the head of the response is there.
@@ -20,6 +22,7 @@ pub(super) struct Exchanging<'a> {
     upload: &'a mut Upload,
     waits: Waits,
     request: &'a Request,
+    interims: Option<&'a dyn Interims>,
     /// Why nothing more can be written, once that is so.
     broken: Option<io::Error>,
     /// Bytes of the interim responses that have come.
@@ -36,9 +39,9 @@ impl<'a> Exchanging<'a> {
         connection: &'a mut Connection,
         upload: &'a mut Upload,
         waits: Waits,
-        request: &'a Request,
+        (request, interims): (&'a Request, Option<&'a dyn Interims>),
     ) -> Exchanging<'a> {
-        Exchanging { connection, upload, waits, request, broken: None, interim: 0 }
+        Exchanging { connection, upload, waits, request, interims, broken: None, interim: 0 }
     }
 
     pub(super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Error>> {
@@ -53,8 +56,9 @@ impl<'a> Exchanging<'a> {
                 Poll::Ready(Ok(())) | Poll::Pending => {}
             }
         }
+        let room = if self.request.version == Version::HTTP_2 { Room::HeadOfStream } else { Room::Head };
         loop {
-            match self.connection.poll_read(None, cx) {
+            match self.connection.poll_read(room, cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(self.closed(None))),
                 Poll::Ready(Ok(_)) => match self.parse() {
                     Ok(Some(head)) => return Poll::Ready(Ok(head)),
@@ -70,7 +74,7 @@ impl<'a> Exchanging<'a> {
         }
     }
 
-    /// The final head, if it is there; interim responses are read and dropped.
+    /// The final head, if it is there; interim responses before it go where they are awaited.
     fn parse(&mut self) -> Result<Option<ResponseHead>, String> {
         let limits = self.waits.limits;
         let limits = HeadLimits { head: limits.head as usize, headers: limits.headers as usize, target: 0 };
@@ -100,6 +104,10 @@ impl<'a> Exchanging<'a> {
             // by the timeouts.
             if self.interim > limits.head {
                 return Err("interim responses without end".to_owned());
+            }
+            // 100 is what the gateway has asked for, or did not need (RFC 9110 section 15.2.1).
+            if let Some(interims) = self.interims.filter(|_| head.status != StatusCode::CONTINUE) {
+                interims.pass(head.status, head.headers);
             }
             if self.connection.read.is_empty() {
                 return Ok(None);
@@ -137,29 +145,14 @@ impl<'a> Exchanging<'a> {
         Error::from(self.reached(failure)).source(source)
     }
 
-    /// The waits of this phase. The caller's deadline is put off while an upload moves; the time for a response begins
-    /// when the request has been sent.
+    /// The waits of this phase.
     fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<Result<ResponseHead, Error>> {
-        let Waits { started, response, idle, upload_rate, .. } = self.waits;
-        let moved = self.upload.moved().unwrap_or(started);
-        let extension = if self.waits.whole {
-            // The caller ends the call then, whatever moves.
-            Duration::ZERO
-        } else {
-            self.upload.extension(started, upload_rate)
-        };
-        let deadline = self.waits.deadline + extension;
         let is_sent = self.is_sent();
-        let own = moved + if is_sent { response } else { idle };
-        if self.connection.timer.poll(own.min(deadline), cx).is_pending() {
+        let ends = Ends::of_head(&self.waits, self.upload, is_sent);
+        if self.connection.timer.poll(ends.at(), cx).is_pending() {
             return Poll::Pending;
         }
-        let failure = if !is_sent && self.upload.awaits_client() {
-            Failure::new(Party::Client, CallPhase::Send, Cause::Stalled)
-        } else {
-            let phase = if is_sent { CallPhase::Head } else { CallPhase::Send };
-            Failure::new(Party::Service, phase, if own < deadline { Cause::Timeout } else { Cause::Deadline })
-        };
+        let failure = ends.without_head(self.upload, is_sent);
         Poll::Ready(Err(self.reached(failure).into()))
     }
 

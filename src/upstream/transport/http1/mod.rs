@@ -15,12 +15,12 @@ use std::time::Instant;
 
 use http::StatusCode;
 
-use crate::exchange::{Body, CoreId, Error, Request, Response};
+use crate::exchange::{Body, CoreId, Error, Interims, Request, Response};
 use crate::http1::{Framing, encode};
 use crate::net::Stream;
 use crate::runtime::clock;
 
-use super::connection::{Connection, SMALL_READ};
+use super::connection::{Connection, Size};
 use super::exchange::{Exchanged, Waits};
 use super::pool::Pool;
 use super::upload::Upload;
@@ -45,6 +45,8 @@ impl Http1 {
         Http1 { pool: Pool::new(cores) }
     }
 
+    // In place, for every call: handing a lease over costs more than finding it.
+    #[inline(always)]
     pub(super) fn idle(&self, core: CoreId, now: Instant) -> Option<Lease<'_>> {
         let connection = self.pool.take(core, now)?;
         Some(Lease::new(connection, &self.pool, core, true))
@@ -83,6 +85,7 @@ impl<'t> Lease<'t> {
         request: &Request,
         upload: &mut Upload,
         waits: Waits,
+        interims: Option<&dyn Interims>,
     ) -> Result<Exchanged, Error> {
         let mut lent = self.lent;
         let Some(connection) = lent.connection() else { return Err(head::broken().into()) };
@@ -94,7 +97,7 @@ impl<'t> Lease<'t> {
             &request.headers,
             upload.framing(),
         );
-        let mut exchanging = Exchanging::new(connection, upload, waits, request);
+        let mut exchanging = Exchanging::new(connection, upload, waits, (request, interims));
         let head = poll_fn(|cx| exchanging.poll_head(cx)).await?;
         let now = clock::now();
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -106,10 +109,10 @@ impl<'t> Lease<'t> {
             Framing::Length(length) if length <= connection.read.len() as u64 => Some(length as usize),
             _ => None,
         };
-        connection.large = match head.framing {
-            Framing::None => false,
-            Framing::Length(length) => length > SMALL_READ as u64,
-            Framing::Chunked | Framing::UntilClose => connection.large,
+        connection.last = match head.framing {
+            Framing::None => Size::Small,
+            Framing::Length(length) => Size::of(length),
+            Framing::Chunked | Framing::UntilClose => connection.last,
         };
         let reusable = head.keep_alive && !waits.upgrades;
         let mut response = Response { status: head.status, headers: head.headers, body: Body::Empty };

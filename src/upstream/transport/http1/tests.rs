@@ -42,6 +42,7 @@ fn waits() -> Waits {
     Waits {
         deadline: started + long,
         whole: false,
+        term: crate::exchange::Term::Head,
         response: long,
         idle: long,
         upload_rate: 4096,
@@ -71,7 +72,7 @@ fn a_connection_that_still_owes_a_part_of_a_request_is_not_used_again() {
         let http1 = Http1::new(1);
         let mut upload = Upload::new(Body::Stream(Box::new(Piece(Some(vec![b'x'; 16 * 1024 - 256].into())))));
         let lease = http1.over(stream, address, None, CORE);
-        let answer = lease.exchange(&request(), &mut upload, waits()).await;
+        let answer = lease.exchange(&request(), &mut upload, waits(), None).await;
         let Ok(answer) = answer else { panic!("an early answer is an answer") };
         assert_eq!(answer.response.status, 200);
         assert_eq!(answer.response.body.collect(100).await.unwrap(), "ok");
