@@ -1,8 +1,9 @@
 //! One stream: its request, its walk, the head of its answer.
 
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -119,74 +120,116 @@ impl Streaming {
     }
 }
 
+/// What follows the head of an answer.
+enum Rest {
+    /// Nothing.
+    Nothing(SendResponse<Piece>),
+    /// Its content.
+    Content(Box<Answer>, SendResponse<Piece>),
+    /// A tunnel, until it ends.
+    Tunnel(Pin<Box<dyn Future<Output = ()>>>),
+    /// The stream could not be answered.
+    Broken,
+}
+
 /// Serves one stream to the end of its answer, or until its client has left.
 async fn serve(
     mut walk: Box<Walk>,
     mut reply: SendResponse<Piece>,
     upload: Rc<Upload>,
     was_head: bool,
-    mut guard: Guard,
+    guard: Guard,
 ) {
-    let answer = {
-        // Boxed: its memory is free again while the answer waits for the client.
-        let mut served = Box::pin(walk.serve());
-        poll_fn(|cx| {
-            let served = served.as_mut().poll(cx);
-            upload.say_interims(&mut reply);
-            if let Poll::Ready(answer) = served {
-                return Poll::Ready(Some(answer));
-            }
-            // A body was asked for whose client waits for that (RFC 9110 section 10.1.1). Where it cannot be said, the
-            // stream has ended, which shows next.
-            if upload.owes_continue.take() {
-                let _ = reply.send_informational(lines::head(StatusCode::CONTINUE, http::HeaderMap::new()));
-            }
-            reply.poll_reset(cx).map(|_| None)
-        })
-        .await
+    // The answer stays in this block: what is held across an await behind it is held by every stream.
+    let (rest, linger) = {
+        let answer = {
+            // Boxed: its memory is free again while the answer waits for the client.
+            let mut served = Box::pin(walk.serve());
+            poll_fn(|cx| poll_answer(served.as_mut(), &mut reply, &upload, cx)).await
+        };
+        walk.received(upload.received.get());
+        // A client that has left is owed nothing; its walk is recorded as it is dropped.
+        let Some(answer) = answer else { return };
+        let linger = Linger::within_request(walk.limits());
+        (begin(answer, walk, reply, &upload, was_head, guard), linger)
     };
-    walk.received(upload.received.get());
-    // A client that has left is owed nothing; its walk is recorded as it is dropped.
-    let Some(mut answer) = answer else { return };
+    let reply = match rest {
+        Rest::Nothing(reply) => reply,
+        Rest::Content(answer, reply) => {
+            answer.send().await;
+            reply
+        }
+        Rest::Tunnel(tunnel) => return tunnel.await,
+        Rest::Broken => return,
+    };
+    if upload.is_unread() {
+        Box::pin(body::discard(&upload, linger)).await;
+    }
+    // The stream is reset here, unless its client has ended it.
+    drop(reply);
+}
+
+/// The answer, or none once the client has reset the stream. What the client is sent before is handed over.
+fn poll_answer(
+    served: Pin<&mut impl Future<Output = Response>>,
+    reply: &mut SendResponse<Piece>,
+    upload: &Upload,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Response>> {
+    let served = served.poll(cx);
+    upload.say_interims(reply);
+    if let Poll::Ready(answer) = served {
+        return Poll::Ready(Some(answer));
+    }
+    // A body was asked for whose client waits for that (RFC 9110 section 10.1.1). Where it cannot be said, the stream has
+    // ended, which shows next.
+    if upload.owes_continue.take() {
+        let _ = reply.send_informational(lines::head(StatusCode::CONTINUE, http::HeaderMap::new()));
+    }
+    reply.poll_reset(cx).map(|_| None)
+}
+
+/// Sends the head of an answer. No async function: nothing of this stays in the future of the stream.
+fn begin(
+    mut answer: Response,
+    mut walk: Box<Walk>,
+    mut reply: SendResponse<Piece>,
+    upload: &Rc<Upload>,
+    was_head: bool,
+    mut guard: Guard,
+) -> Rest {
     if let Some(connecting) = upload.connecting.take() {
         answer = match connect::outcome(&mut walk, answer) {
-            Ok(switched) => return Box::pin(switched.serve(walk, reply, *connecting, guard)).await,
+            Ok(switched) => return Rest::Tunnel(Box::pin(switched.serve(walk, reply, *connecting, guard))),
             Err(other) => *other,
         };
     }
     let Response { status, headers, body } = answer;
     let head = head_of(status, lines::lines(&headers), &body);
-    // The answer may wait for its client for long.
-    drop(headers);
     let body = if was_head { Body::Empty } else { body };
     let ends = body.is_empty();
-    let linger = Linger::within_request(walk.limits());
     match reply.send_response(head, ends) {
         Ok(_) if ends => {
+            // Neither the record nor the end of the connection waits for what follows.
             walk.complete();
             guard.complete();
-            // Neither the record nor the end of the connection waits for what follows.
-            drop((walk, guard));
+            Rest::Nothing(reply)
         }
         Ok(stream) => {
-            let left = body.length();
-            let upload = Rc::clone(&upload);
+            let (left, upload) = (body.length(), Rc::clone(upload));
             let answer = Answer { body, stream, rest: Bytes::new(), left, ended: false, walk, upload, guard };
-            Box::new(answer).send().await;
+            Rest::Content(Box::new(answer), reply)
         }
         Err(error) => {
             // Only a stream that its client has left makes this the client's.
-            if poll_fn(|cx| Poll::Ready(reply.poll_reset(cx))).await.is_pending() {
+            let mut cx = Context::from_waker(Waker::noop());
+            if reply.poll_reset(&mut cx).is_pending() {
                 walk.broke(&Error::new(ErrorKind::Internal).reason("head").source(error));
                 guard.complete();
             }
             reply.send_reset(Reason::INTERNAL_ERROR);
-            return;
+            Rest::Broken
         }
-    }
-    // The stream is reset as `reply` is dropped, unless its client has ended it.
-    if upload.is_unread() {
-        Box::pin(body::discard(&upload, linger)).await;
     }
 }
 
