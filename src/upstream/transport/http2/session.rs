@@ -117,7 +117,7 @@ impl State {
 
     /// Counts one more stream, and says how many there were; `None` where there is no room for it.
     fn enter(&self, now: Instant) -> Option<usize> {
-        if self.is_retired() || self.expires.is_some_and(|expires| now >= expires) {
+        if !self.is_current(now) {
             return None;
         }
         let most = self.limit();
@@ -164,6 +164,11 @@ impl State {
     /// Whether it takes no new stream.
     pub(super) fn is_retired(&self) -> bool {
         self.retired.load(Ordering::Acquire)
+    }
+
+    /// Whether it takes new streams, as far as it has room: it is not retired, and not too old.
+    pub(super) fn is_current(&self, now: Instant) -> bool {
+        !self.is_retired() && self.expires.is_none_or(|expires| now < expires)
     }
 
     /// The session ends for this reason.

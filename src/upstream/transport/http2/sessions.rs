@@ -12,7 +12,8 @@ use super::waiting::Waiting;
 /// So many sessions are opened by cores for themselves. Beyond, a core uses those of others as long as they have room.
 const OWN: usize = 8;
 
-/// The most sessions with one endpoint.
+/// The most sessions with one endpoint that take new streams. Those whose last streams are still open, for hours it may
+/// be, do not count: they would keep new ones out.
 const MOST: usize = 64;
 
 /// The sessions of one endpoint.
@@ -89,7 +90,8 @@ impl Sessions {
             return Next::Slot(slot);
         }
         let mut all = self.all();
-        let count = all.sessions.len() + all.opening.len();
+        let current = all.sessions.iter().filter(|session| session.state.is_current(now)).count();
+        let count = current + all.opening.len();
         let shares = count >= OWN;
         if shares && let Some(slot) = all.sessions.iter().find_map(enter) {
             return Next::Slot(slot);

@@ -1,5 +1,6 @@
 use std::future::Future;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Context;
 
 use bytes::Bytes;
@@ -221,6 +222,97 @@ fn those_who_come_while_a_session_is_opened_share_it() {
         drop(all);
         drop((http2, network));
         assert!(opened.await.unwrap(), "one connection");
+    });
+}
+
+/// A place on a session, for this core; the session's connection may be used for so long.
+async fn place(
+    http2: &Http2,
+    network: &Network,
+    core: usize,
+    (lifetime, patience): (Option<Duration>, Duration),
+) -> io::Result<Lease> {
+    let end = clock::now() + patience;
+    let opening = Opening { core: CoreId(core), lifetime, end, ..opening(network) };
+    match http2.connect(&opening, Protocol::Http2).await? {
+        Reached::Lease(lease) => Ok(lease),
+        Reached::Http1(_) => panic!("HTTP/2 was to be spoken"),
+    }
+}
+
+/// Serves all connections, with so many streams each, none of which is answered; counts the connections.
+fn hold(mut accepted: mpsc::UnboundedReceiver<DuplexStream>, streams: u32) -> Arc<AtomicUsize> {
+    let count = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&count);
+    tokio::spawn(async move {
+        while let Some(wire) = accepted.recv().await {
+            counted.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                let mut builder = h2::server::Builder::new();
+                let mut connection =
+                    builder.max_concurrent_streams(streams).handshake::<_, Bytes>(wire).await.unwrap();
+                while let Some(Ok(_)) = connection.accept().await {}
+            });
+        }
+    });
+    count
+}
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[test]
+fn from_eight_sessions_on_a_core_takes_places_on_those_of_others() {
+    run(|_, network, accepted| async move {
+        let connections = hold(accepted, 2);
+        let http2 = Http2::new(false, 16);
+        let mut places = Vec::new();
+        for core in 0..16 {
+            places.push(place(&http2, &network, core, (None, PATIENCE)).await.unwrap());
+        }
+        assert_eq!(connections.load(Ordering::Relaxed), 8, "each of the first eight opens its own");
+        assert_eq!(http2.count(), (8, 16));
+        // All are full: one more is opened, though there are eight.
+        places.push(place(&http2, &network, 3, (None, PATIENCE)).await.unwrap());
+        assert_eq!(http2.count(), (9, 17));
+    });
+}
+
+#[test]
+fn where_no_more_sessions_may_be_opened_a_stream_has_to_end_first() {
+    run(|http2, network, accepted| async move {
+        let connections = hold(accepted, 1);
+        let mut places = Vec::new();
+        for _ in 0..64 {
+            places.push(place(&http2, &network, 0, (None, PATIENCE)).await.unwrap());
+        }
+        let begun = clock::read();
+        let refused = place(&http2, &network, 0, (None, PATIENCE)).await.err().expect("there is no place");
+        assert_eq!(refused.kind(), io::ErrorKind::ResourceBusy, "{refused}");
+        // It says so before the bound on connecting would blame the service.
+        assert!(clock::read() - begun < PATIENCE);
+        let (got, ()) = tokio::join!(place(&http2, &network, 0, (None, PATIENCE)), async {
+            tokio::task::yield_now().await;
+            places.pop();
+        });
+        assert!(got.is_ok(), "the place that was left");
+        assert_eq!((connections.load(Ordering::Relaxed), http2.count()), (64, (64, 64)));
+    });
+}
+
+#[test]
+fn sessions_that_only_finish_their_streams_keep_no_new_ones_out() {
+    run(|http2, network, accepted| async move {
+        let connections = hold(accepted, 100);
+        let lifetime = Duration::from_secs(40);
+        let mut streams = Vec::new();
+        // A stream that lasts is opened now and then; each finds the last session too old.
+        for _ in 0..70 {
+            let place = place(&http2, &network, 0, (Some(lifetime), PATIENCE)).await;
+            streams.push(place.expect("a new session"));
+            pass(lifetime).await;
+        }
+        assert_eq!(connections.load(Ordering::Relaxed), 70);
+        assert_eq!(http2.count(), (70, 70), "all of them count in the status");
     });
 }
 
