@@ -37,6 +37,7 @@ pub(super) fn check(root: &Node, config: &Config, out: &Diagnostics) {
         names.unused();
     }
     replacements(config, out);
+    open_routes(config, out);
     addresses::check(config, out);
 }
 
@@ -178,6 +179,25 @@ fn twice(routes: &[Route], out: &Diagnostics) {
             );
         }
         same.push(route);
+    }
+}
+
+/// Warns where a listener without TLS sends everything to `https`, but serves the routes of the file as well: they win
+/// over its `/*`.
+fn open_routes(config: &Config, out: &Diagnostics) {
+    let is_wide = |route: &&Route| &*route.key.pattern.text == "/*";
+    for listener in config.listeners.iter().filter(|listener| listener.tls.is_none()) {
+        let Some(wide) = listener.routes.iter().find(is_wide) else { continue };
+        let to_https = wide.alternatives.iter().any(|body| match &body.action.value {
+            Action::Redirect(node) => node.get("scheme").is_some_and(|scheme| scheme.word() == Some("https")),
+            _ => false,
+        });
+        let open = config.routes.iter().find(|route| !is_wide(route));
+        if let (true, Some(open)) = (to_https, open) {
+            let what = "this redirect leaves out the routes of the file, which are served here without TLS";
+            let problem = Diagnostic::warning(wide.name.span, what).note(open.name.span, "one of them");
+            out.add(problem.help("write the routes of the file into the listener with `tls`"));
+        }
     }
 }
 

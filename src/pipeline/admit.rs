@@ -71,6 +71,11 @@ impl Walk {
                 }
                 (parsed.target, None)
             }
+            // The target of a tunnel is no path (RFC 9112 section 3.2.3).
+            Err(_) if arrived.method == Method::CONNECT => {
+                let error = Error::new(ErrorKind::MethodNotAllowed).header("allow", plan.table.allow("*"));
+                (Target::default(), Some(error))
+            }
             Err(error) => (Target::default(), Some(error.into())),
         };
         let mut refused = refused;

@@ -38,7 +38,7 @@ fn judges_origins(plan: &ListenerPlan, rule: u32) -> bool {
 fn look(pinned: &Pinned, exchange: &mut Exchange, named: Option<&Method>) -> (u32, Option<Error>) {
     let plan = &pinned.plan;
     if plan.hosts.as_ref().is_some_and(|hosts| !hosts.matches(exchange.request.host())) {
-        return (plan.no_route, Some(ErrorKind::NoRoute.into()));
+        return missed(plan, exchange);
     }
     match plan.table.find(exchange.request.target.path(), named.unwrap_or(&exchange.request.method)) {
         Found::Matched(found) => {
@@ -61,7 +61,7 @@ fn look(pinned: &Pinned, exchange: &mut Exchange, named: Option<&Method>) -> (u3
             };
             match found.rule.iter().find(holds).or_else(may_hold) {
                 Some(alternative) => (alternative.rule, judge(plan, alternative.rule, exchange)),
-                None => (plan.no_route, Some(ErrorKind::NoRoute.into())),
+                None => missed(plan, exchange),
             }
         }
         Found::MethodNotAllowed { allow, .. } => {
@@ -69,11 +69,21 @@ fn look(pinned: &Pinned, exchange: &mut Exchange, named: Option<&Method>) -> (u3
             (plan.method_not_allowed, Some(error))
         }
         // `OPTIONS *` asks the gate itself, and the action of a miss answers it.
-        Found::NotFound => {
-            let itself = exchange.request.target.is_asterisk();
-            (plan.no_route, (!itself).then(|| ErrorKind::NoRoute.into()))
-        }
+        Found::NotFound if exchange.request.target.is_asterisk() => (plan.no_route, None),
+        Found::NotFound => missed(plan, exchange),
     }
+}
+
+/// Nothing answers. A tunnel is asked of the gateway itself, which opens none, whatever is routed.
+fn missed(plan: &ListenerPlan, exchange: &Exchange) -> (u32, Option<Error>) {
+    if exchange.request.method == Method::CONNECT {
+        let allow = plan.table.allow(exchange.request.target.path());
+        return (
+            plan.method_not_allowed,
+            Some(Error::new(ErrorKind::MethodNotAllowed).header("allow", allow)),
+        );
+    }
+    (plan.no_route, Some(ErrorKind::NoRoute.into()))
 }
 
 /// Targets are read before a route is known; what only other routes keep in a path is refused here.

@@ -4,6 +4,7 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
+use crate::support::pki::Pki;
 use crate::support::token::SECRET;
 use crate::support::{Gateway, Origin};
 
@@ -364,4 +365,31 @@ fn what_references_bring_in_is_not_shown_wherever_it_goes() {
             assert!(told.contains(path) && !told.contains("sesame"), "{told}");
         }
     }
+}
+
+#[test]
+fn a_listener_with_tls_is_asked_by_https() {
+    let pki = Pki::new();
+    pki.issue("shop", "DNS:shop.test");
+    let config = format!(
+        r#"
+        listeners:
+          web:
+            listen: 127.0.0.1:8443
+            tls: {{ certificates: [{{ certificate: "{0}/shop.pem", key: "{0}/shop.key" }}] }}
+        upstreams: {{ shop: {{ url: "http://127.0.0.1:3001" }} }}
+        policies: {{ rate_limit: none }}
+        routes:
+          /*:
+            - {{ match: {{ when: request.scheme == "https" }}, upstream: shop }}
+            - {{ redirect: {{ scheme: https }} }}
+        "#,
+        pki.dir()
+    );
+    let arguments = ["explain", "-c", "CONFIG", "GET", "https://shop.test:8443/x", "--output", "json"];
+    let out = Gateway::prepare(&[]).run(&arguments, &config);
+    let told: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(told["action"]["facts"]["upstream"], "shop", "{told:#}");
+    let headers = told["action"]["headers"].as_array().unwrap();
+    assert!(headers.contains(&json!({ "name": "x-forwarded-proto", "value": "https" })), "{told:#}");
 }

@@ -56,6 +56,28 @@ fn requests_are_served_as_over_http_1() {
 }
 
 #[test]
+fn connect_is_405_whatever_is_routed() {
+    let origin = Origin::echo();
+    for routes in [OPEN, "routes: { /*: { upstream: ORIGIN1 } }"] {
+        let gateway = Gateway::start(&[&origin], routes);
+        block_on(async {
+            let session = Session::connect(gateway.address()).await;
+            let tunnel = http::Request::connect("inner.test:443").body(()).unwrap();
+            let answer = session.open(tunnel, true).await.unwrap().whole().await.unwrap();
+            assert_eq!(answer.status, 405);
+            assert!(answer.headers["allow"].to_str().unwrap().contains("GET"));
+            assert_eq!(session.fetch("GET", "/api/x").await.unwrap().status, 200);
+        });
+        for target in ["inner.test:443", "/none"] {
+            let answer = gateway.raw(format!("CONNECT {target} HTTP/1.1\r\nHost: inner.test:443\r\n\r\n"));
+            assert_eq!(answer.problem(405), "method not allowed", "{target}");
+            assert!(answer.header("allow").unwrap().contains("GET"));
+        }
+    }
+    assert_eq!(origin.count(), 2);
+}
+
+#[test]
 fn an_expectation_that_nobody_meets_is_417() {
     let origin = Origin::echo();
     let gateway = Gateway::start(&[&origin], OPEN);

@@ -100,7 +100,9 @@ fn tell(arguments: &Arguments, snapshot: &Arc<Snapshot>, environment: &Environme
     let Some(pinned) = pinned else { return Ok(told) };
     match parse_request(head.as_bytes(), &plan.limits.head, Headers::new()) {
         Ok(Some(read)) => {
-            let connection = Facts::plain(SocketAddr::new(arguments.client_ip, 0));
+            // Of a listener with TLS it is one whose handshake went well, and asked for no other terms.
+            let tls = pinned.plan.tls.is_some().then(Box::default);
+            let connection = Facts { tls, ..Facts::plain(SocketAddr::new(arguments.client_ip, 0)) };
             let pinned = if arguments.listener.is_some() {
                 pinned
             } else {

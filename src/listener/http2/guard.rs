@@ -9,7 +9,9 @@ use std::time::Instant;
 use h2::Reason;
 
 use super::allowance::{Allowance, Numbers};
+use super::blocks::{Blocks, Fault};
 use super::frames::{HEADER, Header, MAX_FRAME, PREFACE, SETTING, flag, kind};
+use super::opened::{Opened, State};
 
 /// SETTINGS_INITIAL_WINDOW_SIZE (RFC 9113 section 6.5.2).
 const INITIAL_WINDOW_SIZE: u8 = 4;
@@ -51,8 +53,10 @@ pub(super) struct Guard {
     opened: bool,
     /// The stream whose head has not come to its end.
     block: Option<u32>,
-    /// The highest stream so far.
-    last: u32,
+    /// Whether the head that has come last is one of trailers that have not been judged.
+    trails: bool,
+    blocks: Blocks,
+    streams: Opened,
     control: Allowance,
     updates: Allowance,
     resets: Allowance,
@@ -81,7 +85,9 @@ impl Guard {
             set: 0,
             opened: false,
             block: None,
-            last: 0,
+            trails: false,
+            blocks: Blocks::default(),
+            streams: Opened::default(),
             control: Allowance::new(CONTROL, now),
             updates: Allowance::new(UPDATES, now),
             resets: Allowance::new(RESETS, now),
@@ -96,7 +102,18 @@ impl Guard {
 
     /// The highest stream that the client has opened.
     pub(super) fn last(&self) -> u32 {
-        self.last
+        self.streams.last()
+    }
+
+    /// The code of an end for which the library has PROTOCOL_ERROR, when it has taken up the streams up to this one. It says
+    /// that to a new head that cannot be decoded too, which has another (RFC 9113 section 4.3).
+    pub(super) fn code(&self, taken_up: u32) -> Reason {
+        match self.blocks.fault() {
+            Some(Fault::Malformed) => Reason::PROTOCOL_ERROR,
+            Some(Fault::Undecodable) => Reason::COMPRESSION_ERROR,
+            None if taken_up < self.last() => Reason::COMPRESSION_ERROR,
+            None => Reason::PROTOCOL_ERROR,
+        }
     }
 
     /// How many bytes of a header are missing of which a part is held back; none if none is.
@@ -114,7 +131,10 @@ impl Guard {
         self.have = 0;
         let held = self.held;
         match self.judge(&Header::read(&held), &now) {
-            Verdict::Pass => Some(held),
+            Verdict::Pass => {
+                self.judge_trailers();
+                self.fault.is_none().then_some(held)
+            }
             Verdict::Drop => None,
             Verdict::Fault(reason) => {
                 self.fault = Some(reason);
@@ -125,6 +145,11 @@ impl Guard {
 
     /// Judges bytes that were read. What the library is to have of them stands at their beginning afterwards: so many.
     pub(super) fn inspect(&mut self, bytes: &mut [u8], now: impl Fn() -> Instant) -> usize {
+        let is_within_head = self.block.is_some() || (self.left > 0 && self.is_head());
+        if !is_within_head {
+            // The library has decoded them: it reads once it has done with what it has.
+            self.blocks.clear();
+        }
         let mut at = self.inspect_preface(bytes);
         let mut kept = at;
         while at < bytes.len() && self.fault.is_none() {
@@ -136,6 +161,8 @@ impl Guard {
                     if self.fault.is_some() {
                         break;
                     }
+                } else if self.is_head() {
+                    self.blocks.take(&bytes[at..at + take]);
                 }
                 take
             } else {
@@ -156,6 +183,10 @@ impl Guard {
                     }
                 }
             };
+            self.judge_trailers();
+            if self.fault.is_some() {
+                break;
+            }
             // Only behind a frame that was dropped.
             if kept != at {
                 bytes.copy_within(at..at + step, kept);
@@ -164,6 +195,21 @@ impl Guard {
             at += step;
         }
         kept
+    }
+
+    /// A request with a pseudo-field among its trailers is malformed (RFC 9113 section 8.1); the library passes it over.
+    fn judge_trailers(&mut self) {
+        if self.trails && self.left == 0 && self.block.is_none() {
+            self.trails = false;
+            if self.blocks.holds_pseudo_field() {
+                self.fault = Some(Reason::PROTOCOL_ERROR);
+            }
+        }
+    }
+
+    /// Whether the last frame is a part of a head.
+    fn is_head(&self) -> bool {
+        matches!(self.kind, kind::HEADERS | kind::CONTINUATION)
     }
 
     /// How many of the bytes belong to the preface.
@@ -202,6 +248,9 @@ impl Guard {
         };
         if verdict == Verdict::Pass {
             (self.kind, self.left, self.set) = (frame.kind, frame.length, 0);
+            if self.is_head() {
+                self.blocks.begin(frame);
+            }
         }
         verdict
     }
@@ -221,11 +270,16 @@ impl Guard {
         if self.block.is_some() != continued || self.block.is_some_and(|stream| stream != frame.stream) {
             return wrong;
         }
-        let is_idle = frame.stream == 0 || frame.stream > self.last;
+        let is_idle = frame.stream == 0 || frame.stream > self.last();
         match frame.kind {
             kind::DATA if is_idle => wrong,
             kind::HEADERS if frame.stream.is_multiple_of(2) => wrong,
-            kind::DATA | kind::HEADERS => size.filter(|_| frame.length < frame.least()),
+            kind::DATA | kind::HEADERS if frame.length < frame.least() => size,
+            kind::DATA | kind::HEADERS => match self.streams.state(frame.stream) {
+                State::Idle | State::Open => None,
+                State::Closed => Some(Reason::STREAM_CLOSED),
+                State::Skipped => wrong,
+            },
             kind::PRIORITY if frame.stream == 0 => wrong,
             kind::PRIORITY => size.filter(|_| frame.length != 5),
             kind::RST_STREAM if is_idle => wrong,
@@ -235,7 +289,7 @@ impl Guard {
             kind::SETTINGS => size.filter(|_| !frame.length.is_multiple_of(SETTING)),
             kind::PING => size.filter(|_| frame.length != 8),
             kind::GOAWAY => size.filter(|_| frame.length < 8),
-            kind::WINDOW_UPDATE if frame.stream > self.last => wrong,
+            kind::WINDOW_UPDATE if frame.stream > self.last() => wrong,
             kind::WINDOW_UPDATE => size.filter(|_| frame.length != 4),
             // A client pushes nothing (RFC 9113 section 8.4).
             kind::PUSH_PROMISE => wrong,
@@ -244,11 +298,15 @@ impl Guard {
     }
 
     fn count(&mut self, frame: &Header, now: &impl Fn() -> Instant) -> Verdict {
+        let ends = frame.has(flag::END_STREAM);
         let allowance = match frame.kind {
             kind::HEADERS => {
                 self.block = (!frame.has(flag::END_HEADERS)).then_some(frame.stream);
-                if frame.stream > self.last {
-                    self.last = frame.stream;
+                self.trails = frame.stream <= self.last();
+                if self.trails && ends {
+                    self.streams.end(frame.stream);
+                } else if !self.trails {
+                    self.streams.open(frame.stream, ends);
                     self.control.earn(EARNED_BY_STREAM);
                     self.updates.earn(EARNED_BY_STREAM);
                 }
@@ -259,7 +317,15 @@ impl Guard {
                 self.block = self.block.filter(|_| !frame.has(flag::END_HEADERS));
                 return Verdict::Pass;
             }
-            kind::DATA if frame.length > 0 || frame.has(flag::END_STREAM) => return Verdict::Pass,
+            kind::DATA if ends => {
+                self.streams.end(frame.stream);
+                return Verdict::Pass;
+            }
+            kind::DATA if frame.length > 0 => return Verdict::Pass,
+            kind::RST_STREAM => {
+                self.streams.end(frame.stream);
+                &mut self.control
+            }
             kind::WINDOW_UPDATE => &mut self.updates,
             _ => &mut self.control,
         };

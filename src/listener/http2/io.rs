@@ -164,8 +164,10 @@ impl AsyncWrite for Io {
         let corrected: Vec<u8>;
         let corrected_part: [IoSlice<'_>; 1];
         // What the guard has found is said as it is.
-        let open = guard.fault().is_none().then(|| guard.last());
-        let parts = match open.and_then(|last| written.correction(parts, last)) {
+        let is_open = guard.fault().is_none();
+        let correction =
+            is_open.then(|| written.correction(parts, |taken_up| guard.code(taken_up))).flatten();
+        let parts = match correction {
             None => parts,
             // The parts before it first: what is not written is offered once more.
             Some(correction) if parts[..correction.part].iter().any(|part| !part.is_empty()) => {

@@ -4,18 +4,22 @@
 //! request's lines, `body.rs` reads its body, `answer.rs` sends what came of it, in the form of `lines.rs`, `connect.rs`
 //! is WebSocket over a stream. `stall.rs` resets a stream whose client takes nothing of its answer, `supervisor.rs` ends
 //! the connection. `io.rs` stands between the connection and the library: `guard.rs` judges and counts the frames that
-//! come, `written.rs` those that go.
+//! come, `written.rs` those that go. `opened.rs` knows on which streams the client may still send, `blocks.rs` and
+//! `huffman.rs` look for the fault in a head that the library could not read.
 
 mod allowance;
 mod answer;
+mod blocks;
 mod body;
 mod connect;
 mod driver;
 mod frames;
 mod guard;
 mod head;
+mod huffman;
 mod io;
 mod lines;
+mod opened;
 mod stall;
 mod stream;
 mod supervisor;

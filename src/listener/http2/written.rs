@@ -1,8 +1,8 @@
 //! What the library writes: its resets are counted, and the code of its GOAWAY is corrected where it does not know
 //! better.
 //!
-//! The library ends a connection with PROTOCOL_ERROR where the fields of a new head cannot be decoded; RFC 9113 section
-//! 4.3 has COMPRESSION_ERROR for that. The guard has judged all other faults of frames that open a stream before.
+//! The library ends a connection with PROTOCOL_ERROR where the fields of a head cannot be decoded; RFC 9113 section 4.3
+//! has COMPRESSION_ERROR for that. The guard knows whether it was that.
 
 use std::io::IoSlice;
 use std::time::Instant;
@@ -35,13 +35,21 @@ pub(super) struct Correction {
 }
 
 impl Written {
-    /// Where a GOAWAY in these parts has the wrong code, for a client that has opened streams up to `last`.
-    pub(super) fn correction(&self, parts: &[IoSlice<'_>], last: u32) -> Option<Correction> {
+    /// Where a GOAWAY in these parts has the wrong code. `code` gives the right one in place of PROTOCOL_ERROR, for the last
+    /// stream that the library has taken up.
+    pub(super) fn correction(
+        &self,
+        parts: &[IoSlice<'_>],
+        code: impl FnOnce(u32) -> Reason,
+    ) -> Option<Correction> {
         // The library writes nothing behind it: all but a few writes are done with here.
         let (part, bytes) = parts.iter().enumerate().rfind(|(_, bytes)| !bytes.is_empty())?;
         let said = u32::from_be_bytes(*bytes.last_chunk::<{ GOAWAY - HEADER }>()?.first_chunk()?);
-        let is_general = *bytes.last_chunk()? == goaway(said, Reason::PROTOCOL_ERROR.into());
-        if !is_general || said >= last {
+        if *bytes.last_chunk()? != goaway(said, Reason::PROTOCOL_ERROR.into()) {
+            return None;
+        }
+        let code = code(said);
+        if code == Reason::PROTOCOL_ERROR {
             return None;
         }
         // It may as well be the end of a piece of an answer.
@@ -50,7 +58,7 @@ impl Written {
             let begins = |header: &Header, at| is_frame = header.kind == kind::GOAWAY && at + 8 == part.len();
             walk.walk(part, begins, |_| {});
         }
-        let byte = u32::from(Reason::COMPRESSION_ERROR).to_be_bytes()[3];
+        let [.., byte] = u32::from(code).to_be_bytes();
         is_frame.then_some(Correction { part, at: bytes.len() - 1, byte })
     }
 
@@ -109,31 +117,37 @@ mod tests {
     }
 
     #[test]
-    fn a_general_error_before_the_last_stream_is_one_of_its_head() {
+    fn a_general_error_gets_the_code_of_its_cause() {
         let frame = goaway(3, Reason::PROTOCOL_ERROR.into());
         let ping = [0, 0, 8, kind::PING, 1, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
         let written = Written::default();
+        let code = |said| if said == 3 { Reason::COMPRESSION_ERROR } else { Reason::PROTOCOL_ERROR };
         let both = [&ping[..], &frame[..]].concat();
         let at = Correction { part: 0, at: GOAWAY - 1, byte: 9 };
-        assert_eq!(written.correction(&parts(&[&frame]), 5), Some(at));
-        assert_eq!(written.correction(&parts(&[&frame]), 3), None, "the stream was taken up");
-        assert_eq!(written.correction(&parts(&[&both]), 5), Some(Correction { at: both.len() - 1, ..at }));
-        assert_eq!(written.correction(&parts(&[&ping, &frame, b""]), 5), Some(Correction { part: 1, ..at }));
+        assert_eq!(written.correction(&parts(&[&frame]), code), Some(at));
+        let later = goaway(5, Reason::PROTOCOL_ERROR.into());
+        assert_eq!(written.correction(&parts(&[&later]), code), None, "it is right");
+        assert_eq!(written.correction(&parts(&[&both]), code), Some(Correction { at: both.len() - 1, ..at }));
+        assert_eq!(
+            written.correction(&parts(&[&ping, &frame, b""]), code),
+            Some(Correction { part: 1, ..at })
+        );
         let other = goaway(3, Reason::ENHANCE_YOUR_CALM.into());
-        assert_eq!(written.correction(&parts(&[&other]), 5), None);
+        assert_eq!(written.correction(&parts(&[&other]), code), None);
     }
 
     #[test]
     fn bytes_of_an_answer_that_look_like_one_are_left_alone() {
+        let code = |_| Reason::COMPRESSION_ERROR;
         let frame = goaway(3, Reason::PROTOCOL_ERROR.into());
         let data = [&[0, 0, 17, kind::DATA, 0, 0, 0, 0, 1][..], &frame[..]].concat();
         let mut written = Written::default();
-        assert_eq!(written.correction(&parts(&[&data]), 5), None);
+        assert_eq!(written.correction(&parts(&[&data]), code), None);
         let mut guard = Guard::new(Instant::now());
         written.note(&parts(&[&data]), HEADER, &mut guard, Instant::now);
-        assert_eq!(written.correction(&parts(&[&frame]), 5), None, "its header went before");
+        assert_eq!(written.correction(&parts(&[&frame]), code), None, "its header went before");
         written.note(&parts(&[&frame]), GOAWAY, &mut guard, Instant::now);
-        assert!(written.correction(&parts(&[&frame]), 5).is_some());
+        assert!(written.correction(&parts(&[&frame]), code).is_some());
     }
 
     #[test]
