@@ -14,6 +14,8 @@ pub(super) fn listed(body: &RouteBody, identity: &[String], out: &Diagnostics) -
         let (name, shown) = (text.as_str().to_ascii_lowercase(), text.shown());
         let (what, help) = if !valid_name(name.as_bytes()) {
             (format!("{shown} is not the name of a field"), "write a name such as `x-checksum`")
+        } else if name.contains('*') {
+            (format!("{shown} is not the name of a field"), "a `*` stands for nothing here: write each name")
         } else if identity.iter().any(|header| same_folded(header.as_bytes(), name.as_bytes())) {
             (format!("{shown} never passes behind a body: `auth` sets it"), "remove it")
         } else if !request_may_trail(name.as_bytes()) {
