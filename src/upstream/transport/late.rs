@@ -22,16 +22,22 @@ impl Ends {
     #[inline(always)]
     pub(super) fn of_head(waits: &Waits, upload: &Upload, is_sent: bool) -> Ends {
         let Waits { started, response, idle, upload_rate, .. } = *waits;
-        let moved = upload.moved().unwrap_or(started);
-        let deadline = match waits.term {
+        let moved = upload.moved();
+        let deadline = match (waits.term, moved) {
+            // Most requests have no body: nothing moves, and nothing puts the deadline off.
+            (Term::Head, None) => Some(waits.deadline),
             // The caller ends the call then, whatever moves.
             _ if waits.whole => Some(waits.deadline),
-            Term::Client => Some(waits.deadline),
-            Term::Head => Some(waits.deadline + upload.extension(started, upload_rate)),
+            (Term::Client, _) => Some(waits.deadline),
+            (Term::Head, Some(_)) => Some(waits.deadline + upload.extension(started, upload_rate)),
             // What is a stream itself has no length: the time for its answer begins when it is whole.
-            Term::Stream if !upload.is_done() => None,
-            Term::Stream => Some(waits.deadline + moved.saturating_duration_since(started)),
+            (Term::Stream, _) if !upload.is_done() => None,
+            (Term::Stream, moved) => {
+                let whole = moved.unwrap_or(started);
+                Some(waits.deadline + whole.saturating_duration_since(started))
+            }
         };
+        let moved = moved.unwrap_or(started);
         Ends { own: moved + if is_sent { response } else { idle }, deadline, whose: whose(waits) }
     }
 
