@@ -40,6 +40,20 @@ pub(super) struct AnswerBody {
     ended: bool,
 }
 
+/// Why a body did not come to its end.
+enum Fault {
+    /// The stream broke off.
+    Library(h2::Error),
+    /// What came is not to be passed on.
+    Malformed(&'static str),
+}
+
+impl From<h2::Error> for Fault {
+    fn from(error: h2::Error) -> Fault {
+        Fault::Library(error)
+    }
+}
+
 /// Takes a piece from a stream: as many bytes may come in its place. None where it has no bytes, as some services end
 /// their bodies.
 pub(super) fn take(body: &mut RecvStream, data: Bytes) -> Option<Bytes> {
@@ -103,7 +117,7 @@ impl AnswerBody {
         Frame::Data(data)
     }
 
-    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, h2::Error>>> {
+    fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame, Fault>>> {
         if let Some(first) = self.first.take() {
             return Poll::Ready(Some(Ok(self.piece(first))));
         }
@@ -114,11 +128,12 @@ impl AnswerBody {
             }
         }
         let trailers = ready!(self.body.poll_trailers(cx))?;
+        let trailers = trailers.map(|lines| head::trailers(&lines)).transpose().map_err(Fault::Malformed)?;
         // What the service has not read of the request by now it does not want: the stream is over either way.
         (self.ended, self.sending) = (true, None);
         self.slot.succeeded();
         self.slot.leave();
-        let trailers = trailers.map(|lines| head::trailers(&lines)).filter(|trailers| !trailers.is_empty());
+        let trailers = trailers.filter(|trailers| !trailers.is_empty());
         Poll::Ready(trailers.map(|trailers| Ok(Frame::Trailers(trailers))))
     }
 
@@ -161,9 +176,15 @@ impl BodyStream for AnswerBody {
         match self.poll_piece(cx) {
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame))),
             Poll::Ready(None) => Poll::Ready(None),
-            Poll::Ready(Some(Err(error))) => {
-                let failure = self.broke(Ending::of(&error));
-                let why = self.slot.why().map_or_else(|| error.to_string(), str::to_owned);
+            Poll::Ready(Some(Err(fault))) => {
+                let (ending, why) = match fault {
+                    Fault::Library(error) => {
+                        let why = self.slot.why().map_or_else(|| error.to_string(), str::to_owned);
+                        (Ending::of(&error), why)
+                    }
+                    Fault::Malformed(why) => (Ending::Protocol, why.to_owned()),
+                };
+                let failure = self.broke(ending);
                 Poll::Ready(Some(Err(self.fail(failure, why))))
             }
             Poll::Pending => self.poll_late(cx).map(|error| Some(Err(error))),

@@ -102,13 +102,20 @@ impl Driver {
             return Some(due);
         }
         self.silence = Some((since, asked + 1));
-        if self.pings.as_mut().is_some_and(|pings| pings.send_ping(Ping::opaque()).is_ok()) {
-            self.asked = Some(now);
+        self.ask(cx);
+        self.asked = Some(now);
+        Some(now + PONG)
+    }
+
+    /// Asks whether the service lives. An answer that came when no stream was open any more is still there: before it is
+    /// taken, the library sends no further question. Where an earlier one has not been answered yet, its answer will do.
+    fn ask(&mut self, cx: &mut Context<'_>) {
+        let Some(pings) = &mut self.pings else { return };
+        let _ = pings.poll_pong(cx);
+        if pings.send_ping(Ping::opaque()).is_ok() {
             // The library takes the question with the next poll.
             cx.waker().wake_by_ref();
-            return Some(now + PONG);
         }
-        Some(since + self::due(asked + 1))
     }
 
     /// The same while no stream is open.

@@ -28,9 +28,10 @@ use super::session::Slot;
 
 /// A request on its stream, until the head of the response is there.
 pub(super) struct Exchanging<'a> {
-    slot: Slot,
+    // The stream goes before its slot: the slot is free once the stream has ended.
     response: ResponseFuture,
     sending: Sending,
+    slot: Slot,
     upload: &'a mut Upload,
     waits: Waits,
     interims: Option<&'a dyn Interims>,
@@ -214,6 +215,7 @@ impl<'a> Exchanging<'a> {
         let bodiless = was_head || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         let is_sent = broken.is_some() || (upload.is_done() && sending.is_sent());
         if bodiless {
+            slot.succeeded();
             return Exchanged { response, uploaded, client_stalled };
         }
         if body.is_end_stream() {

@@ -4,7 +4,7 @@ use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Uri};
 
 use crate::config::AnswerLimits;
-use crate::exchange::trailers::may_trail;
+use crate::exchange::trailers::{TRAILER_BYTES, TRAILER_LINES, may_trail};
 use crate::exchange::{Error, ErrorKind, HeaderId, Headers, Request};
 use crate::http1::Framing;
 
@@ -84,9 +84,9 @@ pub(super) fn response(
         let value = value.as_bytes().trim_ascii();
         match HeaderId::of(name) {
             HeaderId::ContentLength => {
-                // The library has read it, and holds the body to it.
+                // The library has read it, holds the body to it, and passes several only where they say the same.
                 length = crate::exchange::syntax::digits(value);
-                if unmeasured {
+                if unmeasured && !headers.has_id(HeaderId::ContentLength) {
                     headers.push_id(HeaderId::ContentLength, value);
                 }
             }
@@ -116,12 +116,21 @@ const SPARE_LINES: usize = 8;
 const SPARE: usize = 384;
 
 /// The fields of a trailer section that may travel.
-pub(super) fn trailers(lines: &HeaderMap) -> Headers {
+///
+/// # Errors
+/// It is larger than one of HTTP/1.1 may be; the reason.
+pub(super) fn trailers(lines: &HeaderMap) -> Result<Headers, &'static str> {
+    if size(lines) > TRAILER_BYTES {
+        return Err("trailers too large");
+    }
+    if lines.len() > TRAILER_LINES {
+        return Err("too many trailers");
+    }
     let mut trailers = Headers::new();
     for (name, value) in lines {
         if may_trail(name.as_str().as_bytes()) {
             trailers.push_judged(name.as_str().as_bytes(), value.as_bytes().trim_ascii());
         }
     }
-    trailers
+    Ok(trailers)
 }

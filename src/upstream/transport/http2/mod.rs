@@ -56,7 +56,7 @@ const RESETS_FOR: Duration = Duration::from_secs(30);
 /// So long before its end who waits for a place says that it was not the service that kept it waiting.
 const FULL: Duration = Duration::from_millis(5);
 
-/// What the library counts for each field of a head in addition to its bytes, less what we do (section 6.5.2).
+/// What the library counts for each field of a head in addition to its bytes (section 6.5.2).
 const FIELD: u32 = 32;
 
 /// The sessions of an endpoint that speaks HTTP/2.
@@ -102,10 +102,11 @@ impl Http2 {
             let waiting = self.sessions.waiting();
             let mut changed = pin!(waiting.changed());
             changed.as_mut().enable();
+            // Counted before the look: a stream that ends on another core after it wakes this one.
+            let waiter = waiting.enter();
             match self.sessions.next(opening.core, opening.proven, clock::now()) {
                 Next::Slot(slot) => return Ok(Reached::Lease(Lease { slot })),
                 Next::Wait { full } => {
-                    let _waiter = waiting.enter();
                     if !full {
                         changed.await;
                     } else if time::timeout_at(opening.end - FULL, changed).await.is_err() {
@@ -114,8 +115,13 @@ impl Http2 {
                     }
                 }
                 Next::Open(_opens) => {
+                    drop(waiter);
                     let stream = opening.open(protocol).await?;
-                    return self.over(stream, opening, protocol).await;
+                    let reached = self.over(stream, opening, protocol).await?;
+                    if matches!(reached, Reached::Http1(_)) {
+                        self.sessions.carried_one();
+                    }
+                    return Ok(reached);
                 }
             }
         }
@@ -164,6 +170,9 @@ async fn handshake(
         .max_header_list_size(limits.head.saturating_add(limits.headers.saturating_mul(FIELD)))
         .max_concurrent_reset_streams(RESETS)
         .reset_stream_duration(RESETS_FOR)
+        // The library counts the malformed answers of a session's whole life and ends it at 1024, with all of its
+        // streams. Each of them counts against the service by itself.
+        .max_local_error_reset_streams(None)
         .max_send_buffer_size(SEND_BUFFER);
     let (sender, mut connection) = builder.handshake(stream).await.map_err(failed)?;
     poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {

@@ -123,7 +123,7 @@ impl State {
         let most = self.limit();
         let entered = self
             .open
-            .fetch_update(Ordering::AcqRel, Ordering::Relaxed, |open| (open < most).then_some(open + 1));
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |open| (open < most).then_some(open + 1));
         let before = entered.ok()?;
         if before == 0 {
             self.busy.store(self.nanos(now), Ordering::Relaxed);
@@ -132,7 +132,8 @@ impl State {
     }
 
     fn leave(&self, now: Instant) {
-        if self.open.fetch_sub(1, Ordering::AcqRel) == 1 {
+        // In one order with the count of those who wait: see `Waiting::enter`.
+        if self.open.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.rested.store(self.nanos(now).max(1), Ordering::Relaxed);
         }
         self.waiting.one();

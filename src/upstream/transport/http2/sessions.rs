@@ -83,7 +83,8 @@ impl Sessions {
         self.list(core).iter().find_map(|session| session.enter(false, now))
     }
 
-    /// How a stream of this core gets a place; `proven` as for [`Session::enter`].
+    /// How a stream of this core gets a place; `proven` as for [`Session::enter`]. The one who asks counts among those who
+    /// wait.
     pub(super) fn next<'a>(self: &'a Arc<Self>, core: CoreId, proven: bool, now: Instant) -> Next<'a> {
         let enter = |session: &Arc<Session>| session.enter(proven, now);
         if let Some(slot) = self.list(core).iter().find_map(enter) {
@@ -99,7 +100,7 @@ impl Sessions {
         let opening = all.opening.iter().filter(|other| shares || **other == core).count();
         // Each that is being opened has room for the one who opens it, and for some of those who wait.
         let expected = opening * all.allows.saturating_sub(1);
-        if expected > self.waiting.count() {
+        if expected >= self.waiting.count() {
             return Next::Wait { full: false };
         }
         if count >= MOST {
@@ -117,6 +118,11 @@ impl Sessions {
         all.allows = session.state.limit().max(1);
         all.sessions.push(session);
         slot
+    }
+
+    /// What was opened speaks HTTP/1.1 and carries one exchange at a time: nobody waits for what others open.
+    pub(super) fn carried_one(&self) {
+        self.all().allows = 1;
     }
 
     /// How many sessions there are, and how many streams are open on them.

@@ -5,11 +5,11 @@ use std::task::Context;
 
 use bytes::Bytes;
 use http::{Method, Version};
-use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream, ReadBuf};
 use tokio::sync::mpsc;
 
 use crate::exchange::target::PathRules;
-use crate::exchange::{Body, Cause, Failure, HeaderId, Headers, Party, Target, Term};
+use crate::exchange::{Body, Cause, Failure, Frame, HeaderId, Headers, Party, Target, Term};
 use crate::net::network::Dialling;
 use crate::net::{Dial, Duplex, Network};
 use crate::upstream::transport::pool::MAX_IDLE;
@@ -106,14 +106,23 @@ fn opening(network: &Network) -> Opening<'_> {
 
 /// One exchange over the endpoint, with so long for its head.
 async fn exchange(http2: &Http2, network: &Network, response: Duration) -> Result<Exchanged, Failure> {
+    ask(http2, network, Method::GET, response).await.map_err(|error| error.failure().unwrap())
+}
+
+/// The same with this method.
+async fn ask(
+    http2: &Http2,
+    network: &Network,
+    method: Method,
+    response: Duration,
+) -> Result<Exchanged, Error> {
     let Ok(Reached::Lease(lease)) = http2.connect(&opening(network), Protocol::Http2).await else {
         panic!("a session");
     };
     let mut headers = Headers::new();
     headers.push_id(HeaderId::Host, b"service");
     let target = Target::parse(b"/x", PathRules::default()).unwrap().target;
-    let request =
-        Request { method: Method::GET, target, version: Version::HTTP_11, headers, body: Body::Empty };
+    let request = Request { method, target, version: Version::HTTP_11, headers, body: Body::Empty };
     let started = clock::now();
     let waits = Waits {
         deadline: started + Duration::from_secs(600),
@@ -126,8 +135,7 @@ async fn exchange(http2: &Http2, network: &Network, response: Duration) -> Resul
         limits: AnswerLimits::default(),
         started,
     };
-    let exchanged = lease.exchange(&request, &mut Upload::new(Body::Empty), waits, None).await;
-    exchanged.map_err(|error| error.failure().unwrap())
+    lease.exchange(&request, &mut Upload::new(Body::Empty), waits, None).await
 }
 
 /// Serves a connection: so many streams are answered, the others are left open. Ends with it.
@@ -175,8 +183,10 @@ fn a_dead_service_is_noticed_within_half_a_minute() {
         let (first, _held) = tokio::join!(exchange(&http2, &network, long), answering);
         assert!(first.is_ok());
         let asked = clock::now();
-        let Err(failure) = exchange(&http2, &network, long).await else { panic!("nobody is there") };
+        let Err(error) = ask(&http2, &network, Method::GET, long).await else { panic!("nobody is there") };
+        let failure = error.failure().unwrap();
         assert_eq!((failure.party, failure.cause), (Party::Service, Cause::Reset));
+        assert_eq!(error.private_source(), Some("the service does not answer a PING"), "for the log");
         let took = clock::read() - asked;
         assert!((29..=31).contains(&took.as_secs()), "{took:?}");
         assert_eq!(http2.count(), (0, 0));
@@ -314,6 +324,149 @@ fn sessions_that_only_finish_their_streams_keep_no_new_ones_out() {
         assert_eq!(connections.load(Ordering::Relaxed), 70);
         assert_eq!(http2.count(), (70, 70), "all of them count in the status");
     });
+}
+
+/// The next frame of a client: its type, its flags and its payload.
+async fn frame(wire: &mut DuplexStream) -> (u8, u8, Vec<u8>) {
+    let mut header = [0; 9];
+    wire.read_exact(&mut header).await.unwrap();
+    let mut payload = vec![0; u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize];
+    wire.read_exact(&mut payload).await.unwrap();
+    (header[3], header[4], payload)
+}
+
+#[test]
+fn an_answer_to_a_ping_that_comes_after_the_last_stream_hides_no_dead_service() {
+    const HEADERS: u8 = 1;
+    const PING: u8 = 6;
+    run(|http2, network, mut accepted| async move {
+        let serving = async {
+            let mut wire = accepted.recv().await.unwrap();
+            wire.read_exact(&mut [0; 24]).await.unwrap();
+            wire.write_all(&[0, 0, 0, 4, 0, 0, 0, 0, 0]).await.unwrap();
+            while frame(&mut wire).await.0 != HEADERS {}
+            // It takes its time: it is asked whether it lives, answers the request, and then the question.
+            let question = loop {
+                let (kind, _, payload) = frame(&mut wire).await;
+                if kind == PING {
+                    break payload;
+                }
+            };
+            wire.write_all(&[0, 0, 1, HEADERS, 5, 0, 0, 0, 1, 0x88]).await.unwrap();
+            pass(Duration::from_secs(1)).await;
+            wire.write_all(&[0, 0, 8, PING, 1, 0, 0, 0, 0]).await.unwrap();
+            wire.write_all(&question).await.unwrap();
+            pass(Duration::from_secs(1)).await;
+            wire
+        };
+        let long = Duration::from_secs(300);
+        let (first, _held) = tokio::join!(exchange(&http2, &network, long), serving);
+        assert!(first.is_ok());
+        let asked = clock::now();
+        let Err(failure) = exchange(&http2, &network, long).await else { panic!("nobody is there") };
+        assert_eq!((failure.party, failure.cause), (Party::Service, Cause::Reset));
+        let took = clock::read() - asked;
+        assert!((29..=31).contains(&took.as_secs()), "{took:?}");
+    });
+}
+
+/// Answers each stream of one connection in this way.
+async fn answering(wire: DuplexStream, mut answer: impl FnMut(usize, &mut h2::server::SendResponse<Bytes>)) {
+    let mut connection = h2::server::handshake(wire).await.unwrap();
+    let (mut count, mut open) = (0, Vec::new());
+    while let Some(Ok((_, mut reply))) = connection.accept().await {
+        answer(count, &mut reply);
+        count += 1;
+        open.push(reply);
+    }
+}
+
+#[test]
+fn malformed_answers_end_their_streams_alone_however_many_there_are() {
+    run(|http2, network, mut accepted| async move {
+        tokio::spawn(async move {
+            answering(accepted.recv().await.unwrap(), |count, reply| {
+                if count > 0 {
+                    // RFC 9113 section 8.1.1: it announces content that it does not have.
+                    let answer = http::Response::builder().header("content-length", "5").body(()).unwrap();
+                    reply.send_response(answer, true).unwrap();
+                }
+            })
+            .await;
+        });
+        let slow = exchange(&http2, &network, MAX_IDLE);
+        let mut slow = pin!(slow);
+        let begun = tokio::time::timeout(Duration::from_secs(1), slow.as_mut()).await;
+        assert!(begun.is_err(), "it is not answered yet");
+        for number in 0..1100 {
+            let Err(failure) = exchange(&http2, &network, MAX_IDLE).await else { panic!("it is malformed") };
+            assert_eq!((failure.party, failure.cause), (Party::Service, Cause::Protocol), "{number}");
+        }
+        let Err(failure) = slow.await else { panic!("it is never answered") };
+        assert_eq!(failure.cause, Cause::Timeout, "its session has not ended");
+    });
+}
+
+#[test]
+fn trailers_of_an_answer_are_bounded_as_over_http1() {
+    run(|http2, network, mut accepted| async move {
+        tokio::spawn(async move {
+            answering(accepted.recv().await.unwrap(), |count, reply| {
+                let mut stream = reply.send_response(http::Response::new(()), false).unwrap();
+                let lines = [32, 33, 1][count];
+                let value = if count == 2 { "v".repeat(9_000) } else { "v".to_owned() };
+                let mut trailers = http::HeaderMap::new();
+                for _ in 0..lines {
+                    trailers.append("x-checksum", value.parse().unwrap());
+                }
+                stream.send_trailers(trailers).unwrap();
+            })
+            .await;
+        });
+        for expected in [None, Some("too many trailers"), Some("trailers too large")] {
+            let answer = exchange(&http2, &network, MAX_IDLE).await.unwrap_or_else(|why| panic!("{why:?}"));
+            let Body::Stream(mut body) = answer.response.body else { panic!("trailers are to come") };
+            match (poll_fn(|cx| body.poll_frame(cx)).await, expected) {
+                (Some(Ok(Frame::Trailers(trailers))), None) => assert_eq!(trailers.len(), 32),
+                (Some(Err(error)), Some(why)) => {
+                    assert_eq!(error.private_source(), Some(why));
+                    assert_eq!(error.failure().unwrap().cause, Cause::Protocol);
+                }
+                (other, _) => panic!("{other:?}, expected {expected:?}"),
+            }
+        }
+    });
+}
+
+#[test]
+fn a_length_that_an_answer_to_head_says_twice_is_passed_on_once() {
+    run(|http2, network, mut accepted| async move {
+        tokio::spawn(async move {
+            answering(accepted.recv().await.unwrap(), |_, reply| {
+                let length = ("content-length", "5");
+                let answer = http::Response::builder().header(length.0, length.1).header(length.0, length.1);
+                reply.send_response(answer.body(()).unwrap(), true).unwrap();
+            })
+            .await;
+        });
+        let answer = ask(&http2, &network, Method::HEAD, MAX_IDLE).await.unwrap().response;
+        let lengths = answer.headers.iter().filter(|line| line.0 == HeaderId::ContentLength);
+        assert_eq!(lengths.map(|line| line.2).collect::<Vec<_>>(), [b"5"]);
+    });
+}
+
+#[test]
+fn what_speaks_http1_is_opened_in_parallel() {
+    let sessions = Sessions::new(1);
+    let next = || sessions.next(CORE, false, Instant::now());
+    let _waiters = [sessions.waiting().enter(), sessions.waiting().enter()];
+    let first = next();
+    assert!(matches!(first, Next::Open(_)));
+    assert!(matches!(next(), Next::Wait { full: false }), "it may have room for many");
+    sessions.carried_one();
+    drop(first);
+    let again = [next(), next()];
+    assert!(again.iter().all(|next| matches!(next, Next::Open(_))), "nobody waits for others");
 }
 
 #[test]

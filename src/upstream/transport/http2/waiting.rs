@@ -21,15 +21,16 @@ impl Waiting {
         self.notify.notified()
     }
 
-    /// One more waits.
+    /// One more waits. To be entered before the look for a place: either that finds the place that has just been left, or
+    /// [`Waiting::one`] finds who waits. Both sides write before they read, in the one order of `SeqCst`.
     pub(super) fn enter(&self) -> Waiter<'_> {
-        self.count.fetch_add(1, Ordering::AcqRel);
+        self.count.fetch_add(1, Ordering::SeqCst);
         Waiter(self)
     }
 
     /// How many wait.
     pub(super) fn count(&self) -> usize {
-        self.count.load(Ordering::Acquire)
+        self.count.load(Ordering::SeqCst)
     }
 
     /// There is a place for one.
