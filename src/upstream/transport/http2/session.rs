@@ -65,27 +65,30 @@ impl Session {
     }
 
     /// A place for one more stream, where it has one. `proven`: only where it is not at rest, or new.
+    ///
+    /// A place is counted only once it can be given. One that was given back at once would wake those who wait, and so the
+    /// very one that looks here before it waits.
     pub(super) fn enter(&self, proven: bool, now: Instant) -> Option<Slot> {
         let state = &self.state;
-        let before = state.enter(now)?;
-        // It was at rest, or has not been heard since: the service may have closed it meanwhile.
-        let at_rest = before == 0 || state.heard.load(Ordering::Relaxed) < state.busy.load(Ordering::Relaxed);
-        let reused = at_rest && state.rested.load(Ordering::Relaxed) > 0;
-        let mut slot = Slot { state: Arc::clone(state), sender: self.sender.clone(), reused, left: false };
-        if reused && proven {
+        if !state.has_room(now) || (proven && state.is_stale(state.open())) {
             return None;
         }
-        let mut cx = Context::from_waker(Waker::noop());
-        match slot.sender.poll_ready(&mut cx) {
-            Poll::Ready(Ok(())) => Some(slot),
+        let mut sender = self.sender.clone();
+        match sender.poll_ready(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Ok(())) => {}
             // It has ended, was asked to (GOAWAY), or has no number left for a stream.
             Poll::Ready(Err(_)) => {
                 state.retire();
-                None
+                return None;
             }
             // It has no stream of its own that could wait.
-            Poll::Pending => None,
+            Poll::Pending => return None,
         }
+        let before = state.enter(now)?;
+        let reused = state.is_stale(before);
+        let slot = Slot { state: Arc::clone(state), sender, reused, left: false };
+        // Another core may just have ended its last stream.
+        Some(slot).filter(|_| !(reused && proven))
     }
 }
 
@@ -115,11 +118,19 @@ impl State {
         }
     }
 
+    /// Whether a stream more may be opened.
+    fn has_room(&self, now: Instant) -> bool {
+        self.is_current(now) && self.open() < self.limit()
+    }
+
+    /// Whether it was at rest with so many streams, or has not been heard since: the service may have closed it meanwhile.
+    fn is_stale(&self, open: usize) -> bool {
+        let at_rest = open == 0 || self.heard.load(Ordering::Relaxed) < self.busy.load(Ordering::Relaxed);
+        at_rest && self.rested.load(Ordering::Relaxed) > 0
+    }
+
     /// Counts one more stream, and says how many there were; `None` where there is no room for it.
     fn enter(&self, now: Instant) -> Option<usize> {
-        if !self.is_current(now) {
-            return None;
-        }
         let most = self.limit();
         let entered = self
             .open
@@ -141,7 +152,7 @@ impl State {
 
     /// How many streams are open.
     pub(super) fn open(&self) -> usize {
-        self.open.load(Ordering::Acquire)
+        self.open.load(Ordering::SeqCst)
     }
 
     /// How many may be.

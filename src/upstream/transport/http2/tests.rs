@@ -469,6 +469,40 @@ fn what_speaks_http1_is_opened_in_parallel() {
     assert!(again.iter().all(|next| matches!(next, Next::Open(_))), "nobody waits for others");
 }
 
+/// Notes whether anything was woken.
+#[derive(Default)]
+struct Woken(std::sync::atomic::AtomicBool);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn those_who_wait_for_a_session_do_not_wake_one_another_by_a_look_at_one_at_rest() {
+    run(|http2, network, mut accepted| async move {
+        let service = tokio::spawn(async move {
+            let first = accepted.recv().await.unwrap();
+            tokio::join!(serve(first, 1), async { accepted.recv().await.unwrap() }).1
+        });
+        assert!(exchange(&http2, &network, MAX_IDLE).await.is_ok());
+        assert_eq!(http2.count(), (1, 0), "it is at rest");
+        // What failed on a session at rest wants another one: the first opens it, and the others wait for that.
+        let openings = [(); 4].map(|()| Opening { proven: true, ..opening(&network) });
+        let mut all = openings.each_ref().map(|one| Box::pin(http2.connect(one, Protocol::Http2)));
+        let woken = Arc::new(Woken::default());
+        let waker = Arc::clone(&woken).into();
+        for one in &mut all {
+            assert!(one.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            assert!(!woken.0.load(std::sync::atomic::Ordering::Relaxed), "nothing has changed");
+        }
+        drop(all);
+        drop((http2, network));
+        service.await.unwrap();
+    });
+}
+
 #[test]
 fn what_is_handed_over_counts_until_it_is_taken() {
     let progress = piece::Progress::new(Instant::now());
