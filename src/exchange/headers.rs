@@ -86,6 +86,16 @@ impl Headers {
         id
     }
 
+    /// Adds a line as [`Headers::push_judged`] does, for a name in lower case whose id is known.
+    #[inline]
+    pub fn push_known(&mut self, id: HeaderId, name: &[u8], value: &[u8]) {
+        debug_assert!(id == HeaderId::of(name) && name == name.to_ascii_lowercase());
+        let start = self.text.len();
+        self.text.extend_from_slice(name);
+        self.text.extend_from_slice(b": ");
+        self.finish_line(start, name.len(), value, id);
+    }
+
     /// Adds a line whose value, judged as for [`Headers::push_judged`], is written straight to its place.
     pub fn push_written(&mut self, name: &[u8], value: impl FnOnce(&mut Vec<u8>)) {
         let start = self.text.len();

@@ -17,6 +17,9 @@ struct Size {
     bytes: usize,
     lines: usize,
     crumbs: usize,
+    /// How many of the lines are `host`, and how many `content-length`.
+    hosts: usize,
+    lengths: usize,
 }
 
 impl Size {
@@ -35,6 +38,8 @@ impl Size {
             } else {
                 size.lines += 1;
                 size.bytes += name.as_str().len() + 4;
+                size.hosts += usize::from(name == http::header::HOST);
+                size.lengths += usize::from(name == http::header::CONTENT_LENGTH);
             }
         }
         if size.crumbs > 0 {
@@ -60,16 +65,15 @@ pub(super) fn lines(head: &http::request::Parts, limits: &Limits) -> Result<Head
         return Err(bad("bad request line"));
     }
     // Two equal ones are refused as well, as in HTTP/1.
-    if head.headers.get_all(http::header::CONTENT_LENGTH).iter().nth(1).is_some() {
+    if size.lengths > 1 {
         return Err(bad("bad content-length"));
     }
     if head.uri.path_and_query().is_some_and(|target| target.as_str().len() > limits.head.target) {
         return Err(Error::new(ErrorKind::UriTooLong));
     }
     let mut lines = Headers::with_capacity(size.lines + 1, size.bytes);
-    let hosts = head.headers.get_all(http::header::HOST).iter().count();
     let named = head.uri.authority().map(|authority| authority.as_str());
-    let host = match (named, hosts) {
+    let host = match (named, size.hosts) {
         (Some(named), 0) => named.as_bytes(),
         (None, 1) => head.headers[http::header::HOST].as_bytes(),
         (Some(named), 1) if head.headers[http::header::HOST] == named => named.as_bytes(),
@@ -82,11 +86,13 @@ pub(super) fn lines(head: &http::request::Parts, limits: &Limits) -> Result<Head
     lines.push_id(HeaderId::Host, without_empty_port(host));
     let mut cookies: Vec<u8> = Vec::new();
     for (name, value) in &head.headers {
-        let value = value.as_bytes();
-        if !valid_value(value) || value.trim_ascii() != value {
+        let (text, value) = (name.as_str().as_bytes(), value.as_bytes());
+        // The library has judged what is between the ends.
+        debug_assert!(valid_value(value));
+        if is_blank(value.first()) || is_blank(value.last()) {
             return Err(bad("a header value is not valid"));
         }
-        match meant(name.as_str().as_bytes()) {
+        match meant(text) {
             // Another spelling that a service might take for framing.
             HeaderId::ContentLength if name != http::header::CONTENT_LENGTH => {
                 return Err(bad("bad content-length"));
@@ -107,9 +113,7 @@ pub(super) fn lines(head: &http::request::Parts, limits: &Limits) -> Result<Head
                     lines.push_id(id, value);
                 }
             }
-            _ => {
-                lines.push_judged(name.as_str().as_bytes(), value);
-            }
+            id => lines.push_known(id, text, value),
         }
     }
     if !cookies.is_empty() {
@@ -139,6 +143,10 @@ pub(super) fn trailers(from: &http::HeaderMap) -> Result<Headers, Error> {
         }
     }
     Ok(lines)
+}
+
+fn is_blank(byte: Option<&u8>) -> bool {
+    matches!(byte, Some(b' ' | b'\t'))
 }
 
 /// The id of a name, judged as in HTTP/1: with `_` for `-` where that makes it one that does not travel.

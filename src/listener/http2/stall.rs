@@ -25,12 +25,14 @@ pin_project! {
         progress: Rc<Progress>,
         idle: Duration,
         timer: Timer,
+        // Whether the client has been waited for.
+        waited: bool,
     }
 }
 
 /// Serves a stream until its client has taken nothing of the answer for `idle`.
 pub(super) fn until_stalled<F: Future>(future: F, progress: Rc<Progress>, idle: Duration) -> UntilStalled<F> {
-    UntilStalled { future, progress, idle, timer: Timer::new() }
+    UntilStalled { future, progress, idle, timer: Timer::new(), waited: false }
 }
 
 impl<F: Future> Future for UntilStalled<F> {
@@ -42,6 +44,12 @@ impl<F: Future> Future for UntilStalled<F> {
             return Poll::Ready(());
         }
         let Some(since) = this.progress.waiting_since() else { return Poll::Pending };
+        // Most answers are small, and the connection, which was woken before, writes them before this task has its next turn:
+        // these need no timer.
+        if !std::mem::replace(this.waited, true) {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         ready!(this.timer.poll(since + *this.idle, cx));
         this.progress.stall();
         Poll::Ready(())
