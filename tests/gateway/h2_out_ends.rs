@@ -7,10 +7,14 @@ use std::sync::mpsc::channel;
 
 use ::h2::server::Builder;
 use bytes::Bytes;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 
 use crate::h2_out::{config, gateway};
 use crate::support::h2_origin::{Frames, H2Origin, frames, head, kind, send_all};
-use crate::support::{Gate, Gateway, PATIENCE, h2, until};
+use crate::support::pki::Pki;
+use crate::support::tls_origin::TlsOrigin;
+use crate::support::{Client, Gate, Gateway, PATIENCE, h2, until};
 
 const CANCEL: u32 = 0x8;
 const INTERNAL_ERROR: u32 = 0x2;
@@ -276,15 +280,13 @@ fn a_client_that_leaves_resets_its_own_stream() {
 }
 
 #[test]
-fn a_service_that_allows_one_stream_gets_one_at_a_time_on_each_session() {
-    let (most, now) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let counted = (Arc::clone(&most), now);
+fn a_service_that_allows_one_stream_has_as_many_sessions_as_calls_at_a_time() {
+    // Each call is answered when eight are there.
+    let eight = Arc::new(tokio::sync::Barrier::new(8));
     let origin = H2Origin::serve(Builder::new().max_concurrent_streams(1), move |mut call| {
-        let (most, now) = (Arc::clone(&counted.0), Arc::clone(&counted.1));
+        let eight = Arc::clone(&eight);
         async move {
-            most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-            tokio::task::yield_now().await;
-            now.fetch_sub(1, Ordering::SeqCst);
+            eight.wait().await;
             call.answer(200, &[], "ok");
         }
     });
@@ -301,8 +303,96 @@ fn a_service_that_allows_one_stream_gets_one_at_a_time_on_each_session() {
         answers
     });
     assert_eq!(statuses, [200; 40]);
-    assert!(origin.connections() <= 8, "{} sessions for 8 calls at a time", origin.connections());
-    assert!(most.load(Ordering::SeqCst) >= 1);
+    assert_eq!(origin.connections(), 8, "sessions for 8 calls at a time");
+}
+
+#[test]
+fn a_request_that_finds_no_free_stream_is_answered_503_and_blames_nobody() {
+    let origin = H2Origin::serve(Builder::new().max_concurrent_streams(1), |call| async move {
+        let _held = call;
+        std::future::pending().await
+    });
+    let gateway = Gateway::start(&[], &config(origin.address(), ", timeouts: { connect: 2s }"));
+    let mut clients: Vec<Client> = (0..64).map(|_| gateway.client()).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    until("every session has its stream", || origin.requests().len() == 64);
+    let answer = gateway.get("/");
+    answer.problem(503);
+    assert_eq!(answer.header("retry-after"), Some("1"));
+    let line = &gateway.log(1)[0];
+    assert_eq!((&line["error"], &line["reason"]), (&"overloaded".into(), &"streams".into()));
+    let page = crate::tls::metrics(&gateway);
+    assert!(!page.contains("outcome=\"connect_failed\""), "{page}");
+    assert_eq!(origin.connections(), 64);
+}
+
+/// Shows its certificate to the first client when the test says so, and to others when two of them are there.
+#[derive(Debug)]
+struct InPairs {
+    certificate: Arc<dyn ResolvesServerCert>,
+    count: AtomicUsize,
+    first: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+    two: std::sync::Barrier,
+}
+
+impl ResolvesServerCert for InPairs {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        if self.count.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.first.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+        } else {
+            self.two.wait();
+        }
+        self.certificate.resolve(hello)
+    }
+}
+
+#[test]
+fn those_who_waited_for_a_session_and_find_http1_connect_at_the_same_time() {
+    let pki = Pki::new();
+    pki.issue("leaf", "DNS:localhost,IP:127.0.0.1");
+    let mut server = pki.server("leaf");
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let (go, first) = channel();
+    server.cert_resolver = Arc::new(InPairs {
+        certificate: Arc::clone(&server.cert_resolver),
+        count: AtomicUsize::new(0),
+        first: first.into(),
+        two: std::sync::Barrier::new(2),
+    });
+    let held = Gate::new();
+    let answers = held.clone();
+    let origin = TlsOrigin::serve(server, move |talk| {
+        answers.wait();
+        talk.answer("ok");
+    });
+    let gateway = Gateway::start(
+        &[],
+        &format!(
+            "admin: {{ listen: 127.0.0.1:0 }}\nupstreams: {{ u: {{ url: '{}', tls: {{ ca: '{}' }}, timeouts: {{ connect: 20s }} }} }}\nroutes: {{ /*: {{ upstream: u }} }}\n",
+            origin.url(),
+            pki.text("ca.pem")
+        ),
+    );
+    let address = gateway.address();
+    // One connection of a client: its requests are on one core.
+    let calls = std::thread::spawn(move || {
+        h2::block_on(async {
+            let session = h2::Session::connect(address).await;
+            let (a, b, c) =
+                tokio::join!(session.fetch("GET", "/"), session.fetch("GET", "/"), session.fetch("GET", "/"));
+            [a, b, c].map(|answer| answer.unwrap().status)
+        })
+    });
+    until("all of them wait", || {
+        let page = crate::tls::metrics(&gateway);
+        page.lines().any(|line| line.starts_with("portcullis_requests_in_flight") && line.ends_with(" 3"))
+    });
+    go.send(()).unwrap();
+    until("three connections", || origin.agreed().len() == 3);
+    held.open();
+    assert_eq!(calls.join().unwrap(), [200; 3]);
 }
 
 #[test]

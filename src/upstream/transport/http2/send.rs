@@ -25,7 +25,7 @@ pub(super) struct Sending {
     waiting: Option<Bytes>,
     /// What is left of a frame that is handed over in parts.
     rest: Bytes,
-    /// The frame behind it, which tells whether that was the last one.
+    /// A frame that was taken already, to see whether the one before it was the last.
     ahead: Option<Frame>,
     progress: Arc<Progress>,
     /// Since when the body has no further frame.
