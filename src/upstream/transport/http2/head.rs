@@ -1,5 +1,7 @@
 //! Heads between the gateway's form and the library's (RFC 9113 section 8).
 
+use std::borrow::Cow;
+
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Uri};
 
@@ -18,7 +20,7 @@ pub(super) fn request(
     scheme: &'static str,
 ) -> Result<http::Request<()>, Error> {
     let uri = Uri::builder().scheme(scheme).authority(request.host_bytes());
-    let uri = uri.path_and_query(request.target.as_str()).build();
+    let uri = uri.path_and_query(&*escaped(request.target.as_str())).build();
     let uri = uri.map_err(|error| Error::new(ErrorKind::MalformedRequest).reason("head").source(error))?;
     let mut head = http::Request::new(());
     *head.method_mut() = request.method.clone();
@@ -35,6 +37,16 @@ pub(super) fn request(
     }
     *head.headers_mut() = lines;
     Ok(head)
+}
+
+/// A target as a URI has it: some clients write quotes and angle brackets into queries as they are, which go out over
+/// HTTP/1.1 unchanged. Their escapes mean the same (RFC 3986 section 2.4).
+fn escaped(target: &str) -> Cow<'_, str> {
+    let is_bare = |byte: &u8| matches!(byte, b'"' | b'<' | b'>');
+    if !target.as_bytes().iter().any(is_bare) {
+        return Cow::Borrowed(target);
+    }
+    Cow::Owned(target.replace('"', "%22").replace('<', "%3C").replace('>', "%3E"))
 }
 
 /// The lines of a head or a trailer section as the library writes them.

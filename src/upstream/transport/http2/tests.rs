@@ -456,6 +456,26 @@ fn a_length_that_an_answer_to_head_says_twice_is_passed_on_once() {
 }
 
 #[test]
+fn a_query_with_what_no_uri_has_goes_out_escaped() {
+    for byte in b' '..=b'~' {
+        let written = [b"/x?a=", &[byte][..], b"b"].concat();
+        let Ok(parsed) = Target::parse(&written, PathRules::default()) else { continue };
+        let mut headers = Headers::new();
+        headers.push_id(HeaderId::Host, b"service");
+        let (method, version, body) = (Method::GET, Version::HTTP_11, Body::Empty);
+        let request = Request { method, target: parsed.target, version, headers, body };
+        let head = head::request(&request, crate::http1::Framing::None, "http").unwrap();
+        let expected = match byte {
+            b'"' => "a=%22b".to_owned(),
+            b'<' => "a=%3Cb".to_owned(),
+            b'>' => "a=%3Eb".to_owned(),
+            other => format!("a={}b", char::from(other)),
+        };
+        assert_eq!(head.uri().query(), Some(&*expected));
+    }
+}
+
+#[test]
 fn what_speaks_http1_is_opened_in_parallel() {
     let sessions = Sessions::new(1);
     let next = || sessions.next(CORE, false, Instant::now());
