@@ -316,6 +316,14 @@ fn heads() {
             request(&[(":method", "CONNECT"), (":protocol", "websocket"), GET[1], GET[3]]),
             broken,
         ),
+    ]);
+}
+
+#[test]
+fn trailers_lengths_and_compression() {
+    let broken = Reset(PROTOCOL_ERROR);
+    let no_field = Ended(PROTOCOL_ERROR);
+    check(vec![
         (
             "8.1: a second head without an end",
             vec![upload(1), (HEADERS, HEAD, 1, block(&[("x-a", "1")]))],

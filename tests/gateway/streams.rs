@@ -124,13 +124,15 @@ fn bodiless(turn: &mut Turn) {
     }
 }
 
+/// Method, target, status, length over HTTP/1.1, length over HTTP/2, content.
+type Bodiless = (&'static str, &'static str, u16, Option<&'static str>, Option<&'static str>, &'static str);
+
 #[test]
 fn answers_without_content_say_what_they_said_over_both_protocols() {
     // s-092, s-093
     let origin = Origin::serve(bodiless);
     let gateway = Gateway::start(&[&origin], "routes: { /*: { upstream: ORIGIN1 } }");
-    // Method, target, status, length over HTTP/1.1, length over HTTP/2, content.
-    let cases: &[(&str, &str, u16, Option<&str>, Option<&str>, &str)] = &[
+    let cases: &[Bodiless] = &[
         ("HEAD", "/length", 200, Some("1234"), Some("1234"), ""),
         ("HEAD", "/chunked", 200, None, None, ""),
         ("DELETE", "/204", 204, None, None, ""),

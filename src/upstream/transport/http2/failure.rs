@@ -16,6 +16,9 @@ pub(super) enum Ending {
     Session,
     /// What came breaks HTTP/2.
     Protocol,
+    /// The library gave the session up, for more frames that hold little or nothing came than it bears: mostly those
+    /// that wait for clients which take nothing.
+    Crowded,
     /// The library refused what it was given: a fault of the gateway's own.
     Own,
 }
@@ -25,6 +28,8 @@ impl Ending {
     pub(super) fn of(error: &h2::Error) -> Ending {
         if error.is_io() {
             Ending::Session
+        } else if error.is_library() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) {
+            Ending::Crowded
         } else if error.is_library() {
             Ending::Protocol
         } else if error.is_go_away() && error.is_remote() {
@@ -44,6 +49,7 @@ impl Ending {
             Ending::Stream => (Party::Service, CallPhase::Head, Cause::Incomplete),
             Ending::Session => (Party::Service, CallPhase::Head, Cause::Reset),
             Ending::Protocol => (Party::Service, CallPhase::Head, Cause::Protocol),
+            Ending::Crowded => (Party::Gateway, CallPhase::Head, Cause::Reset),
             Ending::Own => (Party::Gateway, CallPhase::Send, Cause::Protocol),
         };
         Failure::new(party, phase, cause)
@@ -51,11 +57,12 @@ impl Ending {
 
     /// The failure while the body came.
     pub(super) fn in_body(self) -> Failure {
-        let cause = match self {
-            Ending::Refused | Ending::Stream => Cause::Incomplete,
-            Ending::Session => Cause::Reset,
-            Ending::Protocol | Ending::Own => Cause::Protocol,
+        let (party, cause) = match self {
+            Ending::Refused | Ending::Stream => (Party::Service, Cause::Incomplete),
+            Ending::Session => (Party::Service, Cause::Reset),
+            Ending::Crowded => (Party::Gateway, Cause::Reset),
+            Ending::Protocol | Ending::Own => (Party::Service, Cause::Protocol),
         };
-        Failure::new(Party::Service, CallPhase::Body, cause)
+        Failure::new(party, CallPhase::Body, cause)
     }
 }

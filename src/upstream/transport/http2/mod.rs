@@ -53,6 +53,11 @@ const SESSION_WINDOW: u32 = STREAM_WINDOW * MAX_STREAMS as u32;
 const RESETS: usize = 1024;
 const RESETS_FOR: Duration = Duration::from_secs(30);
 
+/// What the frames of responses that nobody has taken yet may cost beyond their bytes, as the library counts it: 256 bytes
+/// a frame, less what it holds. A session that would hold more ends with all of its streams, so there is room for the
+/// small messages of many clients that take nothing.
+const FRAMES: usize = 2 * SESSION_WINDOW as usize;
+
 /// So long before its end who waits for a place says that it was not the service that kept it waiting.
 const FULL: Duration = Duration::from_millis(5);
 
@@ -168,6 +173,7 @@ async fn handshake(
         .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(SESSION_WINDOW)
         .max_header_list_size(limits.head.saturating_add(limits.headers.saturating_mul(FIELD)))
+        .data_frame_budget(FRAMES)
         .max_concurrent_reset_streams(RESETS)
         .reset_stream_duration(RESETS_FOR)
         // The library counts the malformed answers of a session's whole life and ends it at 1024, with all of its
