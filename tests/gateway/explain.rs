@@ -388,8 +388,8 @@ fn a_listener_with_tls_is_asked_by_https() {
     );
     let arguments = ["explain", "-c", "CONFIG", "GET", "https://shop.test:8443/x", "--output", "json"];
     let out = Gateway::prepare(&[]).run(&arguments, &config);
-    let told: Value = serde_json::from_slice(&out.stdout).unwrap();
-    assert_eq!(told["action"]["facts"]["upstream"], "shop", "{told:#}");
-    let headers = told["action"]["headers"].as_array().unwrap();
-    assert!(headers.contains(&json!({ "name": "x-forwarded-proto", "value": "https" })), "{told:#}");
+    let shown: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_eq!(shown["action"]["facts"]["upstream"], "shop", "{shown:#}");
+    let headers = shown["action"]["headers"].as_array().unwrap();
+    assert!(headers.contains(&json!({ "name": "x-forwarded-proto", "value": "https" })), "{shown:#}");
 }

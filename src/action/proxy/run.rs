@@ -37,22 +37,23 @@ impl Proxy {
     /// What it is, and what it would do with a request: nothing is called.
     pub fn describe(&self, exchange: &mut Exchange) -> Description {
         let settings = self.upstream.settings();
-        let mut told =
+        let mut description =
             Description::new("upstream").fact("upstream", &*settings.name).fact("url", self.upstream.url());
         match settings.written.protocol {
             HttpVersion::Auto => {}
-            HttpVersion::Http1 => told = told.fact("protocol", "http1"),
-            HttpVersion::Http2 => told = told.fact("protocol", "http2"),
+            HttpVersion::Http1 => description = description.fact("protocol", "http1"),
+            HttpVersion::Http2 => description = description.fact("protocol", "http2"),
         }
         match request::outgoing(self, exchange) {
             Ok(Outgoing { request, .. }) => {
-                told = told.fact("asks", format!("{} {}", request.method, request.target.as_str()));
+                description =
+                    description.fact("asks", format!("{} {}", request.method, request.target.as_str()));
                 let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-                told.headers =
+                description.headers =
                     request.headers.iter().map(|(_, name, value)| (text(name), text(value))).collect();
-                told
+                description
             }
-            Err(error) => told.fact("asks", untold(&error)),
+            Err(error) => description.fact("asks", untold(&error)),
         }
     }
 }

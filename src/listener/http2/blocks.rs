@@ -11,7 +11,7 @@ use crate::exchange::headers::is_token;
 use super::frames::{Header, MAX_FRAME, flag, kind};
 use super::huffman;
 
-/// So much is kept; what is beyond cannot be told apart.
+/// So much is kept; what is beyond cannot be distinguished.
 const MOST: usize = 2 * MAX_FRAME;
 
 /// So much memory stays when nothing is kept.

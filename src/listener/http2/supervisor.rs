@@ -78,24 +78,24 @@ impl Supervisor {
 
     /// Has a connection end that is idle or belongs to a gateway or listener that ends.
     fn poll_leaving(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let told = if let Stage::Leaving(told) = self.stage {
-            told
+        let announced = if let Stage::Leaving(announced) = self.stage {
+            announced
         } else {
             if !self.is_due(cx) {
                 return Poll::Pending;
             }
-            let told = clock::now();
-            self.stage = Stage::Leaving(told);
+            let announced = clock::now();
+            self.stage = Stage::Leaving(announced);
             self.connection.shut_down();
             if self.connection.poll(cx).is_ready() {
                 return Poll::Ready(());
             }
-            told
+            announced
         };
         if !self.streams.is_empty() {
             return Poll::Pending;
         }
-        let since = self.streams.idle_since().map_or(told, |since| told.max(since));
+        let since = self.streams.idle_since().map_or(announced, |since| announced.max(since));
         ready!(self.timer.poll(since + LAST_WORD, cx));
         // It has not acknowledged that. A client that does not even take the last GOAWAY is not waited for.
         let _ = self.connection.abort(Reason::NO_ERROR, cx);
