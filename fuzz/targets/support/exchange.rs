@@ -46,6 +46,9 @@ pub fn exchange(target: &str, lines: Headers, identity: Option<Identity>) -> Exc
     let start = "/users/".len().min(path.len());
     let end = path[start..].find('/').map_or(path.len(), |length| start + length);
     Exchange {
+        grpc: false,
+        term: portcullis::exchange::Term::Head,
+        interims: None,
         id: RequestId::Given("fuzz".into()),
         core: CoreId(0),
         client: Client { peer: SocketAddr::new(ip, 4000), ip, trusted: false, scheme: Scheme::Https },
