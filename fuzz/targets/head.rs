@@ -48,6 +48,11 @@ fn judge(bytes: &[u8], head: &RequestHead) {
     }
     assert!(headers.all("upgrade").count() <= 1);
     headers.remove_id(HeaderId::Upgrade);
+    // What is said of trailers: that those of the answer are taken, and which come behind chunks.
+    assert!(headers.all("te").all(|te| te == b"trailers") && headers.all("te").count() <= 1);
+    assert!(headers.all("trailer").count() == 0 || head.framing == Framing::Chunked);
+    headers.remove_id(HeaderId::Te);
+    headers.remove_id(HeaderId::Trailer);
     assert!(headers.iter().all(|(id, ..)| travels(id)));
     let hosts = head.headers.all("host").count();
     assert!(hosts == 1 || (hosts == 0 && head.version == http::Version::HTTP_10));

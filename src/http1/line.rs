@@ -120,15 +120,12 @@ fn version(bytes: &[u8]) -> Result<Version, HeadError> {
 /// When the line is complete.
 pub(super) fn status_line(bytes: &[u8]) -> Result<Option<(Version, StatusCode, usize)>, HeadError> {
     const BAD: HeadError = HeadError::Malformed("bad status line");
-    let line = match first(bytes) {
-        Ok(Some(line)) => line,
-        // A service that wants TLS answers with an alert, which has no line (RFC 8446 section 6).
-        _ if bytes.starts_with(ALERT) => {
-            return Err(HeadError::Malformed("it answers with an alert of TLS: is its URL `https://`?"));
-        }
-        Ok(None) => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    // A service that wants TLS answers with an alert, which need not have a line (RFC 8446 section 6). Before anything else,
+    // so that it does not depend on how the bytes were cut.
+    if bytes.starts_with(ALERT) {
+        return Err(HeadError::Malformed("it answers with an alert of TLS: is its URL `https://`?"));
+    }
+    let Some(line) = first(bytes)? else { return Ok(None) };
     let (start, rest) = line.split_at_checked(8).ok_or(BAD)?;
     let version = version(start)?;
     let (code, reason) = rest.strip_prefix(b" ").and_then(|rest| rest.split_at_checked(3)).ok_or(BAD)?;
